@@ -1,0 +1,1 @@
+"""The session: from a configuration to a study, a confirmed winner and an exported model."""

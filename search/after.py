@@ -1,0 +1,125 @@
+"""What follows the trials: confirmation, final training, the one test, the export."""
+
+from collections.abc import Callable
+from typing import Any
+
+from filelock import FileLock
+from optuna.study import Study
+
+from search.best import read_metrics, write_metrics
+from search.confirm import Candidate, Confirm, candidates, keep, missing
+from search.counts import count
+from search.events import Done, Event
+from search.final import Finalize
+from search.plan import Plan
+from search.pool import WorkerPool
+from search.worker import Task
+from studies.records import best_trials, trial_records
+
+TEST_EVALUATIONS = "test_evaluations"
+"""The study's attribute that counts the looks at the test set: an honest one has one."""
+
+Tell = Callable[[int, Event | Done | None], None]
+
+
+def finish(
+    plan: Plan, study: Study, pool: WorkerPool, tell: Tell, say: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Confirm the best trials, train the winner for good, test it once, export it.
+
+    What was done before is not done again; of two processes that get here at once, the second
+    waits for the first.
+
+    Args:
+        plan: The search.
+        study: Its study, finished or not.
+        pool: Workers for the confirmations.
+        tell: Gets what workers tell.
+        say: Gets lines for people.
+
+    Returns:
+        The content of `best/metrics.json`; None when the study has no complete trial, or the
+        session is stopping.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(plan.folder / "finish.lock"):
+        top = best_trials(trial_records(study), plan.config.confirm.top)
+        if not top:
+            say(
+                f"study '{plan.name}' has no complete trial, so there is nothing to confirm or "
+                f"export: run more trials, or look into {plan.folder / 'search.log'} for what "
+                f"ended them"
+            )
+            return None
+        if not _confirm(missing(plan, study, top), study, pool, tell):
+            return None
+        # Those that searched go: they would hold cores and memory, and never see a test image.
+        pool.close()
+        ranked = candidates(plan, study, top)
+        _say_ranking(ranked, say)
+        return _export(plan, study, ranked, pool, tell)
+
+
+def _confirm(tasks: list[Confirm], study: Study, pool: WorkerPool, tell: Tell) -> bool:
+    """Whether all confirmations are there."""
+    for worker, event in pool.run(list(tasks)):
+        tell(worker, event)
+        if isinstance(event, Done):
+            task, accuracy = event.result
+            if accuracy is not None:
+                keep(study, task, accuracy)
+    return not pool.stop.is_set()
+
+
+def _say_ranking(ranked: list[Candidate], say: Callable[[str], None]) -> None:
+    for candidate in ranked:
+        confirmed, value = candidate.confirmed, candidate.trial.value or 0.0
+        spread = "" if confirmed["std"] is None else f" ± {confirmed['std']:.2%}"
+        say(
+            f"trial {candidate.trial.number}: {value:.2%} in the search, confirmed "
+            f"{confirmed['mean']:.2%}{spread} (n = {confirmed['n']})"
+        )
+
+
+def _export(
+    plan: Plan, study: Study, ranked: list[Candidate], pool: WorkerPool, tell: Tell
+) -> dict[str, Any] | None:
+    winner, folder = ranked[0], plan.folder / "best"
+    looks = int(study.user_attrs.get(TEST_EVALUATIONS, 0))
+    old = read_metrics(folder)
+    if old is not None and old["trial"] == winner.trial.number:
+        # The same model stays; only what is said about the search has moved on.
+        metrics = {**old, "search": _facts(plan, study, len(ranked), looks)}
+        metrics["confirmed"] = winner.confirmed
+        metrics["selection_gap"] = (winner.trial.value or 0.0) - winner.confirmed["mean"]
+        write_metrics(folder, metrics)
+        return metrics
+    facts = _facts(plan, study, len(ranked), looks + 1)
+    task: Task = Finalize(plan, winner, facts, folder)
+    with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
+        alone.grow(1)
+        done: list[dict[str, Any] | None] = []
+        for worker, event in alone.run([task]):
+            tell(worker, event)
+            if isinstance(event, Done):
+                done.append(event.result)
+    if done[0] is not None:
+        study.set_user_attr(TEST_EVALUATIONS, looks + 1)
+    return done[0]
+
+
+def _facts(plan: Plan, study: Study, confirmed: int, looks: int) -> dict[str, Any]:
+    counts = count(trial_records(study), plan.config.trials)
+    return {
+        "study": plan.name,
+        "recipe": plan.config.recipe,
+        "space": plan.space.name,
+        "sampler": plan.config.study.sampler,
+        "pruner": plan.config.study.pruner,
+        "seed": plan.config.study.seed,
+        "complete": counts.complete,
+        "pruned": counts.pruned,
+        "failed": counts.failed,
+        "candidates": confirmed,
+        "test_evaluations": looks,
+    }

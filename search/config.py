@@ -1,0 +1,127 @@
+"""`SearchConfig`: everything a search can be told, from flags and TOML."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from studies.config import StudyConfig
+from train_core.config import TrainConfig
+from train_core.data.config import DataConfig
+from train_core.recipes import RecipeName
+from train_core.toml_file import read_toml, unknown_key, validate
+
+
+class Section(BaseModel):
+    """A frozen table of the config; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SpaceConfig(Section):
+    """The `[space]` section."""
+
+    name: str = Field(default="default", min_length=1)
+    """`default`, `extended`, or the path of a TOML file with one table per parameter."""
+
+    fixed: list[str] = Field(default_factory=list)
+    """Keys of the space that are not searched but stay as `[training]` or the recipe has them."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters that take the place of the space's for the same keys, or are added to it."""
+
+
+class ConfirmConfig(Section):
+    """The `[confirm]` section."""
+
+    top: int = Field(default=3, ge=1, le=100)
+    """How many of the best trials are trained again."""
+
+    seeds: int = Field(default=3, ge=1, le=100)
+    """How many fresh seeds each of them is trained with."""
+
+
+class WorkersConfig(Section):
+    """The `[workers]` section."""
+
+    count: int | None = Field(default=None, ge=1, le=1024)
+    """Processes that run trials; None = one per GPU, or one on a CPU."""
+
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """CPU threads per worker; None = the cores shared out evenly."""
+
+
+class SearchConfig(Section):
+    """A whole search. Flags of `search.run` set the same keys and win over the file."""
+
+    trials: int = Field(default=100, ge=1, le=1_000_000)
+    """Trials that the study ends with, complete and pruned ones together, over all restarts."""
+
+    recipe: RecipeName | None = None
+    """The fixed part of every training; None = `cpu` on a CPU, `fast` on a GPU."""
+
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds after which no new trial starts; running ones end, then the rest follows."""
+
+    runs: str = Field(default="runs", min_length=1)
+    """Folder in which every study has its own."""
+
+    dashboard: bool = False
+    """Whether to serve optuna-dashboard on 127.0.0.1 while the search lasts."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `TrainConfig` that replace the recipe's; searched ones are where it starts."""
+
+    space: SpaceConfig = Field(default_factory=SpaceConfig)
+    study: StudyConfig = Field(default_factory=StudyConfig)
+    confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
+    workers: WorkersConfig = Field(default_factory=WorkersConfig)
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> Self:
+        if self.data.validation_fraction == 0:
+            raise ValueError(
+                "a search scores on the validation part, so validation_fraction must be above 0, "
+                "but got 0: leave it out of [data] for the usual 0.1"
+            )
+        return self
+
+
+def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConfig:
+    """Read the file, if one is given, and lay the flags over it.
+
+    Args:
+        path: A TOML file with the sections and keys of `SearchConfig`.
+        flags: Dotted key -> value, None for flags that were not given.
+
+    Raises:
+        ValueError: In one sentence that names the source, the key, the rule and the value.
+    """
+    tables = read_toml(path) if path else {}
+    for key, value in flags.items():
+        if value is not None:
+            _set(tables, key.split("."), value)
+    source = f"file '{path}' and flags" if path else "flags"
+    config = validate(SearchConfig, tables, source)
+    for key in config.training:
+        if key not in TrainConfig.model_fields:
+            known = [name for name in TrainConfig.model_fields if name != "seed"]
+            raise ValueError(unknown_key(key, known, f"{source}, [training]"))
+    if "seed" in config.training:
+        raise ValueError(
+            f"every trial has its own seed, made from the study's: set seed under [study] or with "
+            f"--seed, not under [training] ({source})"
+        )
+    # Nothing in a training config depends on another key, so any base tells what is wrong.
+    validate(TrainConfig, config.training, f"{source}, [training]")
+    return config
+
+
+def _set(tables: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        inner = tables.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return  # Validation will say that this must be a table.
+        tables = inner
+    tables[path[-1]] = value

@@ -1,0 +1,63 @@
+"""The first lines of a search: what will happen, on what, for how long, and where it goes."""
+
+from collections.abc import Iterator
+
+from search.counts import Counts
+from search.plan import Plan
+from search.progress import duration
+from search.scout import Machine
+
+
+def introduce(
+    plan: Plan, machine: Machine, workers: int, speed: float | None, counts: Counts
+) -> Iterator[str]:
+    """The plan, a line per topic.
+
+    Args:
+        plan: The search.
+        machine: What trains here.
+        workers: How many processes.
+        speed: Images per second of the default configuration; None when nothing is left to train.
+        counts: Where the study stands.
+    """
+    config, data = plan.config, plan.data
+    state = f"{counts.done} of {config.trials} trials done" if counts.done else "new"
+    yield f"study   {plan.name} ({state}) in {plan.folder}"
+    yield (
+        f"data    {data.name}: {plan.train_count:,} training, {plan.validation_count:,} "
+        f"validation, {data.test.count:,} test images of {len(data.classes)} classes, "
+        f"{data.image_size}x{data.image_size}"
+    )
+    if data.skipped:
+        yield f"        {len(data.skipped)} unreadable images left out: {', '.join(data.skipped)}"
+    precision = plan.training.precision
+    yield (
+        f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
+        f"{workers} worker{'s' if workers > 1 else ''}"
+    )
+    yield f"recipe  {config.recipe}: {plan.training.describe()}"
+    yield (
+        f"search  {', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
+        f"{config.study.sampler}, pruner {config.study.pruner}"
+    )
+    yield (
+        f"job     {config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
+        f"confirmations, final training on {plan.train_count + plan.validation_count:,} images, "
+        f"one test"
+    )
+    if speed is not None:
+        yield f"time    {_estimate(plan, workers, speed, counts)}"
+
+
+def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:
+    """A bound from above: pruning and lighter networks than the default make it less."""
+    # Validation is a forward pass, about a third of a training step.
+    images = plan.train_count + plan.validation_count / 3
+    each = plan.training.epochs * images / speed
+    trials = plan.config.trials - counts.done
+    after = plan.config.confirm.top * plan.config.confirm.seeds
+    total = each * (trials + after) / workers + each
+    return (
+        f"about {duration(total)} at {speed:,.0f} images/s, {duration(each)} per full training; "
+        f"less what pruning saves"
+    )

@@ -1,0 +1,167 @@
+"""`Plan`: a search with everything settled, made before the first trial and the same for all."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from search.config import SearchConfig
+from space import Space, Value, load_space, parse_space
+from studies.sampler import seed_for
+from studies.study import Place, Purpose
+from train_core.config import TrainConfig
+from train_core.data.config import DataConfig
+from train_core.data.prepare import PreparedData, load_labels
+from train_core.data.select import choose_rows
+from train_core.recipes import RecipeName, least_images, load_recipe
+from train_core.toml_file import validate, without_none
+
+_NOT_SEARCHABLE = {
+    "seed": "every trial has its own",
+    "epochs": "trials of different lengths cannot be pruned fairly",
+    "patience": "it would end trials at different epochs",
+    "precision": "it belongs to the machine",
+}
+
+
+class Plan(BaseModel):
+    """A search with everything settled.
+
+    Attributes:
+        config: What was asked for, with name, recipe and split settled too.
+        training: What all trainings share; a point of the space and a seed complete it.
+        space: What is searched.
+        data: The data set in the cache.
+        train_count: Training images per trial.
+        validation_count: Validation images.
+        split: Digest of which image is in which part.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: SearchConfig
+    training: TrainConfig
+    space: Space
+    data: PreparedData
+    train_count: int
+    validation_count: int
+    split: str
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        assert self.config.study.name is not None
+        return self.config.study.name
+
+    @property
+    def folder(self) -> Path:
+        """Where this study's files go."""
+        return Path(self.config.runs) / self.name
+
+    @property
+    def place(self) -> Place:
+        """Where the study is."""
+        return Place(self.name, self.folder, self.config.study.storage)
+
+    @property
+    def fixed(self) -> dict[str, object]:
+        """What conditions of the space may refer to."""
+        return {**self.training.model_dump(), "recipe": self.config.recipe}
+
+    def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
+        """The training of one trial.
+
+        Args:
+            point: Key -> value, as the space sampled it.
+            index: The trial's place in the search; it decides the seed.
+        """
+        seed = seed_for(self.config.study.seed, 2, index)
+        return TrainConfig.model_validate({**self.training.model_dump(), **point, "seed": seed})
+
+    def purpose(self) -> Purpose:
+        """What the study must keep to."""
+        first = self.space.names_of(self.fixed)
+        fingerprint = {
+            "direction": "maximize",
+            "recipe": self.config.recipe,
+            "training": self.training.model_dump(exclude={"seed"}),
+            "space": without_none(self.space.model_dump()["parameters"]),
+            "data": {"name": self.data.name, "images": self.data.train.sha256[:20]},
+            "split": self.split,
+            "seed": self.config.study.seed,
+        }
+        return Purpose(fingerprint, without_none(self.config.model_dump()), first)
+
+
+def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
+    """Settle everything that the config left open.
+
+    Args:
+        config: What was asked for.
+        data: The data set, prepared.
+        default_recipe: What to use when the config names no recipe; depends on the device.
+
+    Raises:
+        ValueError: In one sentence, if the space does not fit the training or the images.
+    """
+    recipe = config.recipe or default_recipe
+    seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
+    data_config = config.data.model_copy(update={"split_seed": seed})
+    rows = choose_rows(load_labels(data, "train"), data_config)
+    training = _base_training(config, recipe, len(rows.train))
+    settled = config.model_copy(
+        update={
+            "recipe": recipe,
+            "data": data_config,
+            "training": training.model_dump(exclude={"seed"}),
+            "study": config.study.model_copy(
+                update={"name": config.study.name or f"{data.name}-{recipe}"}
+            ),
+        }
+    )
+    return Plan(
+        config=settled,
+        training=training,
+        space=build_space(config, training).given({**training.model_dump(), "recipe": recipe}),
+        data=data,
+        train_count=len(rows.train),
+        validation_count=len(rows.validation),
+        split=rows.digest(),
+    )
+
+
+def build_space(config: SearchConfig, training: TrainConfig) -> Space:
+    """The space that the config asks for, checked against what a training accepts.
+
+    Raises:
+        ValueError: In one sentence that names the space, the parameter and the rule.
+    """
+    space = load_space(config.space.name)
+    if config.space.parameters:
+        own = parse_space(f"{config.space.name} with [space.parameters]", config.space.parameters)
+        space = space.with_own(own)
+    space = space.without(config.space.fixed)
+    space.check([*TrainConfig.model_fields, "recipe"])
+    for name, parameter in space.parameters.items():
+        key, where = parameter.sets or name, f"space '{space.name}', parameter '{name}'"
+        if key in _NOT_SEARCHABLE or key == "recipe":
+            reason = _NOT_SEARCHABLE.get(key, "a search has one")
+            raise ValueError(f"{key} cannot be searched, since {reason} ({where})")
+        for value in parameter.extremes():
+            validate(TrainConfig, {**training.model_dump(), key: value}, where)
+    return space
+
+
+def _base_training(config: SearchConfig, recipe: RecipeName, images: int) -> TrainConfig:
+    """The recipe with the user's keys; small data sets get more epochs unless told how many."""
+    base = load_recipe(recipe)
+    enough = math.ceil(least_images(recipe) / images)
+    values: dict[str, Any] = {**base.model_dump(), "epochs": max(base.epochs, enough)}
+    return validate(TrainConfig, {**values, **config.training}, "[training]")
+
+
+def final_data(config: DataConfig) -> DataConfig:
+    """The same data with the validation part given back to the training."""
+    return config.model_copy(update={"validation_fraction": 0.0})

@@ -1,0 +1,82 @@
+"""`python -m search.run`: the whole job, from an empty study to a tested, exported model."""
+
+from typing import Annotated
+
+from typer import Option
+
+from search.config import SearchConfig, load_search_config
+from train_core.command_line import complain, new_app, run_app, user_mistakes
+
+app = new_app()
+
+_Trials = Annotated[int | None, Option(help="trials in the end, over all restarts [100]")]
+_Dataset = Annotated[
+    str | None,
+    Option(help="cifar10, cifar100, fashion-mnist, digits, or a folder of images [cifar10]"),
+]
+_Study = Annotated[str | None, Option(help="name of the study [data set and recipe]")]
+_Recipe = Annotated[str | None, Option(help="cpu, fast or accurate [chosen by the device]")]
+_Space = Annotated[str | None, Option(help="default, extended, or a TOML file [default]")]
+_Config = Annotated[str | None, Option(help="TOML file for everything else; flags win over it")]
+_Storage = Annotated[str | None, Option(help="URL of an Optuna storage [SQLite with the study]")]
+_Workers = Annotated[int | None, Option(help="processes for trials [one per GPU, one on a CPU]")]
+_Timeout = Annotated[float | None, Option(help="seconds after which no new trial starts [none]")]
+_Seed = Annotated[int | None, Option(help="seed of everything [0]")]
+_Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
+_Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
+
+
+@app.command()
+def main(  # noqa: PLR0913 - one argument per flag
+    trials: _Trials = None,
+    dataset: _Dataset = None,
+    study: _Study = None,
+    recipe: _Recipe = None,
+    space: _Space = None,
+    config: _Config = None,
+    storage: _Storage = None,
+    workers: _Workers = None,
+    timeout: _Timeout = None,
+    seed: _Seed = None,
+    runs: _Runs = None,
+    dashboard: _Dashboard = None,
+) -> int:
+    """Search, prune, confirm, retrain, test once, export."""
+    flags = {
+        "trials": trials,
+        "data.dataset": dataset,
+        "study.name": study,
+        "recipe": recipe,
+        "space.name": space,
+        "study.storage": storage,
+        "workers.count": workers,
+        "timeout": timeout,
+        "study.seed": seed,
+        "runs": runs,
+        "dashboard": dashboard,
+    }
+    with user_mistakes():
+        settings = load_search_config(config, flags)
+    return _search(settings)
+
+
+def _search(settings: SearchConfig) -> int:
+    # Imports Optuna and more, which a mistake in a flag should not have to wait for.
+    from search.outcome import report
+    from search.pool import TaskFailed, WorkerDied
+    from search.progress import new_display
+    from search.session import run_search
+
+    try:
+        with user_mistakes():
+            result = run_search(settings, new_display())
+    except (TaskFailed, WorkerDied) as error:
+        complain(str(error))
+        return 1
+    for line in report(result):
+        print(line)
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_app(app))

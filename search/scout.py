@@ -1,0 +1,63 @@
+"""What a search should know about the machine before it plans: device, precision, speed."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from search.events import Event
+from search.plan import Plan
+from search.worker import Worker
+from train_core.recipes import RecipeName
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains here.
+
+    Attributes:
+        device: In words.
+        gpus: How many there are.
+        precision: Of `precision = "auto"`, "bfloat16" or "float32".
+    """
+
+    device: str
+    gpus: int
+    precision: str
+
+    @property
+    def recipe(self) -> RecipeName:
+        """The recipe for those who name none."""
+        return "fast" if self.gpus else "cpu"
+
+
+@dataclass(frozen=True)
+class LookAround:
+    """The task of finding out what trains here."""
+
+    def run(self, worker: Worker) -> Generator[Event, None, Machine]:
+        """Ask torch."""
+        import torch
+
+        from train_core.device import device_name, resolve_precision
+
+        yield from ()
+        dtype = resolve_precision("auto", worker.device)
+        return Machine(
+            device_name(worker.device),
+            torch.cuda.device_count(),
+            str(dtype).removeprefix("torch."),
+        )
+
+
+@dataclass(frozen=True)
+class MeasureSpeed:
+    """The task of measuring images per second of the default configuration."""
+
+    plan: Plan
+
+    def run(self, worker: Worker) -> Generator[Event, None, float]:
+        """Train a few steps; the data and the buffers stay for the trials."""
+        from train_core.speed import measure_speed
+
+        yield from ()
+        engines = worker.engines(self.plan.data, self.plan.config.data)
+        return measure_speed(self.plan.training, engines)

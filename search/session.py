@@ -1,0 +1,177 @@
+"""A search from beginning to end, as the parent of the workers sees it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from search.after import finish
+from search.config import SearchConfig
+from search.counts import Counts, count
+from search.dashboard import Dashboard
+from search.events import Done, Ended, Event
+from search.interrupts import Interrupts, StopNow
+from search.introduction import introduce
+from search.log import EventLog
+from search.pace import Pace
+from search.plan import Plan, settle
+from search.pool import TaskFailed, WorkerDied, WorkerPool
+from search.prepare import prepare_apart
+from search.progress import Display, Silent
+from search.result import SearchResult
+from search.scout import LookAround, Machine, MeasureSpeed
+from search.trials import RunTrials
+from studies.ledger import clear_dead
+from studies.records import trial_records
+from studies.study import SETTINGS, Place, find, make_or_resume
+from train_core.toml_file import validate, write_toml
+
+
+def run_search(config: SearchConfig, display: Display | None = None) -> SearchResult:
+    """Do what `python -m search.run` does.
+
+    Call it below `if __name__ == "__main__":` in a script, since it starts processes.
+
+    Args:
+        config: The search.
+        display: Whom to tell; None = nobody.
+
+    Returns:
+        What it came to; without a complete trial, `metrics` is None.
+
+    Raises:
+        ValueError: The caller's mistake, in one sentence.
+        TaskFailed: Something could not be done, for instance because trial after trial failed.
+        WorkerDied: Worker processes died again and again.
+    """
+    with _session(config, display) as session:
+        return session.run(trials=True)
+
+
+def finalize_study(place: Place, display: Display | None = None) -> SearchResult:
+    """Do what `python -m search.finalize` does: all but the trials, on a study as it is now.
+
+    Returns and raises what `run_search` does.
+    """
+    settings = find(place).user_attrs.get(SETTINGS)
+    if settings is None:
+        raise ValueError(f"study '{place.name}' was not made by convsearch: it has no settings")
+    config = validate(SearchConfig, settings, f"settings of study '{place.name}'")
+    here = {"runs": str(place.folder.parent), "dashboard": False}
+    stored = config.study.model_copy(update={"storage": place.storage})
+    with _session(config.model_copy(update={**here, "study": stored}), display) as session:
+        return session.run(trials=False)
+
+
+@contextmanager
+def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
+    shown = display or Silent()
+    try:
+        with WorkerPool(config.workers.threads) as pool, Interrupts(pool.stop) as interrupts:
+            pool.grow(1)  # It imports torch while the data is prepared.
+            prepared = prepare_apart(config.data)
+            machine: Machine = pool.call(LookAround())
+            plan = settle(config, prepared, machine.recipe)
+            yield Session(plan, machine, pool, interrupts, shown)
+    finally:
+        shown.close()
+
+
+class Session:
+    """One run of a search: its plan, its workers, and whom to tell.
+
+    Args:
+        plan: The search.
+        machine: What trains here.
+        pool: The workers, at least one.
+        interrupts: Whether somebody asked to stop.
+        shown: Whom to tell.
+
+    Raises:
+        ValueError: In one sentence, if the study belongs to another search.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        machine: Machine,
+        pool: WorkerPool,
+        interrupts: Interrupts,
+        shown: Display,
+    ) -> None:
+        """Make or resume the study."""
+        self.plan, self.machine, self.pool = plan, machine, pool
+        self.interrupts, self.shown = interrupts, shown
+        self.study = make_or_resume(plan.place, plan.purpose())
+        self.log = EventLog(plan.folder / "search.log")
+        self._told_to_stop = False
+        write_toml(plan.folder / "search.toml", plan.config.model_dump())
+
+    def run(self, *, trials: bool) -> SearchResult:
+        """Run what is missing of the trials, if they are wanted, and then what follows them."""
+        metrics = None
+        with Dashboard(self.plan.place.url, self.plan.config.dashboard) as dashboard:
+            try:
+                if trials:
+                    self._begin(dashboard)
+                    self._trials()
+                if not self.pool.stop.is_set():
+                    metrics = finish(self.plan, self.study, self.pool, self._tell, self._say)
+            except StopNow:
+                self._abandon()
+            except (TaskFailed, WorkerDied) as fault:
+                self.log.write(f"{fault}\n{getattr(fault, 'details', '')}".rstrip())
+                self._abandon()
+                raise
+        self.log.write("search ends")
+        plan, signal = self.plan, self.interrupts.signal
+        return SearchResult(plan.name, plan.folder, self._counts(), signal, metrics)
+
+    @property
+    def _workers(self) -> int:
+        return self.plan.config.workers.count or max(1, self.machine.gpus)
+
+    def _begin(self, dashboard: Dashboard) -> None:
+        counts, speed = self._counts(), None
+        if counts.done < self.plan.config.trials:
+            speed = self.pool.call(MeasureSpeed(self.plan))
+        for line in introduce(self.plan, self.machine, self._workers, speed, counts):
+            self._say(line)
+        self._say(dashboard.in_words())
+
+    def _trials(self) -> None:
+        counts = self._counts()
+        if counts.done >= self.plan.config.trials:
+            self._say(f"study '{self.plan.name}' is complete with {counts.done} trials")
+            return
+        self.pool.grow(self._workers)
+        timeout = self.plan.config.timeout
+        deadline = None if timeout is None else time.time() + timeout
+        pace = Pace()
+        for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self._workers):
+            self._tell(worker, event)
+            if isinstance(event, Ended):
+                pace.ended()
+            if pace.due():
+                counts = self._counts()
+                self.shown.counts(counts, pace.seconds_left(counts))
+
+    def _say(self, line: str) -> None:
+        self.log.write(line)
+        self.shown.say(line)
+
+    def _tell(self, worker: int, event: Event | Done | None) -> None:
+        if event is not None and not isinstance(event, Done):
+            self.log.event(worker, event)
+            self.shown.event(worker, event)
+        if self.interrupts.signal is not None and not self._told_to_stop:
+            self._told_to_stop = True
+            self._say("stopping after the running epochs; Ctrl-C again stops at once")
+
+    def _counts(self) -> Counts:
+        return count(trial_records(self.study), self.plan.config.trials)
+
+    def _abandon(self) -> None:
+        """Stop at once: end the workers, and let the next search take over their trials."""
+        self.pool.kill()
+        with self.plan.place.lock():
+            clear_dead(self.study)

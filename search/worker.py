@@ -1,0 +1,117 @@
+"""A worker: a process that lives for many trainings and does what the session sends it."""
+
+import signal
+import traceback
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event as EventType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search.cores import CoreShare
+from search.events import Done, Event, Failed
+from train_core.processes import die_with_parent
+
+if TYPE_CHECKING:
+    import torch
+
+    from train_core.data.config import DataConfig
+    from train_core.data.prepare import PreparedData
+    from train_core.engine import EnginePool
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A worker's place.
+
+    Attributes:
+        number: Counts from 0; GPUs are given out by it.
+        threads: CPU threads to compute with; None = an even share of the cores.
+        trains: Whether it will train, and should import torch while it waits for a task.
+    """
+
+    number: int
+    threads: int | None
+    trains: bool
+
+
+class Worker:
+    """What tasks find in a worker's process: the device, the data, the stop signal."""
+
+    def __init__(self, slot: Slot, stop: EventType) -> None:
+        """Load nothing yet."""
+        self.slot, self._stop = slot, stop
+        self._engines: dict[str, EnginePool] = {}
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session asked everybody to come to an end."""
+        return self._stop.is_set()
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device, with torch set up for this worker's share of the machine."""
+        from train_core.device import keep_freed_memory, pick_device
+
+        keep_freed_memory()
+        self.share_cores()
+        return pick_device(self.slot.number)
+
+    @cached_property
+    def _cores(self) -> CoreShare:
+        return CoreShare(self.slot.threads)
+
+    def share_cores(self) -> None:
+        """Compute with as many threads as there are cores for; call it now and then."""
+        import torch
+
+        if (threads := self._cores.threads()) != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    def engines(self, prepared: "PreparedData", config: "DataConfig") -> "EnginePool":
+        """The engines for this data; the images are loaded when they are first needed."""
+        from train_core.engine import EnginePool
+        from train_core.images import load_training_data
+
+        key = f"{prepared.folder} {prepared.mirror} {config.model_dump_json()}"
+        if key not in self._engines:
+            # One data set at a time: two would not fit on every device.
+            self._engines.clear()
+            data = load_training_data(prepared, config, self.device)
+            self._engines[key] = EnginePool(data)
+        return self._engines[key]
+
+
+class Task(Protocol):
+    """Something that a worker can be sent: it yields events and returns a result."""
+
+    def run(self, worker: Worker) -> Generator[Event, None, Any]:
+        """Do it, in the worker's process."""
+        ...
+
+
+def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> None:
+    """The worker's whole life: receive tasks, send events, until there are no more tasks."""
+    # A terminal sends Ctrl-C to every process; only the session decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    worker = Worker(slot, stop)
+    if slot.trains:
+        _ = worker.device
+    while (task := connection.recv()) is not None:
+        try:
+            connection.send(Done(_run(task, worker, connection)))
+        # Whatever it is, the session must hear of it rather than wait.
+        except Exception as error:  # noqa: BLE001
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            connection.send(Failed(message, traceback.format_exc()))
+
+
+def _run(task: Task, worker: Worker, connection: "Connection[Any, Any]") -> object:
+    steps = task.run(worker)
+    try:
+        while True:
+            connection.send(next(steps))
+    except StopIteration as end:
+        return end.value

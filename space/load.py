@@ -1,0 +1,93 @@
+"""Spaces from TOML: the named ones in this folder, or a file of the user's."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from space.space import Space
+
+NAMED_SPACES = ("default", "extended")
+"""The spaces that come with the package."""
+
+
+def load_space(name_or_path: str) -> Space:
+    """Load a named space, or a TOML file with one table per parameter.
+
+    Raises:
+        ValueError: In one sentence, if there is no such space, the file cannot be read, or a
+            parameter is not declared as it must be.
+    """
+    if name_or_path in NAMED_SPACES:
+        text = (resources.files("space") / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        text = _read(name_or_path)
+    try:
+        declared = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"a space must be valid TOML, but '{name_or_path}': {error}") from None
+    return parse_space(name_or_path, declared)
+
+
+def parse_space(name: str, declared: Mapping[str, object]) -> Space:
+    """Turn tables of parameters into a space.
+
+    Args:
+        name: What messages call the space.
+        declared: Parameter name -> its table, in sampling order.
+
+    Raises:
+        ValueError: In one sentence that names the space, the parameter and the rule.
+    """
+    for parameter, table in declared.items():
+        if not isinstance(table, dict):
+            raise ValueError(
+                f"a parameter must be a table such as [{parameter}] with type, low and high, "
+                f"but got {table!r} (space '{name}', parameter '{parameter}')"
+            )
+    try:
+        return Space.model_validate({"name": name, "parameters": dict(declared)})
+    except ValidationError as error:
+        raise ValueError(_one_line(name, error)) from None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        raise ValueError(
+            f"a space must be one of {', '.join(NAMED_SPACES)} or a readable TOML file, "
+            f"but got '{path}': {reason}"
+        ) from None
+
+
+def _one_line(name: str, error: ValidationError) -> str:
+    """The first thing that is wrong, as one sentence."""
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"][1:]]
+    parameter, inside = (place[0] if place else "?"), place[2:]
+    field = f"{inside[0]}: " if inside else ""
+    rule = str(first.get("ctx", {}).get("error") or _PLAIN_RULES.get(first["type"], first["msg"]))
+    got = "" if ", but got" in rule else f", but got {_shown(first['input'])}"
+    return f"{field}{rule}{got} (space '{name}', parameter '{parameter}')"
+
+
+_PLAIN_RULES = {
+    "missing": "this key must be given",
+    "extra_forbidden": "keys must be among type, low, high, log, step, choices, sets, when "
+    "(as the type has them)",
+    "union_tag_invalid": "type must be 'float', 'int' or 'choice'",
+    "union_tag_not_found": "type must be given: 'float', 'int' or 'choice'",
+    "float_type": "this must be a number",
+    "int_type": "this must be a whole number",
+    "bool_type": "this must be true or false",
+    "list_type": "this must be a list",
+}
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,157 @@
+"""A space: an ordered set of named parameters that can be sampled."""
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from itertools import combinations
+
+from pydantic import BaseModel, ConfigDict
+
+from space.parameters import Parameter, Suggester, Value
+
+
+class Space(BaseModel):
+    """Named parameters in the order in which they are sampled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """What messages call it: `default`, `extended`, or the path of the user's file."""
+
+    parameters: dict[str, Parameter]
+
+    def sample(self, suggester: Suggester, fixed: Mapping[str, object]) -> dict[str, Value]:
+        """Pick one point.
+
+        Args:
+            suggester: Picks the values, for instance an Optuna trial.
+            fixed: The values of the keys that are not searched; conditions may name them.
+
+        Returns:
+            Key -> value for every key that some parameter set, by key and not by parameter name.
+        """
+        point: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.applies({**fixed, **point}):
+                point[parameter.sets or name] = parameter.suggest(name, suggester)
+        return point
+
+    def keys(self) -> set[str]:
+        """All keys that some parameter sets."""
+        return {parameter.sets or name for name, parameter in self.parameters.items()}
+
+    def names_of(self, point: Mapping[str, object]) -> dict[str, Value] | None:
+        """Translate a full point of keys back to parameter names, for a trial to be enqueued.
+
+        Returns:
+            Parameter name -> value, or None when the point lies outside the space.
+        """
+        named: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.applies(point):
+                value = point.get(parameter.sets or name)
+                if not isinstance(value, bool | int | float | str) or not parameter.contains(
+                    value
+                ):
+                    return None
+                named[name] = value
+        return named
+
+    def without(self, keys: Collection[str]) -> "Space":
+        """The same space with these keys not searched.
+
+        Raises:
+            ValueError: If no parameter sets one of the keys.
+        """
+        self._refuse_unknown(keys, self.keys(), "a fixed parameter")
+        kept = {n: p for n, p in self.parameters.items() if (p.sets or n) not in keys}
+        return self.model_copy(update={"parameters": kept})
+
+    def with_own(self, own: "Space") -> "Space":
+        """The same space with another one's parameters, in the places of those for the same keys.
+
+        Args:
+            own: Its parameters for a key replace all of this space's for that key; those for new
+                keys come last.
+        """
+        merged: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            key = parameter.sets or name
+            merged |= own._for(key) or {name: parameter}
+        merged |= {n: p for n, p in own.parameters.items() if n not in merged}
+        return self.model_copy(update={"name": own.name, "parameters": merged})
+
+    def given(self, fixed: Mapping[str, object]) -> "Space":
+        """The same space with the conditions on values that are not searched worked out.
+
+        Args:
+            fixed: Key -> value of everything that a condition may name; searched keys are ignored.
+
+        Returns:
+            Only parameters that can apply, each with only the conditions that can still fail.
+        """
+        kept: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            searched = {other.sets or n for n, other in kept.items()}
+            open_ones = {k: v for k, v in parameter.when.items() if k in searched}
+            settled = parameter.model_copy(
+                update={"when": {k: v for k, v in parameter.when.items() if k not in searched}}
+            )
+            if settled.applies(fixed):
+                kept[name] = parameter.model_copy(update={"when": open_ones})
+        return self.model_copy(update={"parameters": kept})
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse a space that no training could follow.
+
+        Args:
+            known: The keys that a training has.
+
+        Raises:
+            ValueError: If the space is empty, a parameter sets an unknown key, a condition names
+                a key that is not settled before, or two parameters set one key at the same time.
+        """
+        if not self.parameters:
+            raise ValueError(
+                f"a space needs at least one parameter, but space '{self.name}' is empty"
+            )
+        settled_later = self.keys()
+        for name, parameter in self.parameters.items():
+            where = f"parameter '{name}'"
+            self._refuse_unknown([parameter.sets or name], known, where)
+            self._refuse_unknown(parameter.when, known, f"'when' of {where}")
+            for key in settled_later & set(parameter.when):
+                raise ValueError(
+                    f"'when' may only name what is declared earlier, but '{key}' comes later or "
+                    f"not at all (space '{self.name}', {where})"
+                )
+            settled_later = settled_later - {parameter.sets or name}
+        self._refuse_overlaps()
+
+    def _for(self, key: str) -> dict[str, Parameter]:
+        return {n: p for n, p in self.parameters.items() if (p.sets or n) == key}
+
+    def _refuse_unknown(self, keys: Collection[str], known: Collection[str], where: str) -> None:
+        for key in keys:
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                raise ValueError(
+                    f"{where} must name a known key, but got '{key}': {hint}"
+                    f"known are {', '.join(sorted(known))} (space '{self.name}')"
+                )
+
+    def _refuse_overlaps(self) -> None:
+        for first, second in self._pairs_on_one_key():
+            a, b = (self.parameters[name].conditions() for name in (first, second))
+            if not any(
+                set(map(repr, a[key])).isdisjoint(map(repr, b[key])) for key in a.keys() & b
+            ):
+                raise ValueError(
+                    f"two parameters may set one key only under conditions that exclude each "
+                    f"other, but '{first}' and '{second}' can apply together (space '{self.name}')"
+                )
+
+    def _pairs_on_one_key(self) -> Iterator[tuple[str, str]]:
+        for (a, pa), (b, pb) in combinations(self.parameters.items(), 2):
+            if (pa.sets or a) == (pb.sets or b):
+                yield a, b

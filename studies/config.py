@@ -1,0 +1,53 @@
+"""`StudyConfig`: where the study is kept, and who proposes and prunes trials."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
+PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "none"]
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class StudyConfig(BaseModel):
+    """The `[study]` section. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the study and of its folder; None = data set and recipe, such as `cifar10-cpu`."""
+
+    storage: str | None = Field(default=None, min_length=1)
+    """URL of the Optuna storage; None = SQLite in the study's folder."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the split, the sampler and all trainings."""
+
+    sampler: SamplerName = "tpe"
+    """Who proposes trials: `tpe`, `gp` (Gaussian process), `cmaes`, `qmc` (Sobol), `random`."""
+
+    pruner: PrunerName = "median"
+    """Who stops trials that fall behind; `none` = nobody."""
+
+    startup_trials: int = Field(default=10, ge=0)
+    """Complete trials before `median` and `percentile` prune; random trials before `tpe` and `gp`
+    model."""
+
+    prune_after: Share = 1 / 6
+    """Share of the epochs in which no trial is pruned, and between two looks at it, in [0, 1]."""
+
+    keep: Share = 0.75
+    """Share of the complete trials that a trial must not fall behind with `percentile`: at 0.75,
+    only the worst quarter is pruned."""
+
+    @model_validator(mode="after")
+    def _pair_works(self) -> Self:
+        # Both model complete trials only: with a pruner, most of what they paid for is lost.
+        if self.sampler in ("gp", "cmaes") and self.pruner != "none":
+            raise ValueError(
+                f"sampler '{self.sampler}' learns nothing from pruned trials, so it must go with "
+                f"pruner 'none', but got pruner '{self.pruner}': set pruner = 'none' or "
+                f"sampler = 'tpe' under [study]"
+            )
+        return self

@@ -1,0 +1,72 @@
+"""One lock per study, across processes and, where the storage can, across hosts."""
+
+import hashlib
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import sqlalchemy
+from filelock import FileLock
+from sqlalchemy.pool import NullPool
+
+from studies.storage import backend, sqlite_file
+
+
+def study_lock(url: str, name: str, folder: Path) -> AbstractContextManager[object]:
+    """The lock around everything that counts, clears or asks for trials.
+
+    Counting and asking must be one step, or workers overshoot the total; and SQLite hands out an
+    enqueued trial twice when two ask at once.
+
+    Args:
+        url: The storage's URL.
+        name: The study's name.
+        folder: The study's folder, where the lock is when the storage cannot hold one; then it
+            reaches as far as the folder does.
+
+    Returns:
+        A context manager that can be entered again and again.
+    """
+    kind = backend(url)
+    if kind == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        return _DatabaseLock(url, f"SELECT pg_advisory_lock({key})")
+    if kind in ("mysql", "mariadb"):
+        label = hashlib.sha256(name.encode()).hexdigest()[:32]
+        return _DatabaseLock(url, f"SELECT GET_LOCK('convsearch-{label}', -1)")
+    database = sqlite_file(url)
+    path = database.with_name(database.name + ".lock") if database else folder / "study.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _EnterAgain(FileLock(path))
+
+
+class _EnterAgain(AbstractContextManager[object]):
+    """A file lock as a plain context manager."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> object:
+        return self._lock.__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+
+class _DatabaseLock(AbstractContextManager[object]):
+    """A lock that the database server holds for as long as a connection is open."""
+
+    def __init__(self, url: str, statement: str) -> None:
+        # Without a pool, leaving closes the connection, and the server lets go even after a kill.
+        self._engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+        self._statement = statement
+        self._connection: sqlalchemy.Connection | None = None
+
+    def __enter__(self) -> object:
+        self._connection = self._engine.connect()
+        self._connection.execute(sqlalchemy.text(self._statement))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

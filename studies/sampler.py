@@ -1,0 +1,124 @@
+"""Samplers by name, seeded so that a search that was stopped goes on as if it had not been."""
+
+import warnings
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.attributes import ENQUEUED, RETRY_OF, index_of
+from studies.config import StudyConfig
+
+
+def seed_for(study_seed: int, *path: int) -> int:
+    """A seed in [0, 2**31) that depends on the study's seed and a path of numbers only.
+
+    Args:
+        study_seed: The study's seed.
+        path: What the seed is for, for instance a purpose and a trial's index.
+    """
+    return int(np.random.SeedSequence(study_seed, spawn_key=path).generate_state(1)[0]) >> 1
+
+
+class IndexedSampler(BaseSampler):
+    """Asks a fresh sampler for every trial, seeded by the study's seed and the trial's index.
+
+    A sampler that lives on would have drawn differently after a restart than without one. This
+    one's only memory is the study itself.
+    """
+
+    def __init__(self, config: StudyConfig, conditional: bool) -> None:
+        """Remember what to build for every trial."""
+        self._config, self._conditional = config, conditional
+        self._inner: BaseSampler = RandomSampler(seed=0)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Build the sampler for this trial."""
+        seed = seed_for(self._config.seed, 0, index_of(study, trial))
+        self._inner = _build(self._config, seed, self._conditional)
+        self._inner.before_trial(study, trial)
+        if self._config.sampler == "cmaes" and {RETRY_OF, ENQUEUED} <= trial.user_attrs.keys():
+            # CMA-ES marks the trials of a generation when it samples them; one whose values are
+            # given is not sampled, and would be missing from its generation.
+            self.sample_relative(study, trial, self.infer_relative_search_space(study, trial))
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What the inner sampler says."""
+        return self._inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """What the inner sampler says."""
+        if self._config.sampler == "cmaes":
+            # It adds the trial's number to its seed, which shifts when a trial is run again.
+            trial = copy(trial)
+            trial.number = index_of(study, trial)
+        return self._inner.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """What the inner sampler says."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Pass it on."""
+        self._inner.after_trial(study, trial, state, values)
+
+
+def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
+    with warnings.catch_warnings():
+        # Optuna calls grouping by conditions, and QMC, experimental; tests hold them in place.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match config.sampler:
+            case "tpe":
+                return TPESampler(
+                    seed=seed,
+                    n_startup_trials=config.startup_trials,
+                    multivariate=True,
+                    group=conditional,
+                )
+            case "gp":
+                return GPSampler(
+                    seed=seed,
+                    n_startup_trials=config.startup_trials,
+                    warn_independent_sampling=False,
+                )
+            case "cmaes":
+                return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+            case "qmc":
+                # One sequence for the whole study, so its seed must not change with the trial.
+                return QMCSampler(
+                    scramble=True,
+                    seed=seed_for(config.seed, 1),
+                    independent_sampler=RandomSampler(seed=seed),
+                    warn_independent_sampling=False,
+                )
+            case "random":
+                return RandomSampler(seed=seed)

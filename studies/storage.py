@@ -1,0 +1,88 @@
+"""Optuna storages by URL, SQLite set up so that readers and writers do not block each other."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy.exc
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT = 60.0
+"""Seconds that a SQLite connection waits for another one's write."""
+
+
+class WalConnection(sqlite3.Connection):
+    """A SQLite connection in write-ahead mode.
+
+    Writers then never wait for readers such as the dashboard, and a commit costs no full sync; a
+    power cut may take back the last commits, but cannot damage the file.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Connect and set the mode; the file remembers it, `synchronous` is per connection."""
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def sqlite_url(folder: Path) -> str:
+    """The URL of the study file in a study's folder."""
+    return f"sqlite:///{folder / 'study.db'}"
+
+
+def backend(url: str) -> str:
+    """The kind of database that a URL names, for instance "sqlite" or "postgresql".
+
+    Raises:
+        ValueError: In one sentence, if it is not the URL of a database.
+    """
+    try:
+        return make_url(url).get_backend_name()
+    except sqlalchemy.exc.ArgumentError as error:
+        raise _cannot_open(url, error) from None
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file behind a SQLite URL; None for other databases and for memory."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open a storage, making its tables if need be.
+
+    Raises:
+        ValueError: In one sentence, if there is no such storage. Passwords are not shown.
+    """
+    options = {}
+    if backend(url) == "sqlite":
+        options = {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": WalConnection}}
+    try:
+        return RDBStorage(url, engine_kwargs=options)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError) as error:
+        raise _cannot_open(url, error) from None
+
+
+def close_storage(storage: RDBStorage) -> None:
+    """Close the connections of a storage that is no longer used."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def shown(url: str) -> str:
+    """A storage URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url
+
+
+def _cannot_open(url: str, error: Exception) -> ValueError:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return ValueError(
+        f"storage must be the URL of a database that can be opened, such as sqlite:///study.db or "
+        f"postgresql+psycopg://user@host/name, but '{shown(url)}': {reason}"
+    )

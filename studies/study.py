@@ -1,0 +1,150 @@
+"""Making, resuming and finding the study of a search."""
+
+import json
+import weakref
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
+
+from space import Space, Value
+from studies.attributes import ENQUEUED
+from studies.config import StudyConfig
+from studies.fingerprint import FINGERPRINT, refuse_other
+from studies.lock import study_lock
+from studies.pruner import build_pruner
+from studies.sampler import IndexedSampler
+from studies.storage import close_storage, open_storage, shown, sqlite_url
+
+SETTINGS = "settings"
+"""The study's attribute with the resolved configuration of the search."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study is.
+
+    Attributes:
+        name: Name of the study.
+        folder: Folder of the run.
+        storage: URL of the storage; None = SQLite in the folder.
+    """
+
+    name: str
+    folder: Path
+    storage: str | None = None
+
+    @property
+    def url(self) -> str:
+        """URL of the storage, whether it was given or not."""
+        return self.storage or sqlite_url(self.folder)
+
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock around everything that counts, clears or asks for trials."""
+        return study_lock(self.url, self.name, self.folder)
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a study is for: everything that must not change while it lasts.
+
+    Attributes:
+        fingerprint: Nested, JSON-able; compared on every resume.
+        settings: The resolved configuration of the search, JSON-able; kept for later commands.
+        first: Parameter name -> value of the first trial; None = let the sampler begin.
+    """
+
+    fingerprint: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    first: Mapping[str, Value] | None
+
+
+def make_or_resume(place: Place, purpose: Purpose) -> Study:
+    """Open the study, or make it with its first trial enqueued.
+
+    Only one process should call this for a search, before its workers start.
+
+    Raises:
+        ValueError: In one sentence, if the storage cannot be opened or the study was made with
+            something else.
+    """
+    _quiet()
+    place.folder.mkdir(parents=True, exist_ok=True)
+    # As JSON, so that what is compared is what a database gives back.
+    fingerprint = json.loads(json.dumps(purpose.fingerprint))
+    # Tables are made under the lock as well: two processes making them at once break each other.
+    with place.lock():
+        storage = open_storage(place.url)
+        made = optuna.create_study(
+            storage=storage, study_name=place.name, direction="maximize", load_if_exists=True
+        )
+        study = _closing(made, storage)
+        stored = study.user_attrs.get(FINGERPRINT)
+        if stored is not None:
+            refuse_other(stored, fingerprint, place.name)
+        else:
+            _refuse_foreign(study, place)
+            study.set_user_attr(SETTINGS, dict(purpose.settings))
+            study.set_user_attr(FINGERPRINT, fingerprint)
+        if purpose.first is not None and not study.get_trials(deepcopy=False):
+            first = dict(purpose.first)
+            study.enqueue_trial(first, user_attrs={ENQUEUED: first})
+    return study
+
+
+def find(place: Place) -> Study:
+    """Open a study that exists, to read it or to work for it.
+
+    Raises:
+        ValueError: In one sentence, if the storage cannot be opened or holds no such study.
+    """
+    _quiet()
+    if place.storage is None and not (place.folder / "study.db").is_file():
+        known = sorted(path.parent.name for path in place.folder.parent.glob("*/study.db"))
+        raise ValueError(
+            f"there is no study '{place.name}' in '{place.folder.parent}': "
+            f"it holds {', '.join(known) or 'none'}"
+        )
+    storage = open_storage(place.url)
+    try:
+        return _closing(optuna.load_study(study_name=place.name, storage=storage), storage)
+    except KeyError:
+        known = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+        close_storage(storage)
+        raise ValueError(
+            f"there is no study '{place.name}' in '{shown(place.url)}': "
+            f"it holds {', '.join(known) or 'none'}"
+        ) from None
+
+
+def work_on(place: Place, config: StudyConfig, space: Space, epochs: int) -> Study:
+    """Open a study for a worker, with the sampler and the pruner of the config."""
+    study = find(place)
+    conditional = any(parameter.when for parameter in space.parameters.values())
+    study.sampler = IndexedSampler(config, conditional)
+    study.pruner = build_pruner(config, epochs)
+    return study
+
+
+def _closing(study: Study, storage: RDBStorage) -> Study:
+    """The study, whose connections are closed when it is no longer used."""
+    weakref.finalize(study, close_storage, storage)
+    return study
+
+
+def _refuse_foreign(study: Study, place: Place) -> None:
+    if study.get_trials(deepcopy=False) or study.direction != StudyDirection.MAXIMIZE:
+        raise ValueError(
+            f"the study must be one that convsearch made, but study '{place.name}' in "
+            f"'{shown(place.url)}' is not: choose another name with --study"
+        )
+
+
+def _quiet() -> None:
+    """Optuna logs a line per trial; what people should see is the search's own display."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,77 @@
+"""What the tests share: tiny real images, in memory and as files."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train_core.images import ImageData, Part
+
+SIDE = 16
+CPU = torch.device("cpu")
+
+
+def stripes(count: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Learnable images: noise with bright stripes whose spacing is the class.
+
+    Returns `(count, 16, 16, 3)` uint8 and `(count,)` int64; every class as often as the others.
+    """
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    images = random.integers(0, 120, (count, SIDE, SIDE, 3))
+    for image, label in zip(images, labels, strict=True):
+        image[:: label + 2] += 100
+    return images.astype(np.uint8), labels
+
+
+def image_data(train: int = 96, validation: int = 30, seed: int = 0) -> ImageData:
+    """Stripes on the CPU."""
+    parts = [
+        Part.of(*stripes(count, seed + i), CPU) for i, count in enumerate((train, validation))
+    ]
+    return ImageData(parts[0], parts[1] if validation else None, ("a", "b", "c"), mirror=True)
+
+
+@pytest.fixture
+def data() -> ImageData:
+    return image_data()
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A folder with `train/` and `test/` of three classes, as PNG files."""
+    root = tmp_path / "pictures"
+    write_images(root / "train", 60)
+    write_images(root / "test", 15, seed=9)
+    return root
+
+
+def write_images(root, count: int, seed: int = 0) -> None:
+    """Write stripes as `root/<class>/<number>.png`."""
+    images, labels = stripes(count, seed)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = root / "abc"[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number:03d}.png")
+
+
+@pytest.fixture
+def run_module(tmp_path):
+    """Run `python -m MODULE` as a user would, in an empty folder."""
+
+    def run(module: str, *arguments: object, env: dict[str, str] | None = None, **options):
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-m", module, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            timeout=200,
+            **options,
+        )
+
+    return run

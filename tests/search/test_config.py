@@ -1,0 +1,153 @@
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.main import get_command
+
+from search.config import SearchConfig, load_search_config
+from search.plan import build_space, settle
+from search.run import app
+from train_core.data.prepare import prepare
+from train_core.recipes import load_recipe
+from train_core.toml_file import write_toml
+
+FLAGS = {
+    "--trials", "--dataset", "--study", "--recipe", "--space", "--config",
+    "--storage", "--workers", "--timeout", "--seed", "--runs", "--dashboard",
+}  # fmt: skip
+
+
+def test_the_flags_are_these_twelve() -> None:
+    options = {name for parameter in get_command(app).params for name in parameter.opts}
+    assert options == FLAGS
+
+
+def test_flags_win_over_the_file(tmp_path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("trials = 7\n[study]\nseed = 3\nsampler = 'random'\n")
+    config = load_search_config(str(path), {"trials": 9, "study.seed": None, "recipe": "cpu"})
+    assert (config.trials, config.study.seed, config.study.sampler) == (9, 3, "random")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trails = 3", "there is no key 'trails': did you mean 'trials'"),
+        ("trials = 0", "trials must be greater than or equal to 1, but got 0"),
+        ("trials = '3'", "trials must be a integer"),
+        ("[study]\nsampler = 'tpee'", "sampler must be 'tpe', 'gp'"),
+        ("[study]\nsampler = 'gp'", "learns nothing from pruned trials.*set pruner = 'none'"),
+        ("[study]\nname = '../up'", "name must"),
+        ("[training]\nepoch = 3", r"no key 'epoch': did you mean 'epochs'.*\[training\]"),
+        ("[training]\nepochs = 0", r"epochs must be greater .* got 0.*\[training\]"),
+        ("[training]\nseed = 1", "set seed under"),
+        ("[data]\nvalidation_fraction = 0", "must be above 0"),
+        ("[data]\nvalidation_fraction = 2.0", "validation_fraction must be less than or equal"),
+        ("recipe = 'slow'", "recipe must be 'cpu', 'fast' or 'accurate'"),
+        ("[workers]\ncount = 0", "count must be greater than or equal to 1"),
+        ("study = 3", "study must be"),
+        ("timeout = -1", "timeout must be greater than 0"),
+    ],
+)
+def test_mistakes_name_source_key_rule_and_value(tmp_path, text, message) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        load_search_config(str(path), {"study.storage": None})
+    assert "mine.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_KEYS = st.sampled_from([*SearchConfig.model_fields, "other"])
+
+
+@given(tables=st.dictionaries(_KEYS, _VALUES, max_size=5))
+def test_whatever_comes_in_is_a_config_or_one_sentence(tables) -> None:
+    message = ""
+    try:
+        load_search_config(None, {k: v for k, v in tables.items() if v is not None})
+    except ValueError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+def test_everything_is_settled_before_the_first_trial(tiny_plan) -> None:
+    plan = tiny_plan(study={"seed": 5})
+    assert plan.name == "tiny"
+    assert plan.config.recipe == "cpu"
+    assert plan.config.data.split_seed == 5
+    assert (plan.train_count, plan.validation_count) == (54, 6)
+    assert list(plan.space.parameters) == ["lr", "dropout", "depth", "augment"]
+    assert plan.purpose().first == {"lr": 8.0, "dropout": 0.0, "depth": 2, "augment": 0.25}
+
+
+def test_a_search_survives_its_own_file(tiny_plan, tmp_path) -> None:
+    plan = tiny_plan()
+    write_toml(tmp_path / "search.toml", plan.config.model_dump())
+    again = load_search_config(str(tmp_path / "search.toml"), {})
+    settled = settle(again, plan.data, "fast")
+    assert settled.purpose() == plan.purpose()
+    assert settled.training == plan.training
+    assert tomllib.loads((tmp_path / "search.toml").read_text())["training"]["epochs"] == 3
+
+
+def test_small_data_sets_get_more_epochs_unless_told(tiny_config) -> None:
+    config = tiny_config(training={})
+    data = prepare(config.data)
+    assert settle(config, data, "cpu").training.epochs == 278  # 15,000 / 54, rounded up.
+    told = tiny_config(training={"epochs": 2})
+    assert settle(told, data, "cpu").training.epochs == 2
+
+
+def test_without_a_recipe_the_device_decides(tiny_config) -> None:
+    config = tiny_config(recipe=None, training={}, study={})
+    data = prepare(config.data)
+    for recipe in ("cpu", "fast"):
+        plan = settle(config, data, recipe)
+        assert plan.training.width == load_recipe(recipe).width
+        assert plan.config.recipe == recipe
+
+
+def test_the_name_says_data_and_recipe(tiny_config) -> None:
+    config = tiny_config()
+    nameless = config.model_copy(update={"study": config.study.model_copy(update={"name": None})})
+    assert settle(nameless, prepare(config.data), "cpu").name == "pictures-cpu"
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"parameters": {"dropout": {"type": "float", "low": 0.0, "high": 1.5}}},
+         r"dropout must be less than 1, but got 1.5 \(space 'default .*', parameter 'dropout'\)"),
+        ({"parameters": {"width": {"type": "int", "low": 4, "high": 9}}},
+         "width must be a multiple of 4, but got 9"),
+        ({"parameters": {"epochs": {"type": "int", "low": 1, "high": 9}}},
+         "epochs cannot be searched, since trials of different lengths"),
+        ({"parameters": {"seed": {"type": "int", "low": 1, "high": 9}}},
+         "seed cannot be searched"),
+        ({"parameters": {"lr": 3}}, "must be a table"),
+        ({"name": "nowhere.toml"}, "default, extended or a readable TOML file"),
+        ({"fixed": ["wdith"]}, "must name a known key, but got 'wdith'"),
+    ],
+)  # fmt: skip
+def test_spaces_that_no_training_could_follow_are_refused(tiny_config, space, message) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        build_space(tiny_config(space=space), load_recipe("cpu"))
+    assert "\n" not in str(error.value)
+
+
+def test_every_trial_has_its_own_seed_and_resumes_with_it(tiny_plan) -> None:
+    plan = tiny_plan()
+    seeds = [plan.trial_config({"lr": 1.0}, index).seed for index in range(50)]
+    assert len(set(seeds)) == 50
+    assert tiny_plan().trial_config({"lr": 1.0}, 7).seed == seeds[7]
+    other = tiny_plan(study={"seed": 1})
+    assert other.trial_config({"lr": 1.0}, 7).seed != seeds[7]

@@ -1,0 +1,189 @@
+import gc
+import weakref
+
+import pytest
+from optuna.trial import TrialState
+
+from search.events import Began, Ended, EpochEnded
+from search.trials import RunTrials
+from studies.ledger import TooManyFailures
+from studies.records import trial_records
+from studies.study import make_or_resume
+from tests.search.conftest import run_task
+from train_core.networks import Classifier
+
+
+def search(plan, worker):
+    study = make_or_resume(plan.place, plan.purpose())
+    events, _ = run_task(RunTrials(plan, None), worker)
+    return study, events
+
+
+def test_runs_exactly_the_trials_and_tells_all(tiny_plan, worker) -> None:
+    plan = tiny_plan()
+    study, events = search(plan, worker)
+    records = trial_records(study)
+    assert len(records) == 6
+    assert {record.state for record in records} <= {"complete", "pruned"}
+    assert sum(isinstance(event, Began) for event in events) == 6
+    assert sum(isinstance(event, Ended) for event in events) == 6
+    assert records[0].params == plan.purpose().first
+    for record in records:
+        assert record.config["epochs"] == 3
+        epochs = [
+            e for e in events if isinstance(e, EpochEnded) and e.job == f"trial {record.number}"
+        ]
+        assert [e.accuracy for e in epochs] == list(record.curve.values())
+        assert len(record.history["train_loss"]) == len(record.curve)
+        assert record.value == list(record.curve.values())[-1]
+
+
+def results(study) -> list:
+    return [(r.params, r.state, r.curve, r.history["train_loss"]) for r in trial_records(study)]
+
+
+def test_the_same_seed_gives_the_same_trials_bit_for_bit(tiny_plan, tmp_path, worker) -> None:
+    one, _ = search(tiny_plan(), worker)
+    other, _ = search(tiny_plan(runs=str(tmp_path / "others")), worker)
+    assert results(one) == results(other)
+
+
+def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker) -> None:
+    undisturbed, _ = search(tiny_plan(), worker)
+    plan = tiny_plan(runs=str(tmp_path / "others"))
+    study = make_or_resume(plan.place, plan.purpose())
+    steps = RunTrials(plan, None).run(worker)
+    for event in steps:
+        if isinstance(event, EpochEnded) and event.job == "trial 2":
+            worker._stop.set()  # In the middle of a trial.
+    worker._stop.up = False
+    assert trial_records(study)[2].state in ("handed back", "waiting", "failed")
+    run_task(RunTrials(plan, None), worker)
+    again = [r for r in trial_records(study) if r.state in ("complete", "pruned")]
+    expected = trial_records(undisturbed)
+    assert len(again) == 6
+    for mine, theirs in zip(again, expected, strict=True):
+        assert (mine.params, mine.state, mine.curve) == (theirs.params, theirs.state, theirs.curve)
+
+
+def test_behind_the_median_is_pruned_with_a_reason(tiny_plan, worker) -> None:
+    plan = tiny_plan(
+        trials=8,
+        study={"startup_trials": 1, "sampler": "random"},
+        training={"width": 4, "epochs": 6, "batch_size": 16, "lr": 8.0},
+        space={
+            "fixed": ["batch_size", "depth", "dropout", "augment"],
+            "parameters": {"lr": {"type": "float", "low": 1e-6, "high": 10.0, "log": True}},
+        },
+    )
+    study, _ = search(plan, worker)
+    pruned = [record for record in trial_records(study) if record.state == "pruned"]
+    assert pruned
+    for record in pruned:
+        assert record.reason.startswith("median rule after epoch")
+        assert len(record.curve) < 6
+
+
+def test_divergence_is_pruned_with_a_reason_and_the_search_goes_on(tiny_plan, worker) -> None:
+    plan = tiny_plan(
+        trials=3,
+        space={
+            "fixed": ["batch_size", "depth", "dropout", "augment"],
+            "parameters": {"lr": {"type": "choice", "choices": [2.0, 1e38]}},
+        },
+        study={"sampler": "random", "pruner": "none", "seed": 1},
+        training={"width": 4, "epochs": 3, "batch_size": 16, "lr": 1e38},
+    )
+    study, _ = search(plan, worker)
+    records = trial_records(study)
+    assert records[0].state == "pruned"
+    assert records[0].reason == "diverged in epoch 1: the loss is not finite"
+    assert len(records) == 3
+    assert study.get_trials()[0].value is None
+
+
+def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> None:
+    plan = tiny_plan(trials=2)
+    study = make_or_resume(plan.place, plan.purpose())
+    engines = worker.engines(plan.data, plan.config.data)
+    whole = engines.engine
+    broken = iter([True, False, False])
+
+    def engine(config):
+        if next(broken, False):
+            raise OSError("the disk is on fire")
+        return whole(config)
+
+    engines.engine = engine
+    events, _ = run_task(RunTrials(plan, None), worker)
+    records = trial_records(study)
+    assert [record.state for record in records] == ["failed", "complete", "complete"]
+    assert records[0].reason == "OSError: the disk is on fire"
+    failed = next(event for event in events if isinstance(event, Ended))
+    assert "Traceback" in failed.details
+
+
+def test_faults_in_a_row_stop_the_search_with_the_first_cause(tiny_plan, worker) -> None:
+    plan = tiny_plan(trials=50)
+    make_or_resume(plan.place, plan.purpose())
+    causes = (OSError(f"fault {number}") for number in range(50))
+
+    def engine(config):
+        raise next(causes)
+
+    worker.engines(plan.data, plan.config.data).engine = engine
+    with pytest.raises(TooManyFailures, match=r"\(trial 0\) with: OSError: fault 0"):
+        run_task(RunTrials(plan, None), worker)
+
+
+def test_no_trial_starts_after_the_deadline(tiny_plan, worker) -> None:
+    plan = tiny_plan()
+    study = make_or_resume(plan.place, plan.purpose())
+    run_task(RunTrials(plan, deadline=1.0), worker)
+    assert [trial.state for trial in study.get_trials()] == [TrialState.WAITING]
+
+
+@pytest.mark.parametrize("pruner", ["median", "none"])
+def test_no_network_outlives_its_trial(tiny_plan, worker, monkeypatch, pruner) -> None:
+    """Whatever ends a trial, nothing may keep its network: a GPU would run out of memory."""
+    alive = weakref.WeakSet()
+    made = Classifier.__init__
+
+    def counted(self, *args, **kwargs):
+        made(self, *args, **kwargs)
+        alive.add(self)
+
+    monkeypatch.setattr(Classifier, "__init__", counted, raising=False)
+    sizes = list(range(4, 40, 4))
+    plan = tiny_plan(
+        trials=12,
+        space={
+            "fixed": ["batch_size", "depth", "dropout", "augment"],
+            "parameters": {
+                "lr": {"type": "float", "low": 1e-7, "high": 10.0, "log": True},
+                "width": {"type": "choice", "choices": sizes},
+            },
+        },
+        study={"startup_trials": 1, "sampler": "random", "pruner": pruner},
+    )
+    engines = worker.engines(plan.data, plan.config.data)
+    gc.collect()
+    gc.disable()
+    try:
+        study, _ = search(plan, worker)
+        shapes = {record.params["width"] for record in trial_records(study)}
+        assert len(shapes) > 5
+        # Two networks (current and averaged) for each of the shapes that are kept on purpose.
+        assert len(alive) <= 2 * engines._capacity
+    finally:
+        gc.enable()
+
+
+def test_the_search_needs_no_test_images(tiny_plan, worker) -> None:
+    from pathlib import Path
+
+    plan = tiny_plan()
+    for part in ("images", "labels"):
+        (Path(plan.data.folder) / f"test.{part}.npy").unlink()
+    study, _ = search(plan, worker)
+    assert len(trial_records(study)) == 6

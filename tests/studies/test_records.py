@@ -1,0 +1,52 @@
+from optuna.trial import TrialState
+
+from studies.attributes import CONFIG, HISTORY, REASON
+from studies.ledger import Ledger
+from studies.records import best_trials, trial_records
+from studies.study import Place
+from tests.studies.conftest import FIRST, SPACE, begun
+
+
+def test_records_say_what_happened(tmp_path) -> None:
+    place = Place("test", tmp_path)
+    study = begun(place)
+    ledger = Ledger(study, place, 10)
+
+    complete = ledger.claim().trial
+    SPACE.sample(complete, {})
+    complete.set_user_attr(CONFIG, {"epochs": 2})
+    complete.set_user_attr(HISTORY, {"train_loss": [2.0, 1.0]})
+    complete.report(0.5, 1)
+    complete.report(0.75, 2)
+    study.tell(complete, 0.75)
+    pruned = ledger.claim().trial
+    pruned.report(0.25, 1)
+    pruned.set_user_attr(REASON, "median rule after epoch 1")
+    study.tell(pruned, state=TrialState.PRUNED)
+    ledger.hand_back(ledger.claim().trial.number)
+    ledger.claim()
+    study.tell(ledger.claim().trial, state=TrialState.FAIL)
+
+    records = trial_records(study)
+    states = ["complete", "pruned", "handed back", "running", "failed"]
+    assert [record.state for record in records] == states
+    first = records[0]
+    assert (first.value, first.params, first.config) == (0.75, FIRST, {"epochs": 2})
+    assert (first.curve, first.history) == ({1: 0.5, 2: 0.75}, {"train_loss": [2.0, 1.0]})
+    assert first.seconds is not None
+    assert (records[1].value, records[1].reason) == (0.25, "median rule after epoch 1")
+    assert [record.index for record in records] == [0, 1, 2, 2, 3]
+    assert records[3].seconds is None
+
+
+def test_the_best_come_first_and_of_equal_ones_the_earlier(tmp_path) -> None:
+    place = Place("test", tmp_path)
+    study = begun(place)
+    ledger = Ledger(study, place, 10)
+    for value in (0.5, 0.9, 0.7, 0.9):
+        study.tell(ledger.claim().trial, value)
+    pruned = ledger.claim().trial
+    pruned.report(0.99, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+    best = best_trials(trial_records(study), 3)
+    assert [record.number for record in best] == [1, 3, 2]

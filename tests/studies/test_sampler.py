@@ -1,0 +1,41 @@
+import pytest
+from pydantic import ValidationError
+
+from space import load_space
+from studies.config import StudyConfig
+from studies.ledger import Ledger
+from studies.sampler import seed_for
+from studies.study import Place, Purpose, make_or_resume, work_on
+from tests.studies.workers import score
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+@pytest.mark.parametrize("name", ["default", "extended"])
+def test_every_sampler_runs_every_space(tmp_path, sampler, name) -> None:
+    fixed = {"optimizer": "sgd", "recipe": "cpu"}
+    space = load_space(name).given(fixed)
+    place = Place("test", tmp_path)
+    make_or_resume(place, Purpose({}, {}, None))
+    config = StudyConfig(sampler=sampler, pruner="none", startup_trials=3)
+    study = work_on(place, config, space, 6)
+    ledger = Ledger(study, place, 6)
+    points = []
+    while (trial := ledger.claim().trial) is not None:
+        points.append(space.sample(trial, fixed))
+        study.tell(trial, score(points[-1]))
+    assert len(points) == 6
+    assert len({repr(point) for point in points}) == 6
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes"])
+def test_samplers_that_learn_nothing_from_pruned_trials_refuse_a_pruner(sampler) -> None:
+    with pytest.raises(ValidationError, match="learns nothing from pruned trials"):
+        StudyConfig(sampler=sampler)
+    assert StudyConfig(sampler=sampler, pruner="none").sampler == sampler
+
+
+def test_seeds_depend_on_every_number_of_their_path() -> None:
+    seeds = {seed_for(s, *path) for s in range(3) for path in [(0, 1), (1, 0), (0, 0), (0,), (1,)]}
+    assert len(seeds) == 15
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seed_for(5, 2, 7) == seed_for(5, 2, 7)

@@ -1,0 +1,72 @@
+import pytest
+from pydantic import ValidationError
+
+from train_core.config import TrainConfig
+from train_core.recipes import least_images, load_recipe, recipe_names
+from train_core.run_config import load_run_config, resolve_run
+from train_core.toml_file import read_toml, validate, write_toml
+
+
+def test_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        TrainConfig().lr = 2.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lrr": 1.0}, "there is no key 'lrr': did you mean 'lr'"),
+        ({"dropout": 1.5}, "dropout must be less than 1, but got 1.5"),
+        ({"dropout": float("nan")}, "dropout must be a finite number, but got nan"),
+        ({"epochs": True}, "epochs must be a integer, but got True"),
+        ({"lr": "0.5"}, "lr must be a number, but got '0.5'"),
+        ({"network": "vgg"}, "network must be 'convnet' or 'resnet', but got 'vgg'"),
+        ({"width": 6}, "width must be a multiple of 4, but got 6"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(values, message) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        validate(TrainConfig, values, "file 'mine.toml'")
+    assert "\n" not in str(caught.value)
+    assert "file 'mine.toml'" in str(caught.value)
+
+
+def test_whole_numbers_may_stand_for_rates() -> None:
+    assert TrainConfig(lr=1).lr == 1.0
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
+    recipe = load_recipe(name)
+    assert recipe.seed == 0
+    assert least_images(name) > 0
+    assert str(recipe.width) in recipe.describe()
+
+
+def test_training_is_laid_over_the_recipe() -> None:
+    run = resolve_run({"recipe": "cpu", "training": {"epochs": 3}}, "test")
+    assert run.training == load_recipe("cpu").model_copy(update={"epochs": 3})
+
+
+def test_a_run_survives_its_own_file(tmp_path) -> None:
+    run = resolve_run({"recipe": "fast", "data": {"dataset": "digits"}}, "test")
+    write_toml(tmp_path / "run.toml", run.model_dump())
+    assert load_run_config(str(tmp_path / "run.toml")) == run
+
+
+def test_sections_are_named(tmp_path) -> None:
+    (tmp_path / "run.toml").write_text("[data]\ndatset = 'x'\n")
+    with pytest.raises(ValueError, match=r"no key 'datset': did you mean 'dataset'.*\[data\]"):
+        load_run_config(str(tmp_path / "run.toml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a = ", "must be valid TOML"), (b"\xff\xfe", "must be valid TOML"), (None, "readable")],
+)
+def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
+    path = tmp_path / "broken.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_toml(str(path))

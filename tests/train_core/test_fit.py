@@ -1,0 +1,235 @@
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.conftest import CPU, image_data, stripes
+from train_core.config import TrainConfig
+from train_core.engine import Engine, EnginePool, EngineShape, smoothed_cross_entropy
+from train_core.errors import Diverged
+from train_core.evaluate import probabilities, score
+from train_core.fit import fit
+from train_core.images import ImageData, Normalisation, Part
+from train_core.record import EpochRecord
+
+SMALL = TrainConfig(width=4, depth=2, epochs=4, batch_size=16, lr=20.0, augment=0.3, seed=1)
+
+
+def results(records: list[EpochRecord]) -> list[dict]:
+    """Everything but the times."""
+    return [record.model_dump(exclude={"seconds"}) for record in records]
+
+
+def train(config: TrainConfig, data: ImageData, engines: EnginePool | None = None):
+    return list(fit(config, data, engines))
+
+
+def test_learns(data) -> None:
+    records = train(SMALL.model_copy(update={"epochs": 12}), data)
+    assert records[-1].val_accuracy > 0.9
+    assert records[-1].train_loss < records[0].train_loss
+
+
+def test_one_record_per_epoch(data) -> None:
+    records = train(SMALL, data)
+    assert [record.epoch for record in records] == [1, 2, 3, 4]
+    assert all(record.images == 96 for record in records)
+    assert all(record.images_per_second > 0 for record in records)
+    assert records[-1].lr == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_same_config_gives_the_same_records_bit_for_bit(data, optimizer, precision) -> None:
+    config = SMALL.model_copy(
+        update={"optimizer": optimizer, "lr": 0.5, "precision": precision, "dropout": 0.2}
+    )
+    assert results(train(config, data)) == results(train(config, data))
+
+
+def test_another_seed_gives_other_records(data) -> None:
+    assert results(train(SMALL, data)) != results(
+        train(SMALL.model_copy(update={"seed": 2}), data)
+    )
+
+
+def test_buffers_of_other_trainings_leave_no_trace(data) -> None:
+    engines = EnginePool(data)
+    others = [
+        {"seed": 5, "lr": 9.0, "dropout": 0.4, "momentum": 0.5, "weight_decay": 0.3},
+        {"augment": 1.0, "label_smoothing": 0.0, "epochs": 2, "schedule": "cosine", "ema": 0.5},
+    ]
+    for change in others:
+        train(SMALL.model_copy(update=change), data, engines)
+    assert engines.engine(SMALL) is engines.engine(SMALL.model_copy(update=others[0]))
+    assert results(train(SMALL, data, engines)) == results(train(SMALL, data))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lr": 10.0},
+        {"momentum": 0.5},
+        {"weight_decay": 0.2},
+        {"dropout": 0.3},
+        {"augment": 0.6},
+        {"label_smoothing": 0.0},
+        {"schedule": "cosine"},
+        {"warmup": 0.5},
+        {"ema": 0.3},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_makes_a_difference(data, change) -> None:
+    assert results(train(SMALL, data)) != results(train(SMALL.model_copy(update=change), data))
+
+
+def test_the_score_is_that_of_the_averaged_weights(data) -> None:
+    engines = EnginePool(data)
+    config = SMALL.model_copy(update={"ema": 0.4, "precision": "fp32"})
+    last = train(config, data, engines)[-1]
+    engine = engines.engine(config)
+    average = score(engine.average, data.validation, data.normalisation, torch.float32)
+    live = score(engine._live.eval(), data.validation, data.normalisation, torch.float32)
+    assert (last.val_loss, last.val_accuracy) == average
+    assert live[0] != average[0]
+
+
+def test_the_average_is_one_of_weights_and_statistics(data) -> None:
+    engine = Engine(EngineShape.of(SMALL, data), data)
+    engine.start(SMALL)
+    reference = engine._state.state.clone()
+    engine._order = engine._new_order()
+    for weight in engine._mix_table[:5]:
+        engine._train_step()
+        reference += weight * (engine._state.state - reference)
+    torch.testing.assert_close(engine._average_state.state, reference)
+    running = engine.average.blocks[0].norms[0].running_var
+    assert not torch.equal(running, torch.ones_like(running))
+
+
+def test_without_averaging_the_average_is_the_weights(data) -> None:
+    engines = EnginePool(data)
+    config = SMALL.model_copy(update={"ema": 0.0})
+    train(config, data, engines)
+    engine = engines.engine(config)
+    assert torch.equal(engine._average_state.state, engine._state.state)
+
+
+def test_overfits_one_batch() -> None:
+    images, labels = stripes(16)
+    labels = labels[torch.randperm(16, generator=torch.Generator().manual_seed(0))]  # Nonsense.
+    part = Part.of(images, labels, CPU)
+    data = ImageData(part, part, ("a", "b", "c"), mirror=True)
+    config = SMALL.model_copy(
+        update={"epochs": 60, "augment": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0}
+    )
+    last = train(config, data)[-1]
+    assert last.val_accuracy == 1.0
+    assert last.val_loss < 0.2
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 0.9])
+def test_the_loss_is_torchs(smoothing) -> None:
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+    ours = smoothed_cross_entropy(logits, labels, torch.tensor(smoothing))
+    torch.testing.assert_close(ours, cross_entropy(logits, labels, label_smoothing=smoothing))
+
+
+class _CountWaits(TorchDispatchMode):
+    """Counts operations that make the host wait for the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in str(func) for name in self.WAITING):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_the_host_never_waits_inside_an_epoch(data, optimizer) -> None:
+    config = SMALL.model_copy(update={"optimizer": optimizer, "dropout": 0.2})
+    engine = Engine(EngineShape.of(config, data), data)
+    engine.start(config)
+    with _CountWaits() as counter:
+        engine.run_steps(engine.steps_per_epoch)
+    assert counter.seen == []
+    with _CountWaits() as counter:  # The counter does count.
+        engine.run_epoch()[0]
+        torch.ones(1).item()
+    assert counter.seen
+
+
+def test_not_finite_is_diverged(data) -> None:
+    broken = ImageData(data.train, data.validation, data.classes, mirror=True)
+    nothing = Normalisation(torch.full((3,), math.nan), torch.ones(3))
+    broken.__dict__["normalisation"] = nothing
+    broken.__dict__["filters"] = data.filters
+    with pytest.raises(Diverged, match="diverged in epoch 1") as caught:
+        train(SMALL, broken)
+    assert caught.value.epoch == 1
+
+
+def test_patience_ends_a_training_that_stands_still(data) -> None:
+    config = SMALL.model_copy(update={"epochs": 40, "patience": 2})
+    records = train(config, data)
+    assert len(records) < 40
+    best = max(range(len(records)), key=lambda i: (records[i].val_accuracy, -i))
+    assert len(records) == best + 3
+
+
+def test_without_validation_nothing_is_scored() -> None:
+    records = train(SMALL, image_data(validation=0))
+    assert all(r.val_accuracy is None and r.val_loss is None for r in records)
+
+
+def test_fewer_images_than_a_batch_are_repeated() -> None:
+    records = train(SMALL.model_copy(update={"batch_size": 64}), image_data(train=24))
+    assert all(record.images == 64 for record in records)
+
+
+def test_digits_are_never_mirrored(data) -> None:
+    ones = torch.ones(200, 16, 16, 3, dtype=torch.uint8)
+    ones[:, :, :8] = 255  # Bright on the left.
+    part = Part(ones, torch.zeros(200, dtype=torch.int64))
+    for mirror in (True, False):
+        one_sided = ImageData(part, None, ("a", "b", "c"), mirror=mirror)
+        one_sided.__dict__["normalisation"] = Normalisation(torch.zeros(3), torch.ones(3))
+        config = SMALL.model_copy(update={"batch_size": 200, "augment": 0.25})
+        engine = Engine(EngineShape.of(config, one_sided), one_sided)
+        engine.start(config)
+        engine._order = engine._new_order()
+        images, _ = engine._next_batch()
+        flipped = images[:, 0, :, 12:].float().mean((1, 2)) > images[:, 0, :, :4].float().mean(
+            (1, 2)
+        )
+        assert bool(flipped.any()) == mirror
+
+
+def test_the_pool_lets_the_least_recently_used_shape_go(data) -> None:
+    engines = EnginePool(data, capacity=2)
+    shapes = [SMALL.model_copy(update={"batch_size": size}) for size in (8, 16, 32)]
+    first, second = engines.engine(shapes[0]), engines.engine(shapes[1])
+    assert engines.engine(shapes[0]) is first
+    engines.engine(shapes[2])
+    assert engines.engine(shapes[0]) is first
+    assert engines.engine(shapes[1]) is not second
+
+
+def test_mirrored_views_are_averaged(data) -> None:
+    engines = EnginePool(data)
+    train(SMALL, data, engines)
+    network, images = engines.engine(SMALL).average, data.validation.images
+    plain = probabilities(network, images, data.normalisation)
+    mirror = probabilities(network, images.flip(2), data.normalisation)
+    both = probabilities(network, images, data.normalisation, mirrored=True)
+    torch.testing.assert_close(both, (plain + mirror) / 2)
+    torch.testing.assert_close(plain.sum(1), torch.ones(len(images)))

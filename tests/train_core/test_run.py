@@ -1,0 +1,61 @@
+import pytest
+
+from train_core.run_config import load_run_config
+from train_core.weights import load_model
+
+TINY = """
+[data]
+dataset = "{folder}"
+root = "{root}"
+image_size = 16
+[training]
+width = 4
+epochs = {epochs}
+batch_size = 16
+lr = 2.0
+"""
+
+
+@pytest.fixture
+def tiny(image_folder, tmp_path):
+    def write(**changes):
+        path = tmp_path / "tiny.toml"
+        values = {"folder": image_folder, "root": tmp_path / "data", "epochs": 2, **changes}
+        path.write_text(TINY.format(**values))
+        return path
+
+    return write
+
+
+def test_trains_tests_and_saves(run_module, tiny, tmp_path) -> None:
+    done = run_module("train_core.run", tiny(), "--test", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "pictures: 54 training images, 3 classes" in done.stdout
+    assert "epoch   2" in done.stdout
+    assert "test accuracy" in done.stdout
+    assert load_model(tmp_path / "out" / "model.safetensors").classes == ("a", "b", "c")
+    again = load_run_config(str(tmp_path / "out" / "config.toml"))
+    assert again.training.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.toml"], "error: a config must be a readable file, but 'nowhere.toml'"),
+        ([], "error: Missing argument"),
+        (["x.toml", "--tset"], "error: No such option: --tset"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(run_module, arguments, message) -> None:
+    done = run_module("train_core.run", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_mistakes_do_not_wait_for_torch(run_module, tiny) -> None:
+    done = run_module("train_core.run", tiny(epochs=0), env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 2
+    assert "epochs must be greater than or equal to 1, but got 0" in done.stderr
+    assert " torch\n" not in done.stderr

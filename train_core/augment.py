@@ -1,0 +1,128 @@
+"""Batched augmentation on the device: every image its own flip, shift, turn, zoom, light, cut.
+
+One strength in [0, 1] scales all of it; 0 leaves every image as it is. The strength is a 0-d
+tensor, nothing here waits for the device, and all shapes are fixed by the batch size, so a
+captured step serves every strength.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train_core.images import Normalisation
+
+FLIP_FULL_AT = 0.25
+"""Strength from which on every image alternates; below, a proportional share of them does."""
+
+SHIFT = 0.15
+"""Largest shift at strength 1, as a share of the side: 5 of 32 pixels, whole pixels only."""
+
+TURN = 15.0
+"""Largest rotation at strength 1, in degrees, either way."""
+
+ZOOM = 0.15
+"""Largest zoom at strength 1, in or out."""
+
+WARPED = 0.5
+"""Share of the images that are turned and zoomed at strength 1: interpolation blurs, so that
+some images must stay sharp."""
+
+LIGHT = 0.25
+"""Largest change of brightness (in deviations) and of contrast (relative) at strength 1."""
+
+CUT = 0.4
+"""Side of the square that is cut out at strength 1, as a share of the image's side."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The randomness of one batch, apart from its use: uniform numbers in [0, 1), `(B, 9)`."""
+
+    uniform: Tensor
+
+    def signed(self, column: int) -> Tensor:
+        """`(B,)`, uniform in [-1, 1)."""
+        return self.uniform[:, column] * 2 - 1
+
+
+def draw(count: int, device: torch.device, generator: torch.Generator) -> Draws:
+    """Draw what one batch of `count` images needs."""
+    return Draws(torch.rand(count, 9, device=device, generator=generator))
+
+
+def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
+    """Which images are mirrored in this epoch.
+
+    Every image that takes part starts at random in one of the two orientations and changes it
+    each epoch, so that two epochs show both (alternating flip, Jordan 2024).
+
+    Args:
+        phase: `(B,)`, uniform in [0, 1), one fixed number per training image.
+        epoch: 0-d, counts epochs.
+        strength: 0-d, in [0, 1].
+
+    Returns:
+        `(B,)` bool.
+    """
+    share = (strength / FLIP_FULL_AT).clamp(max=1)
+    # Two independent numbers from one: the high half decides the start, the rest the share.
+    start, rest = (phase >= 0.5).to(torch.int64), (phase * 2) % 1
+    return ((start + epoch) % 2 == 1) & (rest < share)
+
+
+def augment(
+    images: Tensor, flipped: Tensor, draws: Draws, strength: Tensor, normalisation: Normalisation
+) -> Tensor:
+    """Augment and normalise images.
+
+    Args:
+        images: `(B, H, W, 3)` uint8.
+        flipped: `(B,)` bool, which ones are mirrored.
+        draws: The randomness of this batch.
+        strength: 0-d, in [0, 1]; 0 gives the same as `normalisation(images)`.
+        normalisation: A cut goes to its mean colour.
+
+    Returns:
+        `(B, 3, H, W)` float32.
+    """
+    side = images.shape[1]
+    pixels = images.permute(0, 3, 1, 2).float().contiguous()
+    grid = _sampling_grid(flipped, draws, strength, side)
+    moved = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    gain, offset = normalisation.affine()
+    contrast = (1 + LIGHT * strength * draws.signed(5))[:, None]
+    brightness = (LIGHT * strength * draws.signed(6))[:, None]
+    # Normalisation, contrast and brightness are one line per image and channel.
+    slope, shift = contrast * gain, contrast * offset + brightness
+    lit = moved.mul_(slope[:, :, None, None]).add_(shift[:, :, None, None])
+    return lit.masked_fill_(_cut(draws, strength, side), 0.0)
+
+
+def _sampling_grid(flipped: Tensor, draws: Draws, strength: Tensor, side: int) -> Tensor:
+    """`(B, H, W, 2)`: where each pixel of the result is taken from, x before y, in [-1, 1]."""
+    # Half a pixel more before rounding gives the largest shift the same chance as the others.
+    reach = SHIFT * strength * side + 0.5 * (strength > 0)
+    shift = torch.round(torch.stack([draws.signed(0), draws.signed(1)], 1) * reach) * (2 / side)
+    warped = draws.uniform[:, 2] < WARPED * strength
+    angle = draws.signed(3) * (math.radians(TURN) * strength) * warped
+    zoom = 1 + draws.signed(4) * (ZOOM * strength) * warped
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    mirror = 1 - 2 * flipped.to(cos.dtype)
+    along_x = torch.stack([mirror * cos, sin], 1)
+    along_y = torch.stack([-mirror * sin, cos], 1)
+    centres = (torch.arange(side, device=shift.device) * 2 + 1) / side - 1
+    rows = shift[:, :, None] + along_y[:, :, None] * centres
+    columns = along_x[:, :, None] * centres
+    return (rows[:, :, :, None] + columns[:, :, None, :]).permute(0, 2, 3, 1)
+
+
+def _cut(draws: Draws, strength: Tensor, side: int) -> Tensor:
+    """`(B, 1, H, W)` bool: a square at a random place, wholly inside the image."""
+    size = torch.round(CUT * strength * side)
+    corner = torch.floor(draws.uniform[:, 7:9] * (side - size + 1))
+    places = torch.arange(side, device=corner.device)
+    inside = (places >= corner[:, :, None]) & (places < corner[:, :, None] + size)
+    return inside[:, 0, None, :, None] & inside[:, 1, None, None, :]

@@ -1,0 +1,38 @@
+"""`DataConfig`: which images, in which size, split how."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DataConfig(BaseModel):
+    """The `[data]` section. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    dataset: str = Field(default="cifar10", min_length=1)
+    """Name of a data set, or path of a folder: `train/<class>/*`, perhaps `test/<class>/*`."""
+
+    root: str = Field(default="data", min_length=1)
+    """Folder for downloads and for the cache of decoded images."""
+
+    image_size: int = Field(default=32, ge=16, le=512)
+    """Side in pixels that every image is brought to."""
+
+    train_size: int | None = Field(default=None, ge=1)
+    """Use only this many images for training, the same share of every class; None = all."""
+
+    validation_fraction: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.1
+    """Share of the training images set aside to validate, in [0, 0.9]; 0 = none."""
+
+    test_fraction: Annotated[float, Field(gt=0, le=0.9, allow_inf_nan=False)] = 0.2
+    """Share of the images set aside to test where a data set has no test part, in (0, 0.9]."""
+
+    split_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Seed of the split into training and validation; None = the study's seed."""
+
+    mirror: bool | None = None
+    """Whether a mirrored image still shows its class; None = what the data set says, else yes."""
+
+    skip_bad_images: bool = False
+    """Leave out unreadable images, and say which, instead of refusing the folder."""

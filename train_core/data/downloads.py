@@ -1,0 +1,185 @@
+"""The data sets that torchvision downloads: CIFAR-10, CIFAR-100, Fashion-MNIST."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train_core.data.config import DataConfig
+from train_core.data.decode import resize_all
+from train_core.data.source import Arrays, PartName, Source
+
+_CLASSES = {
+    "CIFAR10": "airplane automobile bird cat deer dog frog horse ship truck",
+    "FashionMNIST": "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot",
+}
+
+
+def downloaded(class_name: str, archive: str) -> Callable[[DataConfig], Source]:
+    """A data set of torchvision by the name of its class.
+
+    Args:
+        class_name: For instance "CIFAR10".
+        archive: What its files are called, for the message when they cannot be had.
+    """
+
+    def source(config: DataConfig) -> Source:
+        def read(part: PartName) -> Arrays:
+            # torchvision takes seconds to import, and is needed only until the cache is made.
+            from torchvision import datasets
+
+            return read_part(getattr(datasets, class_name), archive, config, part)
+
+        return Source(
+            name=config.dataset,
+            classes=_classes(class_name),
+            mirror=True,
+            stamp=f"torchvision {class_name}",
+            content=lambda: f"torchvision {class_name}",
+            read=read,
+        )
+
+    return source
+
+
+def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Arrays:
+    """Use the files in `config.root`, or download them with progress and checksum.
+
+    Args:
+        dataset: A data set class of torchvision.
+        archive: What its files are called.
+        config: Where to look, and the size of the images.
+        part: Which part to read.
+
+    Raises:
+        ValueError: In one sentence with the ways on, if the files are not there and cannot be
+            downloaded.
+    """
+    try:
+        loaded = dataset(root=config.root, train=part == "train", download=True)
+    # torchvision lets through whatever the network, the archive or the disk raises.
+    except Exception as error:  # noqa: BLE001
+        reason = " ".join(str(error).split()) or type(error).__name__
+        folder = Path(config.root) / archive
+        raise ValueError(
+            f"{config.dataset} is not in '{config.root}' and could not be downloaded ({reason}): "
+            f"put {folder} there yourself, or give a folder of images with --dataset FOLDER, "
+            f"or try --dataset digits, which needs no download"
+        ) from None
+    images = np.asarray(loaded.data)
+    labels = np.asarray(loaded.targets, dtype=np.int64)
+    return Arrays(resize_all(images, config.image_size), labels)
+
+
+def _classes(class_name: str) -> tuple[str, ...]:
+    if class_name == "CIFAR100":
+        return CIFAR100_CLASSES
+    return tuple(_CLASSES[class_name].split())
+
+
+CIFAR100_CLASSES = tuple(
+    [
+        "apple",
+        "aquarium_fish",
+        "baby",
+        "bear",
+        "beaver",
+        "bed",
+        "bee",
+        "beetle",
+        "bicycle",
+        "bottle",
+        "bowl",
+        "boy",
+        "bridge",
+        "bus",
+        "butterfly",
+        "camel",
+        "can",
+        "castle",
+        "caterpillar",
+        "cattle",
+        "chair",
+        "chimpanzee",
+        "clock",
+        "cloud",
+        "cockroach",
+        "couch",
+        "crab",
+        "crocodile",
+        "cup",
+        "dinosaur",
+        "dolphin",
+        "elephant",
+        "flatfish",
+        "forest",
+        "fox",
+        "girl",
+        "hamster",
+        "house",
+        "kangaroo",
+        "keyboard",
+        "lamp",
+        "lawn_mower",
+        "leopard",
+        "lion",
+        "lizard",
+        "lobster",
+        "man",
+        "maple_tree",
+        "motorcycle",
+        "mountain",
+        "mouse",
+        "mushroom",
+        "oak_tree",
+        "orange",
+        "orchid",
+        "otter",
+        "palm_tree",
+        "pear",
+        "pickup_truck",
+        "pine_tree",
+        "plain",
+        "plate",
+        "poppy",
+        "porcupine",
+        "possum",
+        "rabbit",
+        "raccoon",
+        "ray",
+        "road",
+        "rocket",
+        "rose",
+        "sea",
+        "seal",
+        "shark",
+        "shrew",
+        "skunk",
+        "skyscraper",
+        "snail",
+        "snake",
+        "spider",
+        "squirrel",
+        "streetcar",
+        "sunflower",
+        "sweet_pepper",
+        "table",
+        "tank",
+        "telephone",
+        "television",
+        "tiger",
+        "tractor",
+        "train",
+        "trout",
+        "tulip",
+        "turtle",
+        "wardrobe",
+        "whale",
+        "willow_tree",
+        "wolf",
+        "woman",
+        "worm",
+    ]
+)
+"""In the order of the labels, which is alphabetical."""

@@ -1,0 +1,45 @@
+"""What a data set has to offer to be searched on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+PartName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """One part of a data set in memory or mapped from a file.
+
+    Attributes:
+        images: `(N, side, side, 3)` uint8.
+        labels: `(N,)` int64, in [0, classes).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be read into arrays.
+
+    Attributes:
+        name: What messages call it.
+        classes: Names of the classes, by label.
+        mirror: Whether a mirrored image still shows its class.
+        stamp: Cheap text that changes whenever the content may have changed.
+        content: Makes a text that is the same exactly when the content is the same.
+        read: Reads one part, images of the size that the config asks for.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    mirror: bool
+    stamp: str
+    content: Callable[[], str]
+    read: Callable[[PartName], Arrays]
+    skipped: Callable[[], list[str]] = list
+    """Files that `read` left out because they could not be read."""

@@ -1,0 +1,72 @@
+"""Fixed, stratified choices of images."""
+
+import numpy as np
+
+
+def stratified_split(
+    labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Set a share of every class aside.
+
+    Args:
+        labels: `(N,)`, the class of every image.
+        fraction: Share to set aside, in [0, 1). Every class gives at least one image, and keeps
+            at least one; 0 sets nothing aside.
+        seed: The same seed and labels give the same split.
+
+    Returns:
+        The rows that stay and the rows set aside, both ascending.
+
+    Raises:
+        ValueError: A class has fewer than two images.
+    """
+    if fraction == 0:
+        return np.arange(len(labels)), np.arange(0)
+    random = np.random.default_rng(seed)
+    aside = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < 2:
+            raise ValueError(
+                f"every class needs at least 2 images to set one aside, but class {label} has "
+                f"{len(rows)}: add images or remove the class"
+            )
+        count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        aside.append(random.permutation(rows)[:count])
+    chosen = np.sort(np.concatenate(aside))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Choose rows so that classes keep their shares, as far as whole images allow.
+
+    Args:
+        labels: `(N,)`, the class of every image.
+        size: How many to choose, between the number of classes and N.
+        seed: The same seed and labels give the same choice.
+
+    Returns:
+        `(size,)` rows, ascending.
+
+    Raises:
+        ValueError: The size is not between the number of classes and N.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if not len(classes) <= size <= len(labels):
+        raise ValueError(
+            f"train_size must be between the number of classes ({len(classes)}) and the number of "
+            f"training images ({len(labels)}), but got {size}"
+        )
+    random = np.random.default_rng(seed)
+    # Largest remainders: floors first, then one more where the rounding took most.
+    exact = counts * size / len(labels)
+    take = np.maximum(np.floor(exact).astype(int), 1)
+    for index in np.argsort(take - exact, kind="stable"):
+        take[index] += int(take.sum() < size)
+    while take.sum() > size:
+        take[np.argmax(take)] -= 1
+    picked = [
+        random.permutation(np.flatnonzero(labels == label))[:count]
+        for label, count in zip(classes, take, strict=True)
+    ]
+    return np.sort(np.concatenate(picked))

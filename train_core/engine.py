@@ -1,0 +1,227 @@
+"""`Engine`: buffers and step of one shape, reused by every training of that shape.
+
+Nothing in a step waits for the device or depends on the host: hyperparameters, the schedule, the
+order of the images and the counters are all tensors on the device.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train_core.augment import augment, draw, flips
+from train_core.config import Optimizer, TrainConfig
+from train_core.device import resolve_precision
+from train_core.flat import FlatState
+from train_core.images import ImageData
+from train_core.networks import Classifier, NetworkShape, build_network
+from train_core.optimizers import Rates, build_optimizer
+from train_core.schedule import average_table, lr_table
+
+_REFERENCE_BATCH = 1024
+"""The batch size at which `lr` and `weight_decay` are meant."""
+
+
+@dataclass(frozen=True)
+class EngineShape:
+    """All that decides the buffers of an engine; trainings of one shape share it."""
+
+    network: NetworkShape
+    batch_size: int
+    optimizer: Optimizer
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
+        """The shape that a training on this data needs."""
+        dtype = resolve_precision(config.precision, data.device)
+        network = NetworkShape.of(config, len(data.classes))
+        return cls(network, config.batch_size, config.optimizer, dtype)
+
+
+class Engine:
+    """Trains one network shape on one data set.
+
+    Attributes:
+        average: The network with the averaged weights and batch statistics, in evaluation mode.
+        steps_per_epoch: Whole batches in the training part, at least 1.
+    """
+
+    def __init__(self, shape: EngineShape, data: ImageData) -> None:
+        """Allocate all buffers; call `start` before the first epoch."""
+        self.shape, self.data = shape, data
+        self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
+        self._live = _network(shape.network, data.device).train()
+        self._state = FlatState(self._live, trained=True)
+        self.average = _network(shape.network, data.device).eval().requires_grad_(False)
+        self._average_state = FlatState(self.average, trained=False)
+        self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
+        self._random = torch.Generator(data.device)
+        self._live.dropout.generator = self._random
+        self._settings = {
+            name: torch.zeros((), device=data.device)
+            for name in ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
+        }
+        self._step, self._epoch = (
+            torch.zeros((), dtype=torch.int64, device=data.device) for _ in range(2)
+        )
+        self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
+        self._batch = torch.arange(shape.batch_size, device=data.device)
+
+    def start(self, config: TrainConfig) -> None:
+        """Begin a new training in the buffers of the last one."""
+        total = config.epochs * self.steps_per_epoch
+        weights = torch.Generator().manual_seed(config.seed)
+        self._random.manual_seed(config.seed)
+        self._live.reset(weights, self.data.filters)
+        self._average_state.state.copy_(self._state.state)
+        self._optimizer.reset()
+        self._settings_of(config)
+        table = lr_table(config.schedule, total, config.warmup, config.final_lr)
+        self._lr_table = torch.tensor(table, device=self.data.device)
+        self._mix_table = torch.tensor(average_table(config.ema, total), device=self.data.device)
+        self._phase = torch.rand(
+            len(self.data.train), device=self.data.device, generator=self._random
+        )
+        self._step.zero_()
+        self._epoch.zero_()
+
+    def run_epoch(self) -> tuple[float, float, float]:
+        """Train for one epoch.
+
+        Returns:
+            Mean loss in nats per example, accuracy on the augmented images, learning rate of the
+            last step. Reading them is the only time that the host waits for the device.
+        """
+        self.run_steps(self.steps_per_epoch)
+        self._epoch += 1
+        images = self.steps_per_epoch * self.shape.batch_size
+        lr = self._lr_table.take(self._step - 1) * self._settings["lr"]
+        loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
+        return loss / self.steps_per_epoch, hits / images, rate
+
+    def run_steps(self, count: int) -> None:
+        """Train for the first `count` steps of an epoch, in a new order of the images."""
+        self._order = self._new_order()
+        self._loss.zero_()
+        self._hits.zero_()
+        for _ in range(count):
+            self._train_step()
+
+    def _settings_of(self, config: TrainConfig) -> None:
+        share = config.batch_size / _REFERENCE_BATCH
+        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
+        # grow with the batch, but the rule is one for all so that spaces stay comparable.
+        values = {
+            "lr": config.lr * share,
+            "momentum": config.momentum,
+            "weight_decay": config.weight_decay * share,
+            "label_smoothing": config.label_smoothing,
+            "augment": config.augment,
+        }
+        for name, value in values.items():
+            self._settings[name].fill_(value)
+        self._live.dropout.rate.fill_(config.dropout)
+
+    def _new_order(self) -> Tensor:
+        """Training images in random order, again and again until they fill all batches."""
+        count, needed = len(self.data.train), self.steps_per_epoch * self.shape.batch_size
+        orders = [
+            torch.randperm(count, device=self.data.device, generator=self._random)
+            for _ in range(-(-needed // count))
+        ]
+        return torch.cat(orders)[:needed]
+
+    def _train_step(self) -> None:
+        images, labels = self._next_batch()
+        with torch.autocast(
+            self.data.device.type, self.shape.dtype, self.shape.dtype != torch.float32
+        ):
+            logits = self._live(images)
+        loss = smoothed_cross_entropy(logits, labels, self._settings["label_smoothing"])
+        self._state.gradients.zero_()
+        loss.backward()
+        self._update()
+        with torch.no_grad():
+            self._loss += loss
+            self._hits += (logits.argmax(1) == labels).sum()
+
+    @torch.no_grad()
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
+        """Augmented images `(B, 3, H, W)` in the working precision, and their labels `(B,)`."""
+        start = (self._step % self.steps_per_epoch) * self.shape.batch_size
+        chosen = self._order[start + self._batch]
+        strength = self._settings["augment"]
+        flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
+        draws = draw(len(chosen), self.data.device, self._random)
+        images = augment(
+            self.data.train.images[chosen], flipped, draws, strength, self.data.normalisation
+        )
+        # Narrowing first halves what the change of layout has to move.
+        ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
+        return ready, self.data.train.labels[chosen]
+
+    @torch.no_grad()
+    def _update(self) -> None:
+        factor = self._lr_table.take(self._step)
+        settings = self._settings
+        rates = Rates(
+            lr=settings["lr"] * factor,
+            momentum=settings["momentum"],
+            decay=settings["weight_decay"] * factor,
+        )
+        self._optimizer.step(rates)
+        self._average_state.state.lerp_(self._state.state, self._mix_table.take(self._step))
+        self._step += 1
+
+
+class EnginePool:
+    """Engines by shape, for the trainings of one data set; the least recently used one goes first.
+
+    Args:
+        data: What all of them train on.
+        capacity: How many shapes keep their buffers.
+    """
+
+    def __init__(self, data: ImageData, capacity: int = 4) -> None:
+        """Start empty."""
+        self.data, self._capacity = data, capacity
+        self._engines: OrderedDict[EngineShape, Engine] = OrderedDict()
+
+    def engine(self, config: TrainConfig) -> Engine:
+        """The engine for this config, made when it is first needed."""
+        shape = EngineShape.of(config, self.data)
+        if shape not in self._engines:
+            while len(self._engines) >= self._capacity:
+                self._engines.popitem(last=False)
+            self._engines[shape] = Engine(shape, self.data)
+        self._engines.move_to_end(shape)
+        return self._engines[shape]
+
+    def clear(self) -> None:
+        """Let go of all buffers, for instance after running out of memory."""
+        self._engines.clear()
+        if self.data.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
+    """Mean cross-entropy with label smoothing, `F.cross_entropy` with a tensor for the smoothing.
+
+    Args:
+        logits: `(B, classes)`.
+        labels: `(B,)` int64.
+        smoothing: 0-d, in [0, 1).
+
+    Returns:
+        0-d float32, nats per example.
+    """
+    log_probabilities = F.log_softmax(logits.float(), 1)
+    likelihood = log_probabilities.gather(1, labels[:, None]).mean()
+    return (smoothing - 1) * likelihood - smoothing * log_probabilities.mean()
+
+
+def _network(shape: NetworkShape, device: torch.device) -> Classifier:
+    return build_network(shape).to(device).to(memory_format=torch.channels_last)

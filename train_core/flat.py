@@ -1,0 +1,76 @@
+"""The whole state of a network as three flat vectors that its parameters are views of.
+
+One vector instead of dozens of tensors makes initialising, updating, averaging and saving single
+operations, whatever the network, and lets a trial start in the buffers of the one before.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+_ALIGN = 16
+"""Elements that every tensor's place is rounded up to: 64 bytes, what fast kernels ask for."""
+
+
+class FlatState:
+    """Rebinds a network's parameters, gradients and buffers to views of flat float32 vectors.
+
+    Attributes:
+        state: `(parameters + buffers,)`; all that an average or a file has to hold.
+        weights: The part of `state` that is trained, `(parameters,)`.
+        gradients: `(parameters,)`, empty for a network that is not trained; backward passes add
+            to it.
+    """
+
+    def __init__(self, network: nn.Module, *, trained: bool) -> None:
+        """Take over the network, on its device; its current values are kept."""
+        parameters = list(network.parameters())
+        buffers = [b for b in network.buffers() if b.dtype == torch.float32]
+        self._places = dict(_places([*parameters, *buffers]))
+        total = sum(_room(t) for t in [*parameters, *buffers])
+        size = sum(_room(p) for p in parameters)
+        device = next(iter(self._places)).device
+        self.state = torch.zeros(total, device=device)
+        self.weights = self.state[:size]
+        self.gradients = torch.zeros(size if trained else 0, device=device)
+        for tensor in [*parameters, *buffers]:
+            view = self.view(self.state, tensor)
+            view.copy_(tensor.detach())
+            tensor.data = view
+        for parameter in parameters if trained else []:
+            parameter.grad = self.view(self.gradients, parameter)
+
+    def view(self, flat: Tensor, tensor: Tensor) -> Tensor:
+        """The part of a flat vector that belongs to a tensor, in the tensor's shape.
+
+        Convolution weights come in channels_last, the memory format of the whole network.
+        """
+        part = flat[self._places[tensor] : self._places[tensor] + tensor.numel()]
+        if tensor.ndim != 4:
+            return part.view(tensor.shape)
+        out, channels, height, width = tensor.shape
+        return part.view(out, height, width, channels).permute(0, 3, 1, 2)
+
+    def matrix(self, flat: Tensor, tensor: Tensor) -> Tensor:
+        """The same part as a matrix, one row per output channel."""
+        start = self._places[tensor]
+        return flat[start : start + tensor.numel()].view(tensor.shape[0], -1)
+
+    def spread(self, values: dict[nn.Parameter, float]) -> Tensor:
+        """A vector like `weights` that holds one value per parameter."""
+        spread = torch.zeros_like(self.weights)
+        for parameter, value in values.items():
+            self.view(spread, parameter).fill_(value)
+        return spread
+
+
+def _places(tensors: list[Tensor]) -> Iterator[tuple[Tensor, int]]:
+    start = 0
+    for tensor in tensors:
+        yield tensor, start
+        start += _room(tensor)
+
+
+def _room(tensor: Tensor) -> int:
+    return -(-tensor.numel() // _ALIGN) * _ALIGN

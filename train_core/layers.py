@@ -1,0 +1,73 @@
+"""Layers whose settings are tensors or that leave out what torch's own bring along."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch norm without a step count and, unless asked for, without a trainable scale.
+
+    Args:
+        channels: Channels of the input `(B, channels, H, W)`.
+        momentum: Share of each batch's statistics that enters the running ones, in (0, 1].
+        scale: Whether the scale is trained; otherwise it is 1.
+        bias_lr: What SGD multiplies the learning rate of the bias by.
+    """
+
+    weight: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self, channels: int, *, momentum: float = 0.1, scale: bool = True, bias_lr: float = 1.0
+    ) -> None:
+        """Allocate scale, bias and running statistics."""
+        super().__init__()
+        self.momentum, self.bias_lr = momentum, bias_lr
+        if scale:
+            self.weight = nn.Parameter(torch.ones(channels))
+        else:
+            self.register_buffer("weight", torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Go back to the identity, in place."""
+        for ones in (self.weight, self.running_var):
+            ones.fill_(1.0)
+        for zeros in (self.bias, self.running_mean):
+            zeros.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training, by the running statistics otherwise."""
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+            self.momentum, 1e-5,
+        )  # fmt: skip
+
+
+class Dropout(nn.Module):
+    """Dropout of single features, with a rate that is a tensor on the device.
+
+    Attributes:
+        rate: 0-d, share of the features that is zeroed, in [0, 1); set it with `rate.fill_()`.
+        generator: Where the random numbers come from; None = torch's default.
+    """
+
+    rate: Tensor
+
+    def __init__(self) -> None:
+        """Start with a rate of 0."""
+        super().__init__()
+        self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero features of `(B, features)` in training and scale up the rest."""
+        if not self.training:
+            return x
+        draw = torch.rand(x.shape, device=x.device, generator=self.generator)
+        return x * (draw >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)

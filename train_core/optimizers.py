@@ -1,0 +1,188 @@
+"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights.
+
+All that varies from trial to trial is read from 0-d tensors on the device, so that one captured
+or compiled step serves every trial of a shape; torch's own optimizers keep momentum and weight
+decay as Python numbers. Tests hold each against torch's.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from train_core.config import Optimizer
+from train_core.flat import FlatState
+from train_core.layers import BatchNorm
+
+MUON_REST_LR = 6.0
+"""What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
+
+_BETA2, _EPS = 0.99, 1e-8
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration with the steepest slope at zero (Jordan et al., 2024)."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """0-d tensors on the device, for one step."""
+
+    lr: Tensor
+    momentum: Tensor
+    decay: Tensor
+    """Share of every weight that this step takes away."""
+
+
+class Update(Protocol):
+    """One optimizer with its buffers."""
+
+    def reset(self) -> None:
+        """Forget the past: a new training begins."""
+        ...
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place from the gradients."""
+        ...
+
+
+class Sgd:
+    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay.
+
+    Args:
+        flat: The state of the network to train.
+        lr_scale: `(parameters,)`, multiplies the learning rate of each weight.
+        decayed: `(parameters,)`, multiplies the decay of each weight.
+    """
+
+    def __init__(self, flat: FlatState, lr_scale: Tensor, decayed: Tensor) -> None:
+        """Allocate the momentum buffer."""
+        self._flat, self._lr_scale, self._decayed = flat, lr_scale, decayed
+        self._momentum = torch.zeros_like(flat.weights)
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._momentum.zero_()
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        gradients, weights = self._flat.gradients, self._flat.weights
+        self._momentum.mul_(rates.momentum).add_(gradients)
+        direction = torch.addcmul(gradients, self._momentum, rates.momentum)
+        weights.mul_(1 - rates.decay * self._decayed)
+        weights.sub_(direction.mul_(self._lr_scale).mul_(rates.lr))
+
+
+class AdamW:
+    """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings."""
+
+    def __init__(self, flat: FlatState, decayed: Tensor) -> None:
+        """Allocate both moments."""
+        self._flat, self._decayed = flat, decayed
+        self._first, self._second = torch.zeros_like(flat.weights), torch.zeros_like(flat.weights)
+        # Running products of the betas, for the bias correction without a step count on the host.
+        self._beta1_power, self._beta2_power = (flat.weights.new_ones(()) for _ in range(2))
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._first.zero_()
+        self._second.zero_()
+        self._beta1_power.fill_(1.0)
+        self._beta2_power.fill_(1.0)
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        gradients, weights = self._flat.gradients, self._flat.weights
+        self._beta1_power.mul_(rates.momentum)
+        self._beta2_power.mul_(_BETA2)
+        self._first.lerp_(gradients, 1 - rates.momentum)
+        self._second.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
+        weights.mul_(1 - rates.decay * self._decayed)
+        scale = (self._second / (1 - self._beta2_power)).sqrt_().add_(_EPS)
+        weights.sub_((self._first / scale).mul_(rates.lr / (1 - self._beta1_power)))
+
+
+class Muon:
+    """Muon for convolution weights, each as one matrix; SGD with Nesterov momentum for the rest.
+
+    The matrices are kept at a norm of the root of their rows: batch norm follows every
+    convolution, so that only their direction matters and the learning rate is an angle.
+    """
+
+    def __init__(self, flat: FlatState, matrices: list[nn.Parameter], rest: Sgd) -> None:
+        """Allocate the momentum buffers.
+
+        Args:
+            flat: The state of the network to train.
+            matrices: The parameters that are updated by Muon.
+            rest: Updates all others; its `lr_scale` must be 0 at the matrices.
+        """
+        self._rest = rest
+        self._weights = [flat.matrix(flat.weights, p) for p in matrices]
+        self._gradients = [flat.matrix(flat.gradients, p) for p in matrices]
+        self._momenta = [torch.zeros_like(weight) for weight in self._weights]
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._rest.reset()
+        for buffer in self._momenta:
+            buffer.zero_()
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        for weight, gradient, buffer in zip(
+            self._weights, self._gradients, self._momenta, strict=True
+        ):
+            weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
+            weight.sub_(muon_direction(gradient, buffer, rates.momentum).mul_(rates.lr))
+        self._rest.step(Rates(rates.lr * MUON_REST_LR, rates.momentum, rates.decay))
+
+
+def muon_direction(gradient: Tensor, buffer: Tensor, momentum: Tensor) -> Tensor:
+    """The orthogonalised Nesterov momentum, and the buffer moved on in place.
+
+    Args:
+        gradient: `(rows, columns)`, float32.
+        buffer: `(rows, columns)`, the running mean of the gradients.
+        momentum: 0-d, in [0, 1).
+
+    Returns:
+        `(rows, columns)`, float32: what `torch.optim.Muon` multiplies by its learning rate.
+    """
+    buffer.lerp_(gradient, 1 - momentum)
+    rows, columns = gradient.shape
+    return orthogonalise(gradient.lerp(buffer, momentum)).mul_(max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Move all singular values of `(rows, columns)` near 1, by Newton-Schulz in bfloat16.
+
+    Returns:
+        `(rows, columns)`, float32, with singular values of about 0.7 to 1.2.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
+    wide = wide / wide.norm().clamp_min(1e-7)
+    for _ in range(steps):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).float()
+
+
+def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:
+    """The optimizer of this name for a network.
+
+    Matrices and convolutions are decayed, biases and scales are not. SGD gives the biases of batch
+    norms their own learning rate (`BatchNorm.bias_lr`).
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    decay = {p: float(p.ndim > 1) for p in parameters}
+    if name == "adamw":
+        return AdamW(flat, flat.spread(decay))
+    lr_scale = {p: 1.0 for p in parameters}
+    lr_scale |= {m.bias: m.bias_lr for m in network.modules() if isinstance(m, BatchNorm)}
+    if name == "sgd":
+        return Sgd(flat, flat.spread(lr_scale), flat.spread(decay))
+    matrices = [p for p in parameters if p.ndim == 4]
+    untouched = dict.fromkeys(matrices, 0.0)
+    rest = Sgd(flat, flat.spread(lr_scale | untouched), flat.spread(decay | untouched))
+    return Muon(flat, matrices, rest)

@@ -1,0 +1,82 @@
+"""`python -m train_core.run CONFIG.toml`: train one configuration, without any search."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from train_core.command_line import new_app, run_app, user_mistakes
+from train_core.data.prepare import PreparedData, prepare
+from train_core.run_config import RunConfig, load_run_config
+from train_core.toml_file import write_toml
+
+if TYPE_CHECKING:
+    from train_core.record import EpochRecord
+
+app = new_app()
+
+
+@app.command()
+def main(
+    config: Annotated[str, typer.Argument(help="TOML file with [data] and [training]")],
+    test: Annotated[bool, typer.Option(help="score on the test part at the end, once")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write model.safetensors and config.toml to")
+    ] = None,
+) -> int:
+    """Train one configuration and print a line per epoch."""
+    with user_mistakes():
+        run = load_run_config(config)
+        prepared = prepare(run.data)
+    return _train(run, prepared, test, out)
+
+
+def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None) -> int:
+    # Only from here on: torch takes seconds to import, and mistakes should not have to wait.
+    from train_core.device import device_name, keep_freed_memory, pick_device, resolve_precision
+    from train_core.engine import EnginePool
+    from train_core.errors import TrainingStopped
+    from train_core.evaluate import score
+    from train_core.fit import fit
+    from train_core.images import load_test_part, load_training_data
+    from train_core.weights import save_model, trained_model
+
+    keep_freed_memory()
+    device = pick_device()
+    data = load_training_data(prepared, run.data, device)
+    dtype = resolve_precision(run.training.precision, device)
+    print(f"{prepared.name}: {len(data.train)} training images, {len(data.classes)} classes")
+    print(f"{device_name(device)}, {str(dtype).removeprefix('torch.')}")
+    print(run.training.describe(), flush=True)
+    engines = EnginePool(data)
+    try:
+        for record in fit(run.training, data, engines):
+            print(_in_words(record), flush=True)
+    except TrainingStopped as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        return 1
+    model = trained_model(engines.engine(run.training))
+    if test:
+        part = load_test_part(prepared, device)
+        loss, accuracy = score(model.network, part, model.normalisation, dtype)
+        print(f"test accuracy {accuracy:.2%} on {len(part)} images, loss {loss:.3f}")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        save_model(out / "model.safetensors", model)
+        write_toml(out / "config.toml", run.model_dump())
+        print(f"saved to {out}")
+    return 0
+
+
+def _in_words(record: "EpochRecord") -> str:
+    validated = "-" if record.val_accuracy is None else f"{record.val_accuracy:.2%}"
+    return (
+        f"epoch {record.epoch:3d}  loss {record.train_loss:.3f}  "
+        f"train {record.train_accuracy:.2%}  validation {validated}  "
+        f"{record.images_per_second:,.0f} images/s  {record.seconds:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_app(app))

@@ -1,0 +1,93 @@
+"""TOML files to validated configs, with every mistake told in one sentence, and back."""
+
+import tomllib
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ValueError: In one sentence, if the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"a config must be a readable file, but '{path}': {error.strerror}"
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"a config must be valid TOML, but '{path}': {error}") from None
+
+
+def validate(model: type[Model], values: Mapping[str, Any], source: str) -> Model:
+    """Make a config of these values.
+
+    Args:
+        model: The config's class.
+        values: What it is made of.
+        source: Where the values come from, for messages.
+
+    Raises:
+        ValueError: In one sentence that names the source, the key, the rule and the value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_sentence(model, error, source)) from None
+
+
+def write_toml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a config; keys without a value (None) are left out, as TOML has no word for it."""
+    path.write_text(tomli_w.dumps(without_none(values)), encoding="utf-8")
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same tables without the keys that have no value."""
+    return {
+        key: without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def unknown_key(key: str, known: Collection[str], where: str) -> str:
+    """The sentence about a key that does not exist, with the nearest one that does."""
+    near = get_close_matches(key, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"there is no key '{key}': {hint}known are {', '.join(known)} ({where})"
+
+
+def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> str:
+    """The first thing that is wrong, as one sentence."""
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    section, key = place[:-1], (place[-1] if place else "config")
+    where = f"{source}, [{'.'.join(section)}]" if section else source
+    if first["type"] == "extra_forbidden":
+        return unknown_key(key, _keys(model, section), where)
+    context = first.get("ctx", {})
+    if "error" in context:
+        return f"{context['error']} ({where})"
+    rule = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
+    value = repr(first["input"])
+    value = value if len(value) <= 60 else f"{value[:57]}..."
+    return f"{key} must be {rule}, but got {value} ({where})"
+
+
+def _keys(model: type[BaseModel], section: list[str]) -> list[str]:
+    """The keys of a config, or of a section inside it."""
+    for name in section:
+        inner = model.model_fields[name].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        model = inner
+    return list(model.model_fields)
