@@ -40,7 +40,7 @@ def backend(url: str) -> str:
     try:
         return make_url(url).get_backend_name()
     except sqlalchemy.exc.ArgumentError as error:
-        raise _cannot_open(url, error) from None
+        raise ValueError(_cannot_open(url, error)) from None
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -63,7 +63,7 @@ def open_storage(url: str) -> RDBStorage:
     try:
         return RDBStorage(url, engine_kwargs=options)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError) as error:
-        raise _cannot_open(url, error) from None
+        raise ValueError(_cannot_open(url, error)) from None
 
 
 def close_storage(storage: RDBStorage) -> None:
@@ -80,9 +80,9 @@ def shown(url: str) -> str:
         return url
 
 
-def _cannot_open(url: str, error: Exception) -> ValueError:
+def _cannot_open(url: str, error: Exception) -> str:
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return ValueError(
+    return (
         f"storage must be the URL of a database that can be opened, such as sqlite:///study.db or "
         f"postgresql+psycopg://user@host/name, but '{shown(url)}': {reason}"
     )

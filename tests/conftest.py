@@ -7,12 +7,19 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from train_core.images import ImageData, Part
 
 SIDE = 16
 CPU = torch.device("cpu")
+
+# The first text that Hypothesis draws on a machine takes seconds; examples are the same for all.
+settings.register_profile(
+    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
 
 
 def stripes(count: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

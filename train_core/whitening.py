@@ -40,7 +40,8 @@ def whitening_filters(images: Tensor) -> Tensor:
         images: `(N, 3, H, W)` float32, normalised; some thousands from the training part.
 
     Returns:
-        `(24, 3, 2, 2)` float32, strongest direction first, on the device of the images.
+        `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
+        second strongest, and so on.
     """
     patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1).double()
     moments = (patches.T @ patches / len(patches)).cpu()
@@ -50,4 +51,4 @@ def whitening_filters(images: Tensor) -> Tensor:
     scaled = vectors * largest.sign() / (strengths.clamp_min(0) + _EPS).sqrt()
     live = max(1, int((strengths > _FLAT).sum()))
     filters = scaled.flip(1).T[torch.arange(12) % live].reshape(12, 3, 2, 2)
-    return torch.cat([filters, -filters]).float().to(images.device)
+    return torch.stack([filters, -filters], 1).flatten(0, 1).float().to(images.device)

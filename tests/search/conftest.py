@@ -10,7 +10,13 @@ from train_core.data.prepare import prepare
 TINY = {
     "trials": 6,
     "recipe": "cpu",
-    "training": {"width": 4, "epochs": 3, "batch_size": 16, "lr": 8.0},
+    "training": {
+        "width": 4,
+        "epochs": 3,
+        "batch_size": 16,
+        "optimizer": "sgd",
+        "lr": 8.0,
+    },
     "space": {
         "fixed": ["batch_size"],
         "parameters": {"depth": {"type": "int", "low": 1, "high": 2}},

@@ -10,7 +10,7 @@ from search.confirm import Candidate
 from search.final import Finalize
 from search.onnx_export import ExportMismatch, export_onnx, run_onnx
 from studies.records import TrialRecord
-from tests.search.conftest import run_task
+from tests.search.conftest import TINY, run_task
 from train_core.config import TrainConfig
 from train_core.data.prepare import load_part
 from train_core.engine import EnginePool
@@ -34,7 +34,7 @@ def winner(plan, **changes) -> Candidate:
 
 @pytest.fixture
 def exported(tiny_plan, worker, tmp_path):
-    plan = tiny_plan(training={"width": 4, "epochs": 15, "batch_size": 16, "lr": 8.0})
+    plan = tiny_plan(training={**TINY["training"], "epochs": 15, "lr": 8.0})
     folder = tmp_path / "best"
     _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), worker)
     return plan, folder, metrics

@@ -110,23 +110,23 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
 
 
 def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
-    slow = {"epochs": 50}
-    process = search(training=slow)
-    wait_until(lambda: "trial 2 epoch 2" in log_of(tmp_path))
+    slow = {"training": {"epochs": 40}, "confirm": {"top": 1, "seeds": 1}, "trials": 4}
+    process = search(**slow)
+    wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to everybody.
     output = finished(process, code=130)
     assert "stopping after the running epochs" in output
-    assert re.search("[234] of 6 trials done; nothing is lost, run the same command again", output)
+    assert re.search("[123] of 4 trials done; nothing is lost, run the same command again", output)
     assert "python -m search.finalize --study tiny" in output
     assert "Traceback" not in output
     assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
-    finished(search(training=slow))
+    finished(search(**slow))
     resumed = [r for r in records(tmp_path) if r.state in ("complete", "pruned")]
 
     (tmp_path / "runs" / "tiny").rename(tmp_path / "runs" / "first")
-    finished(search(training=slow))
+    finished(search(**slow))
     straight = records(tmp_path)
-    assert len(resumed) == len(straight) == 6
+    assert len(resumed) == len(straight) == 4
     for mine, other in zip(resumed, straight, strict=True):
         assert (mine.params, mine.state, mine.curve) == (other.params, other.state, other.curve)
 
@@ -197,16 +197,20 @@ def test_two_workers_share_the_trials(search, tmp_path) -> None:
 
 def test_only_preparing_and_testing_open_the_test_images(search, tmp_path, monkeypatch) -> None:
     """Every file that any process opens is recorded, with the name of the process."""
-    opened = tmp_path / "opened.txt"
+    opened, torch = tmp_path / "opened.txt", tmp_path / "torch.txt"
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(
-        "import multiprocessing, sys\n"
+        "import multiprocessing, os, sys\n"
+        "def note(path, what):\n"
+        "    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
+        "    name = multiprocessing.current_process().name\n"
+        "    os.write(file, f'{name} {what}\\n'.encode())\n"
+        "    os.close(file)\n"
         "def hook(event, args):\n"
         "    if event == 'open' and str(args[0]).endswith('images.npy'):\n"
-        f"        fd = __import__('os').open({str(opened)!r}, 1089)\n"
-        "        name = multiprocessing.current_process().name\n"
-        "        __import__('os').write(fd, f'{name} {args[0]}\\n'.encode())\n"
-        "        __import__('os').close(fd)\n"
+        f"        note({str(opened)!r}, args[0])\n"
+        "    if event == 'import' and args[0] == 'torch':\n"
+        f"        note({str(torch)!r}, args[0])\n"
         "sys.addaudithook(hook)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "spy"))
@@ -216,10 +220,14 @@ def test_only_preparing_and_testing_open_the_test_images(search, tmp_path, monke
     train = {process for process, path in seen if path.endswith("train.images.npy")}
     assert test == {"prepare-0", "final-0"}
     assert {"prepare-0", "worker-0", "worker-1", "final-0"} <= train
+    # The parent stays small and quick to start, and no fault of CUDA can take it along.
+    assert set(torch.read_text().splitlines()) == {
+        "worker-0 torch", "worker-1 torch", "final-0 torch",
+    }  # fmt: skip
 
 
 def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tmp_path) -> None:
-    process = search(training={"epochs": 12})
+    process = search(training={"epochs": 12}, confirm={"top": 1, "seeds": 2})
     wait_until(lambda: "trial 2 epoch 2" in log_of(tmp_path))
     process.terminate()
     finished(process, code=143)

@@ -9,7 +9,7 @@ from search.trials import RunTrials
 from studies.ledger import TooManyFailures
 from studies.records import trial_records
 from studies.study import make_or_resume
-from tests.search.conftest import run_task
+from tests.search.conftest import TINY, run_task
 from train_core.networks import Classifier
 
 
@@ -70,7 +70,7 @@ def test_behind_the_median_is_pruned_with_a_reason(tiny_plan, worker) -> None:
     plan = tiny_plan(
         trials=8,
         study={"startup_trials": 1, "sampler": "random"},
-        training={"width": 4, "epochs": 6, "batch_size": 16, "lr": 8.0},
+        training={**TINY["training"], "epochs": 6, "lr": 8.0},
         space={
             "fixed": ["batch_size", "depth", "dropout", "augment"],
             "parameters": {"lr": {"type": "float", "low": 1e-6, "high": 10.0, "log": True}},
@@ -92,7 +92,7 @@ def test_divergence_is_pruned_with_a_reason_and_the_search_goes_on(tiny_plan, wo
             "parameters": {"lr": {"type": "choice", "choices": [2.0, 1e38]}},
         },
         study={"sampler": "random", "pruner": "none", "seed": 1},
-        training={"width": 4, "epochs": 3, "batch_size": 16, "lr": 1e38},
+        training={**TINY["training"], "epochs": 3, "lr": 1e38},
     )
     study, _ = search(plan, worker)
     records = trial_records(study)

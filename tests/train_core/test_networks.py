@@ -40,8 +40,12 @@ def test_a_seed_means_the_same_weights_whatever_was_there_before(network) -> Non
 
 def test_whitening_is_not_trained() -> None:
     built = made()
-    assert torch.equal(built.whitening, FILTERS)
-    assert all(p.shape != FILTERS.shape for p in built.parameters())
+    assert all(p.shape[2:] != (2, 2) for p in built.parameters())
+
+
+@pytest.mark.parametrize(("width", "channels"), [(4, 16), (16, 16), (20, 20), (64, 24)])
+def test_a_narrow_network_takes_the_strongest_directions(width, channels) -> None:
+    assert torch.equal(made(width=width).whitening, FILTERS[:channels])
 
 
 def test_convolutions_start_by_passing_their_inputs_on() -> None:
@@ -53,7 +57,7 @@ def test_convolutions_start_by_passing_their_inputs_on() -> None:
 @pytest.mark.parametrize(("depth", "residual"), [(2, False), (3, True)])
 def test_blocks_are_residual_from_depth_3_on(depth, residual) -> None:
     block = made(depth=depth).blocks[0].eval()
-    images = torch.randn(2, 24, 8, 8)
+    images = torch.randn(2, 16, 8, 8)
     block.norms[-1].weight.zero_()  # Silences the last branch.
     first = nn.functional.silu(block.norms[0](nn.functional.max_pool2d(block.convs[0](images), 2)))
     expected = nn.functional.silu(first) if residual else torch.zeros_like(first)

@@ -22,7 +22,7 @@ def test_a_constant_channel_does_not_divide_by_zero() -> None:
 def test_filtered_patches_are_white() -> None:
     data = image_data(train=600)
     images = data.normalisation(data.train.images)
-    filtered = F.conv2d(images, whitening_filters(images)[:12]).transpose(0, 1).flatten(1)
+    filtered = F.conv2d(images, whitening_filters(images)[::2]).transpose(0, 1).flatten(1)
     moments = filtered @ filtered.T / filtered.shape[1]
     off_diagonal = moments - torch.diag(moments.diag())
     assert off_diagonal.abs().max() < 0.02
@@ -33,7 +33,7 @@ def test_filtered_patches_are_white() -> None:
 def test_every_filter_has_its_negative() -> None:
     filters = image_data().filters
     assert filters.shape == (24, 3, 2, 2)
-    assert torch.equal(filters[:12], -filters[12:])
+    assert torch.equal(filters[::2], -filters[1::2])
 
 
 def test_grey_images_leave_no_channel_without_signal() -> None:

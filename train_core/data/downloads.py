@@ -10,10 +10,22 @@ from train_core.data.config import DataConfig
 from train_core.data.decode import resize_all
 from train_core.data.source import Arrays, PartName, Source
 
-_CLASSES = {
+CLASSES = {
     "CIFAR10": "airplane automobile bird cat deer dog frog horse ship truck",
     "FashionMNIST": "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot",
+    "CIFAR100": """
+        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+        butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+        crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house
+        kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+        mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+        plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew
+        skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank
+        telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf
+        woman worm
+    """,
 }
+"""torchvision's name -> names of the classes in the order of the labels."""
 
 
 def downloaded(class_name: str, archive: str) -> Callable[[DataConfig], Source]:
@@ -33,7 +45,7 @@ def downloaded(class_name: str, archive: str) -> Callable[[DataConfig], Source]:
 
         return Source(
             name=config.dataset,
-            classes=_classes(class_name),
+            classes=tuple(CLASSES[class_name].split()),
             mirror=True,
             stamp=f"torchvision {class_name}",
             content=lambda: f"torchvision {class_name}",
@@ -70,116 +82,3 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
     images = np.asarray(loaded.data)
     labels = np.asarray(loaded.targets, dtype=np.int64)
     return Arrays(resize_all(images, config.image_size), labels)
-
-
-def _classes(class_name: str) -> tuple[str, ...]:
-    if class_name == "CIFAR100":
-        return CIFAR100_CLASSES
-    return tuple(_CLASSES[class_name].split())
-
-
-CIFAR100_CLASSES = tuple(
-    [
-        "apple",
-        "aquarium_fish",
-        "baby",
-        "bear",
-        "beaver",
-        "bed",
-        "bee",
-        "beetle",
-        "bicycle",
-        "bottle",
-        "bowl",
-        "boy",
-        "bridge",
-        "bus",
-        "butterfly",
-        "camel",
-        "can",
-        "castle",
-        "caterpillar",
-        "cattle",
-        "chair",
-        "chimpanzee",
-        "clock",
-        "cloud",
-        "cockroach",
-        "couch",
-        "crab",
-        "crocodile",
-        "cup",
-        "dinosaur",
-        "dolphin",
-        "elephant",
-        "flatfish",
-        "forest",
-        "fox",
-        "girl",
-        "hamster",
-        "house",
-        "kangaroo",
-        "keyboard",
-        "lamp",
-        "lawn_mower",
-        "leopard",
-        "lion",
-        "lizard",
-        "lobster",
-        "man",
-        "maple_tree",
-        "motorcycle",
-        "mountain",
-        "mouse",
-        "mushroom",
-        "oak_tree",
-        "orange",
-        "orchid",
-        "otter",
-        "palm_tree",
-        "pear",
-        "pickup_truck",
-        "pine_tree",
-        "plain",
-        "plate",
-        "poppy",
-        "porcupine",
-        "possum",
-        "rabbit",
-        "raccoon",
-        "ray",
-        "road",
-        "rocket",
-        "rose",
-        "sea",
-        "seal",
-        "shark",
-        "shrew",
-        "skunk",
-        "skyscraper",
-        "snail",
-        "snake",
-        "spider",
-        "squirrel",
-        "streetcar",
-        "sunflower",
-        "sweet_pepper",
-        "table",
-        "tank",
-        "telephone",
-        "television",
-        "tiger",
-        "tractor",
-        "train",
-        "trout",
-        "tulip",
-        "turtle",
-        "wardrobe",
-        "whale",
-        "willow_tree",
-        "wolf",
-        "woman",
-        "worm",
-    ]
-)
-"""In the order of the labels, which is alphabetical."""

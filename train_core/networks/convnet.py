@@ -16,6 +16,9 @@ from train_core.networks.interface import Classifier
 _LOGIT_SCALE = 1 / 9
 _NORM_MOMENTUM = 0.4
 _NORM_BIAS_LR = 64.0
+_WHITENED, _WHITENED_LEAST = 24, 16
+"""Channels after the whitening: a narrow first block cannot pass 24 on, and at full resolution
+they are dear."""
 
 
 class Block(nn.Module):
@@ -61,8 +64,9 @@ class ConvNet(Classifier):
     def __init__(self, width: int, depth: int, classes: int) -> None:
         """Allocate the layers; images may have any size from 16x16 on."""
         super().__init__()
-        self.register_buffer("whitening", torch.zeros(24, 3, 2, 2))
-        widths = [24, width, 4 * width, 4 * width]
+        whitened = min(_WHITENED, max(_WHITENED_LEAST, width))
+        self.register_buffer("whitening", torch.zeros(whitened, 3, 2, 2))
+        widths = [whitened, width, 4 * width, 4 * width]
         self.blocks = nn.Sequential(*(Block(a, b, depth) for a, b in pairwise(widths)))
         self.dropout = Dropout()
         self.head = nn.Linear(widths[-1], classes, bias=False)
@@ -83,7 +87,7 @@ class ConvNet(Classifier):
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
         """Whitening filters, identity where a channel can pass through, uniform elsewhere."""
-        self.whitening.copy_(filters)
+        self.whitening.copy_(filters[: len(self.whitening)])
         for module in self.modules():
             if isinstance(module, BatchNorm):
                 module.reset()

@@ -1,0 +1,1 @@
+"""Measurements, each by one command, with their results in `results/`."""
