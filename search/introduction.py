@@ -40,6 +40,11 @@ def introduce(
         f"search  {', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
         f"{config.study.sampler}, pruner {config.study.pruner}"
     )
+    for key, value in plan.outside.items():
+        yield (
+            f"        {key} = {value} lies outside the space, so not even the first trial has it; "
+            f'[space] fixed = ["{key}"] would keep it'
+        )
     yield (
         f"job     {config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
         f"confirmations, final training on {plan.train_count + plan.validation_count:,} images, "

@@ -70,6 +70,11 @@ class Plan(BaseModel):
         """What conditions of the space may refer to."""
         return {**self.training.model_dump(), "recipe": self.config.recipe}
 
+    @property
+    def outside(self) -> dict[str, object]:
+        """Searched keys of the training whose value lies outside the space."""
+        return self.space.names_of(self.fixed)[1]
+
     def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
         """The training of one trial.
 
@@ -82,7 +87,7 @@ class Plan(BaseModel):
 
     def purpose(self) -> Purpose:
         """What the study must keep to."""
-        first = self.space.names_of(self.fixed)
+        first, _ = self.space.names_of(self.fixed)
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,

@@ -39,22 +39,24 @@ class Space(BaseModel):
         """All keys that some parameter sets."""
         return {parameter.sets or name for name, parameter in self.parameters.items()}
 
-    def names_of(self, point: Mapping[str, object]) -> dict[str, Value] | None:
+    def names_of(self, point: Mapping[str, object]) -> tuple[dict[str, Value], dict[str, object]]:
         """Translate a full point of keys back to parameter names, for a trial to be enqueued.
 
         Returns:
-            Parameter name -> value, or None when the point lies outside the space.
+            Parameter name -> value for the values that lie in the space, and key -> value for
+            those that do not.
         """
         named: dict[str, Value] = {}
+        outside: dict[str, object] = {}
         for name, parameter in self.parameters.items():
             if parameter.applies(point):
-                value = point.get(parameter.sets or name)
-                if not isinstance(value, bool | int | float | str) or not parameter.contains(
-                    value
-                ):
-                    return None
-                named[name] = value
-        return named
+                key = parameter.sets or name
+                value = point.get(key)
+                if isinstance(value, bool | int | float | str) and parameter.contains(value):
+                    named[name] = value
+                else:
+                    outside[key] = value
+        return named, outside
 
     def without(self, keys: Collection[str]) -> "Space":
         """The same space with these keys not searched.

@@ -56,12 +56,12 @@ class Purpose:
     Attributes:
         fingerprint: Nested, JSON-able; compared on every resume.
         settings: The resolved configuration of the search, JSON-able; kept for later commands.
-        first: Parameter name -> value of the first trial; None = let the sampler begin.
+        first: Parameter name -> value of the first trial; the sampler picks what is missing.
     """
 
     fingerprint: Mapping[str, Any]
     settings: Mapping[str, Any]
-    first: Mapping[str, Value] | None
+    first: Mapping[str, Value]
 
 
 def make_or_resume(place: Place, purpose: Purpose) -> Study:
@@ -91,7 +91,7 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
             _refuse_foreign(study, place)
             study.set_user_attr(SETTINGS, dict(purpose.settings))
             study.set_user_attr(FINGERPRINT, fingerprint)
-        if purpose.first is not None and not study.get_trials(deepcopy=False):
+        if purpose.first and not study.get_trials(deepcopy=False):
             first = dict(purpose.first)
             study.enqueue_trial(first, user_attrs={ENQUEUED: first})
     return study

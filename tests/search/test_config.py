@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 from search.config import SearchConfig, load_search_config
+from search.counts import count
+from search.introduction import introduce
 from search.plan import build_space, settle
 from search.run import app
+from search.scout import Machine
+from tests.search.conftest import TINY
 from train_core.data.prepare import prepare
 from train_core.recipes import load_recipe
 from train_core.toml_file import write_toml
@@ -87,6 +91,15 @@ def test_everything_is_settled_before_the_first_trial(tiny_plan) -> None:
     assert (plan.train_count, plan.validation_count) == (54, 6)
     assert list(plan.space.parameters) == ["lr", "dropout", "depth", "augment"]
     assert plan.purpose().first == {"lr": 8.0, "dropout": 0.0, "depth": 2, "augment": 0.25}
+
+
+def test_what_lies_outside_the_space_is_said(tiny_plan) -> None:
+    plan = tiny_plan(space={}, training={**TINY["training"], "lr": 99.0})
+    assert plan.outside == {"lr": 99.0, "batch_size": 16}
+    assert plan.purpose().first == {"dropout": 0.0, "depth": 2, "augment": 0.25}
+    counts = count([], 6)
+    lines = list(introduce(plan, Machine("CPU", 0, "float32"), 1, None, counts))
+    assert any("batch_size = 16 lies outside the space" in line for line in lines)
 
 
 def test_a_search_survives_its_own_file(tiny_plan, tmp_path) -> None:

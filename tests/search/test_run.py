@@ -15,39 +15,56 @@ import pytest
 
 from studies.records import trial_records
 from studies.study import Place, find
+from tests.conftest import write_images
 from tests.search.conftest import TINY
 from train_core.toml_file import write_toml
+
+ONCE = {"top": 1, "seeds": 1}
+"""The shortest confirmation."""
+
+
+def start_search(
+    folder: Path, *arguments: object, training: dict | None = None, env=None, **sections
+) -> subprocess.Popen:
+    """Start `search.run` in a folder with `pictures/`, with the tiny config."""
+    data = {"dataset": "pictures", "image_size": 16}
+    config = {**TINY, "data": data, **sections}
+    config["training"] = {**config["training"], **(training or {})}
+    config["study"] = {**config["study"], "name": "tiny"}
+    path = folder / f"config-{len(list(folder.glob('config-*')))}.toml"
+    write_toml(path, config)
+    words = ["--config", path, "--runs", folder / "runs", *arguments]
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "search.run", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
+    )
 
 
 @pytest.fixture
 def search(image_folder, tmp_path):
-    """Starts `search.run` on the picture folder with the tiny config."""
+    """Starts searches, and ends those that are left."""
     running: list[subprocess.Popen] = []
 
-    def start(*arguments: object, training: dict | None = None, **sections) -> subprocess.Popen:
-        data = {"dataset": str(image_folder), "root": str(tmp_path / "data"), "image_size": 16}
-        config = {**TINY, "data": data, **sections}
-        config["training"] = {**config["training"], **(training or {})}
-        config["study"] = {**config["study"], "name": "tiny"}
-        path = tmp_path / f"config-{len(running)}.toml"
-        write_toml(path, config)
-        words = ["--config", path, "--runs", tmp_path / "runs", *arguments]
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "search.run", *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=tmp_path,
-            start_new_session=True,
-        )
-        running.append(process)
-        return process
+    def start(*arguments: object, **sections) -> subprocess.Popen:
+        running.append(start_search(tmp_path, *arguments, **sections))
+        return running[-1]
 
     yield start
     for process in running:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """As a power cut would: everything at once."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    with process:
+        pass
 
 
 def finished(process: subprocess.Popen, code: int = 0) -> str:
@@ -110,7 +127,7 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
 
 
 def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
-    slow = {"training": {"epochs": 40}, "confirm": {"top": 1, "seeds": 1}, "trials": 4}
+    slow = {"training": {"epochs": 40}, "trials": 4}
     process = search(**slow)
     wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to everybody.
@@ -120,11 +137,14 @@ def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp
     assert "python -m search.finalize --study tiny" in output
     assert "Traceback" not in output
     assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
-    finished(search(**slow))
+    process = search(**slow)
+    wait_until(lambda: done(tmp_path) == 4)
+    kill(process)
     resumed = [r for r in records(tmp_path) if r.state in ("complete", "pruned")]
 
     (tmp_path / "runs" / "tiny").rename(tmp_path / "runs" / "first")
-    finished(search(**slow))
+    process = search(**slow)
+    wait_until(lambda: re.search("trial 3 (complete|pruned)", log_of(tmp_path)))
     straight = records(tmp_path)
     assert len(resumed) == len(straight) == 4
     for mine, other in zip(resumed, straight, strict=True):
@@ -158,13 +178,15 @@ def test_workers_do_not_outlive_a_killed_parent(search, tmp_path) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -> None:
-    process = search("--trials", 3, training={"epochs": 30}, confirm={"top": 1, "seeds": 1})
+    process = search("--trials", 3, training={"epochs": 30}, confirm={"top": 1, "seeds": 99})
     wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
     (worker,) = [
         c for c in psutil.Process(process.pid).children() if "spawn_main" in str(c.cmdline())
     ]
     worker.kill()
-    output = finished(process)
+    wait_until(lambda: done(tmp_path) == 3)
+    process.send_signal(signal.SIGINT)
+    output = finished(process, code=130)
     assert "worker 0 died (exit code -9); another one takes over" in output
     states = [record.state for record in records(tmp_path)]
     assert states.count("handed back") == 1
@@ -172,7 +194,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -
 
 
 def test_two_commands_at_once_end_with_exactly_the_total(search, tmp_path) -> None:
-    both = [search("--trials", 10, confirm={"top": 1, "seeds": 1}) for _ in range(2)]
+    both = [search("--trials", 10, confirm=ONCE) for _ in range(2)]
     outputs = [finished(process) for process in both]
     assert done(tmp_path) == 10
     assert len({repr(record.params) for record in records(tmp_path)}) == 10
@@ -183,47 +205,68 @@ def test_two_commands_at_once_end_with_exactly_the_total(search, tmp_path) -> No
     assert log_of(tmp_path).count("final training complete") == 1
 
 
-def test_two_workers_share_the_trials(search, tmp_path) -> None:
-    small = {"top": 2, "seeds": 1}
-    output = finished(
-        search("--workers", 2, "--trials", 8, training={"epochs": 40}, confirm=small)
-    )
+_SPY = """
+import multiprocessing, os, sys
+
+def note(what):
+    file = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, f"{multiprocessing.current_process().name} {what}\\n".encode())
+    os.close(file)
+
+def hook(event, args):
+    if event == "open" and str(args[0]).endswith("images.npy"):
+        note(os.path.basename(args[0]))
+    if event == "import" and args[0] == "torch":
+        note("torch")
+
+sys.addaudithook(hook)
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A search with two workers and its storage elsewhere, and who opened and imported what."""
+    folder = tmp_path_factory.mktemp("watched")
+    write_images(folder / "pictures" / "train", 60)
+    write_images(folder / "pictures" / "test", 15, seed=9)
+    (folder / "spy").mkdir()
+    (folder / "spy" / "sitecustomize.py").write_text(_SPY)
+    env = {"PYTHONPATH": str(folder / "spy"), "NOTES": str(folder / "notes.txt")}
+    url = f"sqlite:///{folder}/elsewhere.db"
+    words = ["--workers", 2, "--trials", 8, "--storage", url]
+    confirm = {"top": 2, "seeds": 1}
+    process = start_search(folder, *words, env=env, training={"epochs": 40}, confirm=confirm)
+    output = finished(process)
+    return folder, output, set((folder / "notes.txt").read_text().splitlines())
+
+
+def test_two_workers_share_the_trials(watched) -> None:
+    folder, output, _ = watched
     assert "2 workers" in output
-    assert done(tmp_path) == 8
-    log = log_of(tmp_path)
-    assert "worker 0: trial" in log
-    assert "worker 1: trial" in log
+    assert "worker 0: trial" in log_of(folder)
+    assert "worker 1: trial" in log_of(folder)
 
 
-def test_only_preparing_and_testing_open_the_test_images(search, tmp_path, monkeypatch) -> None:
-    """Every file that any process opens is recorded, with the name of the process."""
-    opened, torch = tmp_path / "opened.txt", tmp_path / "torch.txt"
-    (tmp_path / "spy").mkdir()
-    (tmp_path / "spy" / "sitecustomize.py").write_text(
-        "import multiprocessing, os, sys\n"
-        "def note(path, what):\n"
-        "    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
-        "    name = multiprocessing.current_process().name\n"
-        "    os.write(file, f'{name} {what}\\n'.encode())\n"
-        "    os.close(file)\n"
-        "def hook(event, args):\n"
-        "    if event == 'open' and str(args[0]).endswith('images.npy'):\n"
-        f"        note({str(opened)!r}, args[0])\n"
-        "    if event == 'import' and args[0] == 'torch':\n"
-        f"        note({str(torch)!r}, args[0])\n"
-        "sys.addaudithook(hook)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "spy"))
-    finished(search("--trials", 3, "--workers", 2, confirm={"top": 2, "seeds": 1}))
-    seen = {tuple(line.split(" ", 1)) for line in opened.read_text().splitlines()}
-    test = {process for process, path in seen if path.endswith("test.images.npy")}
-    train = {process for process, path in seen if path.endswith("train.images.npy")}
-    assert test == {"prepare-0", "final-0"}
-    assert {"prepare-0", "worker-0", "worker-1", "final-0"} <= train
-    # The parent stays small and quick to start, and no fault of CUDA can take it along.
-    assert set(torch.read_text().splitlines()) == {
-        "worker-0 torch", "worker-1 torch", "final-0 torch",
-    }  # fmt: skip
+def test_only_preparing_and_testing_open_the_test_images(watched) -> None:
+    notes = watched[2]
+    opened = {note.split()[0] for note in notes if note.endswith("test.images.npy")}
+    assert opened == {"prepare-0", "final-0"}
+    for process in ("prepare-0", "worker-0", "worker-1", "final-0"):
+        assert f"{process} train.images.npy" in notes
+
+
+def test_the_parent_imports_no_torch(watched) -> None:
+    """It stays small and quick to start, and no fault of CUDA can take it along."""
+    importers = {note.split()[0] for note in watched[2] if note.endswith(" torch")}
+    assert importers == {"worker-0", "worker-1", "final-0"}
+
+
+def test_the_storage_can_be_elsewhere(watched) -> None:
+    folder = watched[0]
+    assert not (folder / "runs" / "tiny" / "study.db").exists()
+    with sqlite3.connect(folder / "elsewhere.db") as database:
+        assert database.execute("SELECT count(*) FROM trials").fetchone() == (8,)
+    assert (folder / "runs" / "tiny" / "best" / "model.onnx").exists()
 
 
 def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tmp_path) -> None:
@@ -310,12 +353,3 @@ def test_flags_are_checked_without_torch_and_optuna(run_module) -> None:
     imported = {line.split("|")[-1].strip() for line in outcome.stderr.splitlines()}
     assert "pydantic" in imported
     assert not imported & {"torch", "optuna", "sqlalchemy", "torchvision"}
-
-
-def test_the_storage_can_be_elsewhere(search, tmp_path) -> None:
-    url = f"sqlite:///{tmp_path}/elsewhere.db"
-    finished(search("--trials", 2, "--storage", url, confirm={"top": 1, "seeds": 1}))
-    assert not (tmp_path / "runs" / "tiny" / "study.db").exists()
-    with sqlite3.connect(tmp_path / "elsewhere.db") as database:
-        assert database.execute("SELECT count(*) FROM trials").fetchone() == (2,)
-    assert Path(tmp_path / "runs" / "tiny" / "best" / "model.onnx").exists()

@@ -120,14 +120,17 @@ def test_samples_by_key_and_obeys_conditions() -> None:
     picked = {"optimizer": "adamw", "lr_adamw": 0.01, "lr": 0.5, "depth": 5}
     trial = optuna.trial.FixedTrial(picked)
     assert both.sample(trial, {}) == {"optimizer": "adamw", "lr": 0.01, "depth": 5}
-    assert both.names_of({"optimizer": "adamw", "lr": 0.01, "depth": 9}) == {
-        "optimizer": "adamw",
-        "lr_adamw": 0.01,
-        "depth": 9,
-    }
-    for outside in ({"lr": 0.0001}, {"depth": 4}, {"optimizer": "muon"}, {"depth": True}):
-        point = {"optimizer": "adamw", "lr": 0.01, "depth": 9, **outside}
-        assert both.names_of(point) is None, outside
+    point = {"optimizer": "adamw", "lr": 0.01, "depth": 9}
+    named = {"optimizer": "adamw", "lr_adamw": 0.01, "depth": 9}
+    assert both.names_of(point) == (named, {})
+    for key, name, value in (("lr", "lr_adamw", 0.0001), ("depth", "depth", 4),
+                             ("depth", "depth", True)):  # fmt: skip
+        inside = {k: v for k, v in named.items() if k != name}
+        assert both.names_of({**point, key: value}) == (inside, {key: value})
+    assert both.names_of({**point, "optimizer": "muon"}) == (
+        {"depth": 9},
+        {"optimizer": "muon"},
+    )
 
 
 def test_conditions_on_what_is_not_searched_are_worked_out() -> None:
