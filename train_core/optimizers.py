@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from train_core.config import Optimizer
+from train_core.device import resolve_precision
 from train_core.flat import FlatState
 from train_core.layers import BatchNorm
 
@@ -19,6 +20,7 @@ MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
 
 _BETA2, _EPS = 0.99, 1e-8
+_STEPS = 5
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration with the steepest slope at zero (Jordan et al., 2024)."""
 
@@ -120,6 +122,7 @@ class Muon:
         self._weights = [flat.matrix(flat.weights, p) for p in matrices]
         self._gradients = [flat.matrix(flat.gradients, p) for p in matrices]
         self._momenta = [torch.zeros_like(weight) for weight in self._weights]
+        self._dtype = resolve_precision("auto", flat.weights.device)
 
     def reset(self) -> None:
         """Forget the past."""
@@ -133,39 +136,49 @@ class Muon:
             self._weights, self._gradients, self._momenta, strict=True
         ):
             weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
-            weight.sub_(muon_direction(gradient, buffer, rates.momentum).mul_(rates.lr))
+            direction = muon_direction(gradient, buffer, rates.momentum, self._dtype)
+            weight.sub_(direction.mul_(rates.lr))
         self._rest.step(Rates(rates.lr * MUON_REST_LR, rates.momentum, rates.decay))
 
 
-def muon_direction(gradient: Tensor, buffer: Tensor, momentum: Tensor) -> Tensor:
+def muon_direction(
+    gradient: Tensor, buffer: Tensor, momentum: Tensor, dtype: torch.dtype = torch.bfloat16
+) -> Tensor:
     """The orthogonalised Nesterov momentum, and the buffer moved on in place.
 
     Args:
         gradient: `(rows, columns)`, float32.
         buffer: `(rows, columns)`, the running mean of the gradients.
         momentum: 0-d, in [0, 1).
+        dtype: To orthogonalise in.
 
     Returns:
         `(rows, columns)`, float32: what `torch.optim.Muon` multiplies by its learning rate.
     """
     buffer.lerp_(gradient, 1 - momentum)
     rows, columns = gradient.shape
-    return orthogonalise(gradient.lerp(buffer, momentum)).mul_(max(1.0, rows / columns) ** 0.5)
+    direction = orthogonalise(gradient.lerp(buffer, momentum), dtype)
+    return direction.mul_(max(1.0, rows / columns) ** 0.5)
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Move all singular values of `(rows, columns)` near 1, by Newton-Schulz in bfloat16.
+def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Move all singular values of `(rows, columns)` near 1, by five steps of Newton-Schulz.
+
+    Args:
+        matrix: `(rows, columns)`, float32.
+        dtype: To calculate in; bfloat16 is enough, but slow where the processor has none.
 
     Returns:
         `(rows, columns)`, float32, with singular values of about 0.7 to 1.2.
     """
     a, b, c = _NEWTON_SCHULZ
-    wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.to(dtype).T if tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp_min(1e-7)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         gram = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).float()
+    return (wide.T if tall else wide).float()
 
 
 def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:

@@ -115,7 +115,7 @@ def test_a_search_survives_its_own_file(tiny_plan, tmp_path) -> None:
 def test_small_data_sets_get_more_epochs_unless_told(tiny_config) -> None:
     config = tiny_config(training={})
     data = prepare(config.data)
-    assert settle(config, data, "cpu").training.epochs == 278  # 15,000 / 54, rounded up.
+    assert settle(config, data, "cpu").training.epochs == 186  # 10,000 / 54, rounded up.
     told = tiny_config(training={"epochs": 2})
     assert settle(told, data, "cpu").training.epochs == 2
 

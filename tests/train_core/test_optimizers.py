@@ -77,25 +77,27 @@ def test_sgd_decay_is_a_share_of_the_weights_whatever_the_learning_rate() -> Non
     torch.testing.assert_close(flat.weights, before * 0.75)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(6, 6), (4, 20), (20, 4)])
-def test_muon_direction_is_torchs(shape) -> None:
+def test_muon_direction_is_torchs(shape, dtype) -> None:
     random = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(shape, generator=random))
     ours, buffer = weight.detach().clone(), torch.zeros(shape)
     reference = torch.optim.Muon([weight], lr=0.1, momentum=0.7, weight_decay=0.0)
     for _ in range(STEPS):
         weight.grad = torch.randn(shape, generator=random)
-        ours.sub_(0.1 * muon_direction(weight.grad, buffer, torch.tensor(0.7)))
+        ours.sub_(0.1 * muon_direction(weight.grad, buffer, torch.tensor(0.7), dtype))
         reference.step()
     torch.testing.assert_close(ours, weight.detach(), atol=1e-2, rtol=0)
-    # The tolerance is that of bfloat16; a wrong momentum or scale is off by far more.
-    assert (ours - weight).abs().mean() < 1e-3
+    # torch calculates in bfloat16; a wrong momentum or scale is off by far more.
+    assert (ours - weight).abs().mean() < 5e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(8, 8), (8, 72), (72, 8)])
-def test_orthogonalised_matrices_have_singular_values_near_one(shape) -> None:
+def test_orthogonalised_matrices_have_singular_values_near_one(shape, dtype) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalise(matrix))
+    values = torch.linalg.svdvals(orthogonalise(matrix, dtype))
     assert values.min() > 0.5
     assert values.max() < 1.3
 
