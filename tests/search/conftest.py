@@ -1,30 +1,14 @@
 """Tiny searches on tiny pictures: seconds, but everything real."""
 
+import subprocess
+
 import pytest
 
 from search.config import SearchConfig
 from search.plan import Plan, settle
 from search.worker import Slot, Worker
+from tests.search.processes import TINY, kill, start_search
 from train_core.data.prepare import prepare
-
-TINY = {
-    "trials": 6,
-    "recipe": "cpu",
-    "training": {
-        "width": 4,
-        "epochs": 3,
-        "batch_size": 16,
-        "optimizer": "sgd",
-        "lr": 8.0,
-    },
-    "space": {
-        "fixed": ["batch_size"],
-        "parameters": {"depth": {"type": "int", "low": 1, "high": 2}},
-    },
-    "study": {"startup_trials": 2},
-    "confirm": {"top": 2, "seeds": 2},
-    "workers": {"threads": 1},
-}
 
 
 @pytest.fixture
@@ -76,3 +60,17 @@ def run_task(task, worker):
             events.append(next(steps))
         except StopIteration as end:
             return events, end.value
+
+
+@pytest.fixture
+def search(image_folder, tmp_path):
+    """Starts searches, and ends those that are left."""
+    running: list[subprocess.Popen] = []
+
+    def start(*arguments: object, **sections) -> subprocess.Popen:
+        running.append(start_search(tmp_path, *arguments, **sections))
+        return running[-1]
+
+    yield start
+    for process in running:
+        kill(process)

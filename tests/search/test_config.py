@@ -11,7 +11,7 @@ from search.introduction import introduce
 from search.plan import build_space, settle
 from search.run import app
 from search.scout import Machine
-from tests.search.conftest import TINY
+from tests.search.processes import TINY
 from train_core.data.prepare import prepare
 from train_core.recipes import load_recipe
 from train_core.toml_file import write_toml

@@ -10,7 +10,8 @@ from search.confirm import Candidate
 from search.final import Finalize
 from search.onnx_export import ExportMismatch, export_onnx, run_onnx
 from studies.records import TrialRecord
-from tests.search.conftest import TINY, run_task
+from tests.search.conftest import run_task
+from tests.search.processes import TINY
 from train_core.config import TrainConfig
 from train_core.data.prepare import load_part
 from train_core.engine import EnginePool

@@ -1,96 +1,15 @@
 """The command, run as users run it: real processes, real signals, a real database."""
 
 import json
-import os
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from studies.records import trial_records
-from studies.study import Place, find
 from tests.conftest import write_images
-from tests.search.conftest import TINY
-from train_core.toml_file import write_toml
-
-ONCE = {"top": 1, "seeds": 1}
-"""The shortest confirmation."""
-
-
-def start_search(
-    folder: Path, *arguments: object, training: dict | None = None, env=None, **sections
-) -> subprocess.Popen:
-    """Start `search.run` in a folder with `pictures/`, with the tiny config."""
-    data = {"dataset": "pictures", "image_size": 16}
-    config = {**TINY, "data": data, **sections}
-    config["training"] = {**config["training"], **(training or {})}
-    config["study"] = {**config["study"], "name": "tiny"}
-    path = folder / f"config-{len(list(folder.glob('config-*')))}.toml"
-    write_toml(path, config)
-    words = ["--config", path, "--runs", folder / "runs", *arguments]
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "search.run", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        start_new_session=True,
-    )
-
-
-@pytest.fixture
-def search(image_folder, tmp_path):
-    """Starts searches, and ends those that are left."""
-    running: list[subprocess.Popen] = []
-
-    def start(*arguments: object, **sections) -> subprocess.Popen:
-        running.append(start_search(tmp_path, *arguments, **sections))
-        return running[-1]
-
-    yield start
-    for process in running:
-        kill(process)
-
-
-def kill(process: subprocess.Popen) -> None:
-    """As a power cut would: everything at once."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    with process:
-        pass
-
-
-def finished(process: subprocess.Popen, code: int = 0) -> str:
-    output, _ = process.communicate(timeout=250)
-    assert process.returncode == code, output
-    return output
-
-
-def records(tmp_path):
-    return trial_records(find(Place("tiny", tmp_path / "runs" / "tiny")))
-
-
-def done(tmp_path) -> int:
-    return sum(record.state in ("complete", "pruned") for record in records(tmp_path))
-
-
-def wait_until(condition, seconds: float = 100.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
-def log_of(tmp_path) -> str:
-    path = tmp_path / "runs" / "tiny" / "search.log"
-    return path.read_text() if path.exists() else ""
+from tests.search.processes import ONCE, done, finished, log_of, records, start_search, wait_until
 
 
 def test_the_whole_job_and_then_again(search, tmp_path) -> None:
@@ -124,73 +43,6 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
 
     other = finished(search(training={"epochs": 4}), code=2)
     assert re.search("error: .*training.epochs = 3, not 4.*--study NAME", other)
-
-
-def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
-    slow = {"training": {"epochs": 40}, "trials": 4}
-    process = search(**slow)
-    wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
-    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to everybody.
-    output = finished(process, code=130)
-    assert "stopping after the running epochs" in output
-    assert re.search("[123] of 4 trials done; nothing is lost, run the same command again", output)
-    assert "python -m search.finalize --study tiny" in output
-    assert "Traceback" not in output
-    assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
-    process = search(**slow)
-    wait_until(lambda: done(tmp_path) == 4)
-    kill(process)
-    resumed = [r for r in records(tmp_path) if r.state in ("complete", "pruned")]
-
-    (tmp_path / "runs" / "tiny").rename(tmp_path / "runs" / "first")
-    process = search(**slow)
-    wait_until(lambda: re.search("trial 3 (complete|pruned)", log_of(tmp_path)))
-    straight = records(tmp_path)
-    assert len(resumed) == len(straight) == 4
-    for mine, other in zip(resumed, straight, strict=True):
-        assert (mine.params, mine.state, mine.curve) == (other.params, other.state, other.curve)
-
-
-def test_ctrl_c_twice_stops_at_once_and_loses_nothing(search, tmp_path) -> None:
-    process = search(training={"epochs": 500})
-    wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    output = finished(process, code=130)
-    assert "nothing is lost" in output
-    assert "Traceback" not in output
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert alive == []
-    states = [record.state for record in records(tmp_path)]
-    assert states == ["handed back", "waiting"]
-
-
-def test_workers_do_not_outlive_a_killed_parent(search, tmp_path) -> None:
-    process = search(training={"epochs": 500})
-    wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert alive == []
-
-
-def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -> None:
-    process = search("--trials", 3, training={"epochs": 30}, confirm={"top": 1, "seeds": 99})
-    wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
-    (worker,) = [
-        c for c in psutil.Process(process.pid).children() if "spawn_main" in str(c.cmdline())
-    ]
-    worker.kill()
-    wait_until(lambda: done(tmp_path) == 3)
-    process.send_signal(signal.SIGINT)
-    output = finished(process, code=130)
-    assert "worker 0 died (exit code -9); another one takes over" in output
-    states = [record.state for record in records(tmp_path)]
-    assert states.count("handed back") == 1
-    assert done(tmp_path) == 3
 
 
 def test_two_commands_at_once_end_with_exactly_the_total(search, tmp_path) -> None:
@@ -267,20 +119,6 @@ def test_the_storage_can_be_elsewhere(watched) -> None:
     with sqlite3.connect(folder / "elsewhere.db") as database:
         assert database.execute("SELECT count(*) FROM trials").fetchone() == (8,)
     assert (folder / "runs" / "tiny" / "best" / "model.onnx").exists()
-
-
-def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tmp_path) -> None:
-    process = search(training={"epochs": 12}, confirm={"top": 1, "seeds": 2})
-    wait_until(lambda: "trial 2 epoch 2" in log_of(tmp_path))
-    process.terminate()
-    finished(process, code=143)
-    done_before = done(tmp_path)
-    outcome = run_module("search.finalize", "--study", "tiny", "--runs", tmp_path / "runs")
-    assert outcome.returncode == 0, outcome.stderr
-    assert "test accuracy: " in outcome.stdout
-    assert done(tmp_path) == done_before
-    best = tmp_path / "runs" / "tiny" / "best"
-    assert json.loads((best / "metrics.json").read_text())["confirmed"]["n"] == 2
 
 
 def test_a_study_without_a_complete_trial_says_so(search, tmp_path) -> None:

@@ -9,7 +9,8 @@ from search.trials import RunTrials
 from studies.ledger import TooManyFailures
 from studies.records import trial_records
 from studies.study import make_or_resume
-from tests.search.conftest import TINY, run_task
+from tests.search.conftest import run_task
+from tests.search.processes import TINY
 from train_core.networks import Classifier
 
 

@@ -1,0 +1,91 @@
+"""Searches that are interrupted or killed, and go on."""
+
+import json
+import os
+import re
+import signal
+
+import psutil
+
+from tests.search.processes import done, finished, kill, log_of, records, wait_until
+
+
+def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
+    slow = {"training": {"epochs": 40}, "trials": 4}
+    process = search(**slow)
+    wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
+    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to everybody.
+    output = finished(process, code=130)
+    assert "stopping after the running epochs" in output
+    assert re.search("[123] of 4 trials done; nothing is lost, run the same command again", output)
+    assert "python -m search.finalize --study tiny" in output
+    assert "Traceback" not in output
+    assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
+    process = search(**slow)
+    wait_until(lambda: done(tmp_path) == 4)
+    kill(process)
+    resumed = [r for r in records(tmp_path) if r.state in ("complete", "pruned")]
+
+    (tmp_path / "runs" / "tiny").rename(tmp_path / "runs" / "first")
+    process = search(**slow)
+    wait_until(lambda: re.search("trial 3 (complete|pruned)", log_of(tmp_path)))
+    straight = records(tmp_path)
+    assert len(resumed) == len(straight) == 4
+    for mine, other in zip(resumed, straight, strict=True):
+        assert (mine.params, mine.state, mine.curve) == (other.params, other.state, other.curve)
+
+
+def test_ctrl_c_twice_stops_at_once_and_loses_nothing(search, tmp_path) -> None:
+    process = search(training={"epochs": 500})
+    wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    output = finished(process, code=130)
+    assert "nothing is lost" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    states = [record.state for record in records(tmp_path)]
+    assert states == ["handed back", "waiting"]
+
+
+def test_workers_do_not_outlive_a_killed_parent(search, tmp_path) -> None:
+    process = search(training={"epochs": 500})
+    wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -> None:
+    process = search("--trials", 3, training={"epochs": 30}, confirm={"top": 1, "seeds": 99})
+    wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
+    (worker,) = [
+        c for c in psutil.Process(process.pid).children() if "spawn_main" in str(c.cmdline())
+    ]
+    worker.kill()
+    wait_until(lambda: done(tmp_path) == 3)
+    process.send_signal(signal.SIGINT)
+    output = finished(process, code=130)
+    assert "worker 0 died (exit code -9); another one takes over" in output
+    states = [record.state for record in records(tmp_path)]
+    assert states.count("handed back") == 1
+    assert done(tmp_path) == 3
+
+
+def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tmp_path) -> None:
+    process = search(training={"epochs": 12}, confirm={"top": 1, "seeds": 2})
+    wait_until(lambda: "trial 2 epoch 2" in log_of(tmp_path))
+    process.terminate()
+    finished(process, code=143)
+    done_before = done(tmp_path)
+    outcome = run_module("search.finalize", "--study", "tiny", "--runs", tmp_path / "runs")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "test accuracy: " in outcome.stdout
+    assert done(tmp_path) == done_before
+    best = tmp_path / "runs" / "tiny" / "best"
+    assert json.loads((best / "metrics.json").read_text())["confirmed"]["n"] == 2
