@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from filelock import FileLock
 from optuna.study import Study
 
 from search.best import read_metrics, write_metrics
@@ -16,14 +15,16 @@ from search.pool import WorkerPool
 from search.worker import Task
 from studies.records import best_trials, trial_records
 
-TEST_EVALUATIONS = "test_evaluations"
-"""The study's attribute that counts the looks at the test set: an honest one has one."""
-
 Tell = Callable[[int, Event | Done | None], None]
 
 
 def finish(
-    plan: Plan, study: Study, pool: WorkerPool, tell: Tell, say: Callable[[str], None]
+    plan: Plan,
+    study: Study,
+    pool: WorkerPool,
+    workers: int,
+    tell: Tell,
+    say: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Confirm the best trials, train the winner for good, test it once, export it.
 
@@ -33,7 +34,8 @@ def finish(
     Args:
         plan: The search.
         study: Its study, finished or not.
-        pool: Workers for the confirmations.
+        pool: Workers for the confirmations; it is closed before the final training.
+        workers: How many of them there may be.
         tell: Gets what workers tell.
         say: Gets lines for people.
 
@@ -41,8 +43,7 @@ def finish(
         The content of `best/metrics.json`; None when the study has no complete trial, or the
         session is stopping.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(plan.folder / "finish.lock"):
+    with plan.place.lock("finish"):
         top = best_trials(trial_records(study), plan.config.confirm.top)
         if not top:
             say(
@@ -51,7 +52,9 @@ def finish(
                 f"ended them"
             )
             return None
-        if not _confirm(missing(plan, study, top), study, pool, tell):
+        tasks = missing(plan, study, top)
+        pool.grow(min(workers, len(tasks)))
+        if not _confirm(tasks, study, pool, tell):
             return None
         # Those that searched go: they would hold cores and memory, and never see a test image.
         pool.close()
@@ -85,30 +88,39 @@ def _export(
     plan: Plan, study: Study, ranked: list[Candidate], pool: WorkerPool, tell: Tell
 ) -> dict[str, Any] | None:
     winner, folder = ranked[0], plan.folder / "best"
-    looks = int(study.user_attrs.get(TEST_EVALUATIONS, 0))
+    facts = _facts(plan, study, len(ranked))
     old = read_metrics(folder)
-    if old is not None and old["trial"] == winner.trial.number:
+    if old is not None and _same_model(old, plan, winner):
         # The same model stays; only what is said about the search has moved on.
-        metrics = {**old, "search": _facts(plan, study, len(ranked), looks)}
-        metrics["confirmed"] = winner.confirmed
+        metrics = {**old, "search": {**old["search"], **facts}, "confirmed": winner.confirmed}
         metrics["selection_gap"] = (winner.trial.value or 0.0) - winner.confirmed["mean"]
         write_metrics(folder, metrics)
         return metrics
-    facts = _facts(plan, study, len(ranked), looks + 1)
     task: Task = Finalize(plan, winner, facts, folder)
     with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
         alone.grow(1)
-        done: list[dict[str, Any] | None] = []
+        done: dict[str, Any] | None = None
         for worker, event in alone.run([task]):
             tell(worker, event)
             if isinstance(event, Done):
-                done.append(event.result)
-    if done[0] is not None:
-        study.set_user_attr(TEST_EVALUATIONS, looks + 1)
-    return done[0]
+                done = event.result
+    return done
 
 
-def _facts(plan: Plan, study: Study, confirmed: int, looks: int) -> dict[str, Any]:
+def _same_model(old: dict[str, Any], plan: Plan, winner: Candidate) -> bool:
+    """Whether what was exported is this winner, trained and tested on these images."""
+    assert winner.trial.config is not None
+    expected = {**winner.trial.config, "patience": 0, "seed": old["training"]["seed"]}
+    parts = {"train": plan.data.train, "test": plan.data.test}
+    return (
+        old["trial"] == winner.trial.number
+        and old["search"]["seed"] == plan.config.study.seed
+        and old["training"] == expected
+        and all(old["data"][name]["sha256"] == part.sha256 for name, part in parts.items())
+    )
+
+
+def _facts(plan: Plan, study: Study, confirmed: int) -> dict[str, Any]:
     counts = count(trial_records(study), plan.config.trials)
     return {
         "study": plan.name,
@@ -121,5 +133,4 @@ def _facts(plan: Plan, study: Study, confirmed: int, looks: int) -> dict[str, An
         "pruned": counts.pruned,
         "failed": counts.failed,
         "candidates": confirmed,
-        "test_evaluations": looks,
     }

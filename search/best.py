@@ -9,9 +9,8 @@ from search.card import model_card
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Write `metrics.json` and the model card made from it."""
-    text = json.dumps(metrics, indent=1, allow_nan=False)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(model_card(metrics), encoding="utf-8")
+    _write(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    _write(folder / "README.md", model_card(metrics))
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
@@ -21,6 +20,13 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return read
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing: the folder may be in use."""
+    scratch = path.with_name(f".{path.name}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def keep_old(folder: Path) -> None:

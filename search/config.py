@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from space import load_space
 from studies.config import StudyConfig
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
@@ -85,6 +86,11 @@ class SearchConfig(Section):
                 "a search scores on the validation part, so validation_fraction must be above 0, "
                 "but got 0: leave it out of [data] for the usual 0.1"
             )
+        if self.data.train_on_validation:
+            raise ValueError(
+                "a search trains on the validation part at the very end only, so "
+                "train_on_validation must be false, but got true"
+            )
         return self
 
 
@@ -113,6 +119,8 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
             f"every trial has its own seed, made from the study's: set seed under [study] or with "
             f"--seed, not under [training] ({source})"
         )
+    # Before anything is downloaded; what it says about the training is checked with the plan.
+    load_space(config.space.name)
     # Nothing in a training config depends on another key, so any base tells what is wrong.
     validate(TrainConfig, config.training, f"{source}, [training]")
     return config

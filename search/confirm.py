@@ -17,7 +17,7 @@ from search.worker import Worker
 from studies.records import TrialRecord
 from studies.sampler import seed_for
 from train_core.config import TrainConfig
-from train_core.errors import TrainingStopped
+from train_core.errors import Diverged, OutOfMemory
 
 CONFIRMED = "confirmed:{trial}:{seed}"
 """The study's attribute with the validation accuracy of one confirmation."""
@@ -76,9 +76,13 @@ class Confirm:
                 worker.share_cores()
                 if worker.stopping:
                     return self, None
-        except TrainingStopped as stopped:
+        except Diverged as stopped:
             yield Ended(self.job, "failed", None, str(stopped))
             return self, 0.0
+        except OutOfMemory:
+            # It says nothing about the candidate: the search ends, and its next start tries again.
+            engines.clear()
+            raise
         yield Ended(self.job, "complete", accuracy)
         return self, accuracy
 

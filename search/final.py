@@ -10,13 +10,17 @@ from search.events import Began, Ended, EpochEnded, Event
 from search.plan import Plan, final_data
 from search.worker import Worker
 from studies.sampler import seed_for
+from studies.study import find
 from train_core.config import TrainConfig
-from train_core.errors import TrainingStopped
+from train_core.errors import Diverged
 from train_core.record import EpochRecord
 from train_core.run_config import RunConfig
 
 if TYPE_CHECKING:
     from train_core.engine import EnginePool
+
+TEST_EVALUATIONS = "test_evaluations"
+"""The study's attribute that counts the looks at the test set: an honest one has one."""
 
 _ATTEMPTS = 3
 _JOB = "final training"
@@ -50,8 +54,9 @@ class Finalize:
         config, history = trained
         model = trained_model(engines.engine(config))
         run = RunConfig(data=final_data(self.plan.config.data), training=config)
+        looks = self._count_look()
         tested = evaluate(model, self.plan.data, worker.device)
-        return export_best(self.folder, run, model, tested, self._facts(history))
+        return export_best(self.folder, run, model, tested, self._facts(history, looks))
 
     def _train(
         self, engines: "EnginePool", worker: Worker
@@ -70,7 +75,7 @@ class Finalize:
                     worker.share_cores()
                     if worker.stopping:
                         return None
-            except TrainingStopped as stopped:
+            except Diverged as stopped:
                 yield Ended(_JOB, "failed", None, str(stopped))
                 continue
             yield Ended(_JOB, "complete", None)
@@ -85,9 +90,17 @@ class Finalize:
             {**self.winner.trial.config, "seed": seed, "patience": 0}
         )
 
-    def _facts(self, history: list[EpochRecord]) -> dict[str, Any]:
+    def _count_look(self) -> int:
+        """Count before looking: whatever happens next, it is never counted too low."""
+        with self.plan.place.lock():
+            study = find(self.plan.place)
+            looks = int(study.user_attrs.get(TEST_EVALUATIONS, 0)) + 1
+            study.set_user_attr(TEST_EVALUATIONS, looks)
+        return looks
+
+    def _facts(self, history: list[EpochRecord], looks: int) -> dict[str, Any]:
         return {
-            "search": self.search,
+            "search": {**self.search, "test_evaluations": looks},
             "trial": self.winner.trial,
             "confirmed": self.winner.confirmed,
             "history": history,

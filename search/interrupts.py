@@ -1,14 +1,34 @@
 """Ctrl-C and SIGTERM: the first time come to an end, the second time stop at once."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.synchronize import Event as EventType
 from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Self
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopNow(BaseException):
-    """Somebody asked a second time."""
+    """Somebody asked a second time, or there is nothing to come to an end with."""
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Keep signals until the end of the block; a process started in it never gets any.
+
+    Ctrl-C goes to every process of a terminal, and in its first moments a new one would die of it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Not on Windows.
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Interrupts:
@@ -20,8 +40,6 @@ class Interrupts:
         signal: Number of the signal that came; None = none.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self, stop: EventType) -> None:
         """Remember what to set."""
         self._stop = stop
@@ -31,7 +49,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         """Take the signals over."""
         if current_thread() is main_thread():
-            self._before = {n: signal.signal(n, self._received) for n in self._SIGNALS}
+            self._before = {n: signal.signal(n, self._received) for n in SIGNALS}
         return self
 
     def __exit__(

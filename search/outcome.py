@@ -1,9 +1,12 @@
 """The last lines of a search: what it found, and what to do next."""
 
+import shlex
 from collections.abc import Iterator
 
 from search.card import figures
 from search.result import SearchResult
+from studies.storage import shown
+from studies.study import Place
 
 
 def report(result: SearchResult) -> Iterator[str]:
@@ -15,12 +18,12 @@ def report(result: SearchResult) -> Iterator[str]:
                 f"stopped with {counts.done} of {counts.total} trials done; nothing is lost, run "
                 f"the same command again to go on"
             )
-            yield (
-                f"python -m search.finalize --study {result.study} confirms, tests and exports "
-                f"what is there"
-            )
+            yield f"{_finalize(result.place)} confirms, tests and exports what is there"
         return
-    yield f"study '{result.study}' is complete with {counts.done} trials"
+    if counts.done >= counts.total:
+        yield f"study '{result.study}' is complete with {counts.done} trials"
+    else:
+        yield f"study '{result.study}' has {counts.done} of {counts.total} trials"
     values = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in metrics["params"].items()
@@ -29,3 +32,12 @@ def report(result: SearchResult) -> Iterator[str]:
     for name, value in figures(metrics):
         yield f"{name}: {value}"
     yield f"exported to {result.folder / 'best'}"
+
+
+def _finalize(place: Place) -> str:
+    """The command, with the flags that it needs to find the study."""
+    runs, storage = place.folder.parent, place.storage
+    words = ["python -m search.finalize --study", place.name]
+    words += [] if str(runs) == "runs" else ["--runs", shlex.quote(str(runs))]
+    words += [] if storage is None else ["--storage", shlex.quote(shown(storage))]
+    return " ".join(words)

@@ -1,6 +1,6 @@
 """`Plan`: a search with everything settled, made before the first trial and the same for all."""
 
-import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from search.config import SearchConfig
 from space import Space, Value, load_space, parse_space
 from studies.sampler import seed_for
+from studies.storage import shown
 from studies.study import Place, Purpose
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_labels
 from train_core.data.select import choose_rows
-from train_core.recipes import RecipeName, least_images, load_recipe
+from train_core.recipes import RecipeName, training_for
 from train_core.toml_file import validate, without_none
 
 _NOT_SEARCHABLE = {
@@ -93,11 +94,23 @@ class Plan(BaseModel):
             "recipe": self.config.recipe,
             "training": self.training.model_dump(exclude={"seed"}),
             "space": without_none(self.space.model_dump()["parameters"]),
-            "data": {"name": self.data.name, "images": self.data.train.sha256[:20]},
+            "data": {
+                "name": self.data.name,
+                "images": self.data.train.sha256[:20],
+                "mirror": self.data.mirror,
+            },
             "split": self.split,
             "seed": self.config.study.seed,
         }
-        return Purpose(fingerprint, without_none(self.config.model_dump()), first)
+        return Purpose(fingerprint, self.settings(), first)
+
+    def settings(self) -> dict[str, Any]:
+        """The resolved configuration, without a storage URL that holds a password."""
+        tables = without_none(self.config.model_dump())
+        url = self.config.study.storage
+        if url is not None and shown(url) != url:
+            del tables["study"]["storage"]
+        return tables
 
 
 def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
@@ -115,14 +128,14 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
     data_config = config.data.model_copy(update={"split_seed": seed})
     rows = choose_rows(load_labels(data, "train"), data_config)
-    training = _base_training(config, recipe, len(rows.train))
+    training = training_for(recipe, config.training, len(rows.train))
     settled = config.model_copy(
         update={
             "recipe": recipe,
             "data": data_config,
             "training": training.model_dump(exclude={"seed"}),
             "study": config.study.model_copy(
-                update={"name": config.study.name or f"{data.name}-{recipe}"}
+                update={"name": config.study.name or _name_for(data.name, recipe)}
             ),
         }
     )
@@ -135,6 +148,11 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
         validation_count=len(rows.validation),
         split=rows.digest(),
     )
+
+
+def _name_for(data: str, recipe: str) -> str:
+    """A name that may be a folder's, whatever the images' folder is called."""
+    return f"{re.sub('[^A-Za-z0-9]+', '-', data).strip('-')[:80] or 'images'}-{recipe}"
 
 
 def build_space(config: SearchConfig, training: TrainConfig) -> Space:
@@ -159,14 +177,6 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
     return space
 
 
-def _base_training(config: SearchConfig, recipe: RecipeName, images: int) -> TrainConfig:
-    """The recipe with the user's keys; small data sets get more epochs unless told how many."""
-    base = load_recipe(recipe)
-    enough = math.ceil(least_images(recipe) / images)
-    values: dict[str, Any] = {**base.model_dump(), "epochs": max(base.epochs, enough)}
-    return validate(TrainConfig, {**values, **config.training}, "[training]")
-
-
 def final_data(config: DataConfig) -> DataConfig:
-    """The same data with the validation part given back to the training."""
-    return config.model_copy(update={"validation_fraction": 0.0})
+    """The same images, with the validation part given to the training."""
+    return config.model_copy(update={"train_on_validation": True})

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from search.events import Done, Ended, Event, Failed, WorkerLost
+from search.interrupts import StopNow, signals_held_back
 from search.worker import Slot, Task, work
 
 _MAX_LOSSES = 3
@@ -109,9 +110,17 @@ class WorkerPool:
                     yield member.slot.number, self._receive(member)
 
     def call(self, task: Task) -> Any:
-        """Have one worker do one task, and return its result."""
-        results = [told.result for _, told in self.run([task]) if isinstance(told, Done)]
-        return results[0]
+        """Have one worker do one task, and return its result.
+
+        Raises:
+            StopNow: Everybody was asked to come to an end; the task is not waited for.
+        """
+        for _, told in self.run([task]):
+            if isinstance(told, Done):
+                return told.result
+            if self.stop.is_set():
+                raise StopNow
+        raise AssertionError("a task ended without a result")
 
     def close(self) -> None:
         """Let the workers go when they are done."""
@@ -151,6 +160,9 @@ class WorkerPool:
         member.process.join()
         code, member.losses = member.process.exitcode, member.losses + 1
         message = f"worker {member.slot.number} died (exit code {code})"
+        if self.stop.is_set():
+            member.task = None
+            return WorkerLost(f"{message} while stopping")
         if member.losses > _MAX_LOSSES:
             raise WorkerDied(f"{message} for the {member.losses}th time without ending a training")
         started = self._start(member.slot)
@@ -163,6 +175,7 @@ class WorkerPool:
         process = _CONTEXT.Process(
             target=work, args=(there, slot, self.stop), name=f"{self.role}-{slot.number}"
         )
-        process.start()
+        with signals_held_back():
+            process.start()
         there.close()
         return _Member(process, here, slot)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event as EventType
 
 from search.events import Event
 from search.pool import WorkerPool
@@ -31,13 +32,14 @@ class _Prepare:
             return _Mistake(str(mistake))
 
 
-def prepare_apart(config: DataConfig) -> PreparedData:
+def prepare_apart(config: DataConfig, stop: EventType) -> PreparedData:
     """`prepare`, elsewhere.
 
     Raises:
         ValueError: In one sentence, if there is no such data set or it cannot be read.
+        StopNow: `stop` was set meanwhile.
     """
-    with WorkerPool(None, role="prepare", trains=False) as apart:
+    with WorkerPool(None, role="prepare", trains=False, stop=stop) as apart:
         apart.grow(1)
         result: PreparedData | _Mistake = apart.call(_Prepare(config))
     if isinstance(result, _Mistake):

@@ -90,13 +90,12 @@ class LiveDisplay:
     """A table of the running trainings under the counts and a bar, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
-        """Start to draw."""
+        """Draw nothing before there is something to show."""
         self._console = console
         self._counts: Counts | None = None
         self._left: float | None = None
         self._running: dict[int, _Running] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._live.start()
 
     def say(self, line: str) -> None:
         """Print above the display."""
@@ -115,16 +114,20 @@ class LiveDisplay:
                     self.say(in_words(event))
             case _:
                 self.say(in_words(event))
-        self._live.update(self._drawn())
+        self._draw()
 
     def counts(self, counts: Counts, seconds_left: float | None) -> None:
         """Redraw the counts."""
         self._counts, self._left = counts, seconds_left
-        self._live.update(self._drawn())
+        self._draw()
 
     def close(self) -> None:
         """Take the display away."""
         self._live.stop()
+
+    def _draw(self) -> None:
+        self._live.update(self._drawn())
+        self._live.start()
 
     def _drawn(self) -> RenderableType:
         parts: list[RenderableType] = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search.counts import Counts
+from studies.study import Place
 
 
 @dataclass(frozen=True)
@@ -12,18 +13,26 @@ class SearchResult:
     """What a search came to.
 
     Attributes:
-        study: Name of the study.
-        folder: The study's folder.
+        place: Where the study is.
         counts: Where the study stands.
         interrupted: Number of the signal that ended it early; None = none.
         metrics: The content of `best/metrics.json`; None if there is no export (yet).
     """
 
-    study: str
-    folder: Path
+    place: Place
     counts: Counts
     interrupted: int | None
     metrics: dict[str, Any] | None
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return self.place.name
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder; an export is in `best/` below it."""
+        return self.place.folder
 
     @property
     def exit_code(self) -> int:

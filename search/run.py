@@ -73,6 +73,9 @@ def _search(settings: SearchConfig) -> int:
     except (TaskFailed, WorkerDied) as error:
         complain(str(error))
         return 1
+    except KeyboardInterrupt:
+        complain("stopped; nothing is lost, run the same command again to go on")
+        return 130
     for line in report(result):
         print(line)
     return result.exit_code

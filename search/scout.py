@@ -54,10 +54,21 @@ class MeasureSpeed:
 
     plan: Plan
 
-    def run(self, worker: Worker) -> Generator[Event, None, float]:
-        """Train a few steps; the data and the buffers stay for the trials."""
+    def run(self, worker: Worker) -> Generator[Event, None, float | None]:
+        """Train a few steps; the data and the buffers stay for the trials.
+
+        Returns:
+            Images per second; None if the device cannot hold the training.
+        """
+        from train_core.errors import is_out_of_memory
         from train_core.speed import measure_speed
 
         yield from ()
         engines = worker.engines(self.plan.data, self.plan.config.data)
-        return measure_speed(self.plan.training, engines)
+        try:
+            return measure_speed(self.plan.training, engines)
+        except (RuntimeError, MemoryError) as error:
+            if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+                raise
+        engines.clear()
+        return None

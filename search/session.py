@@ -1,8 +1,10 @@
 """A search from beginning to end, as the parent of the workers sees it."""
 
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from search.after import finish
 from search.config import SearchConfig
@@ -14,7 +16,7 @@ from search.introduction import introduce
 from search.log import EventLog
 from search.pace import Pace
 from search.plan import Plan, settle
-from search.pool import TaskFailed, WorkerDied, WorkerPool
+from search.pool import WorkerPool
 from search.prepare import prepare_apart
 from search.progress import Display, Silent
 from search.result import SearchResult
@@ -22,6 +24,7 @@ from search.scout import LookAround, Machine, MeasureSpeed
 from search.trials import RunTrials
 from studies.ledger import clear_dead
 from studies.records import trial_records
+from studies.storage import refuse_private
 from studies.study import SETTINGS, Place, find, make_or_resume
 from train_core.toml_file import validate, write_toml
 
@@ -42,6 +45,7 @@ def run_search(config: SearchConfig, display: Display | None = None) -> SearchRe
         ValueError: The caller's mistake, in one sentence.
         TaskFailed: Something could not be done, for instance because trial after trial failed.
         WorkerDied: Worker processes died again and again.
+        KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
     with _session(config, display) as session:
         return session.run(trials=True)
@@ -65,13 +69,17 @@ def finalize_study(place: Place, display: Display | None = None) -> SearchResult
 @contextmanager
 def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
     shown = display or Silent()
+    if config.study.storage is not None:
+        refuse_private(config.study.storage)
     try:
         with WorkerPool(config.workers.threads) as pool, Interrupts(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
-            prepared = prepare_apart(config.data)
+            prepared = prepare_apart(config.data, pool.stop)
             machine: Machine = pool.call(LookAround())
             plan = settle(config, prepared, machine.recipe)
             yield Session(plan, machine, pool, interrupts, shown)
+    except StopNow:
+        raise KeyboardInterrupt from None
     finally:
         shown.close()
 
@@ -104,7 +112,7 @@ class Session:
         self.study = make_or_resume(plan.place, plan.purpose())
         self.log = EventLog(plan.folder / "search.log")
         self._told_to_stop = False
-        write_toml(plan.folder / "search.toml", plan.config.model_dump())
+        write_toml(plan.folder / "search.toml", plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
@@ -115,16 +123,18 @@ class Session:
                     self._begin(dashboard)
                     self._trials()
                 if not self.pool.stop.is_set():
-                    metrics = finish(self.plan, self.study, self.pool, self._tell, self._say)
+                    metrics = self._finish()
             except StopNow:
                 self._abandon()
-            except (TaskFailed, WorkerDied) as fault:
-                self.log.write(f"{fault}\n{getattr(fault, 'details', '')}".rstrip())
+            except Exception as fault:
+                self.log.write(getattr(fault, "details", "") or traceback.format_exc().rstrip())
                 self._abandon()
+                if isinstance(fault, ValueError):  # Only what came before is the caller's fault.
+                    raise RuntimeError(str(fault)) from fault
                 raise
         self.log.write("search ends")
         plan, signal = self.plan, self.interrupts.signal
-        return SearchResult(plan.name, plan.folder, self._counts(), signal, metrics)
+        return SearchResult(plan.place, self._counts(), signal, metrics)
 
     @property
     def _workers(self) -> int:
@@ -141,7 +151,6 @@ class Session:
     def _trials(self) -> None:
         counts = self._counts()
         if counts.done >= self.plan.config.trials:
-            self._say(f"study '{self.plan.name}' is complete with {counts.done} trials")
             return
         self.pool.grow(self._workers)
         timeout = self.plan.config.timeout
@@ -154,6 +163,9 @@ class Session:
             if pace.due():
                 counts = self._counts()
                 self.shown.counts(counts, pace.seconds_left(counts))
+
+    def _finish(self) -> dict[str, Any] | None:
+        return finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say)
 
     def _say(self, line: str) -> None:
         self.log.write(line)

@@ -78,13 +78,13 @@ def run_trial(
     trial: Trial, plan: Plan, engines: "EnginePool", worker: Worker
 ) -> Generator[Event, None, Outcome]:
     """Sample a point and train it; whatever happens becomes an outcome."""
-    point = plan.space.sample(trial, plan.fixed)
-    config = plan.trial_config(point, trial.user_attrs[INDEX])
-    # Before the training, so that a crash can be replayed.
-    trial.set_user_attr(CONFIG, config.model_dump())
-    yield Began(f"trial {trial.number}", config.describe(), config.epochs)
     history: list[EpochRecord] = []
     try:
+        point = plan.space.sample(trial, plan.fixed)
+        config = plan.trial_config(point, trial.user_attrs[INDEX])
+        # Before the training, so that a crash can be replayed.
+        trial.set_user_attr(CONFIG, config.model_dump())
+        yield Began(f"trial {trial.number}", config.describe(), config.epochs)
         stopped = yield from _train(trial, config, engines, worker, history)
     except TrainingStopped as early:
         if isinstance(early, OutOfMemory):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from search.cores import CoreShare
 from search.events import Done, Event, Failed
+from search.interrupts import SIGNALS
 from train_core.processes import die_with_parent
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ class Task(Protocol):
 
 def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> None:
     """The worker's whole life: receive tasks, send events, until there are no more tasks."""
-    # A terminal sends Ctrl-C to every process; only the session decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal sends Ctrl-C to every process, a service manager SIGTERM; only the session decides
+    # what it means.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     die_with_parent()
     worker = Worker(slot, stop)
     if slot.trains:

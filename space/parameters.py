@@ -108,8 +108,8 @@ class Int(_Base):
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def extremes(self) -> list[Value]:
-        """The values at the edges, for checks of what a training accepts."""
-        return [self.low, self.high]
+        """The values at the edges and the second one, for checks of what a training accepts."""
+        return [self.low, self.low + self.step, self.high]
 
 
 class Choice(_Base):

@@ -11,8 +11,10 @@ from sqlalchemy.pool import NullPool
 from studies.storage import backend, sqlite_file
 
 
-def study_lock(url: str, name: str, folder: Path) -> AbstractContextManager[object]:
-    """The lock around everything that counts, clears or asks for trials.
+def study_lock(
+    url: str, name: str, folder: Path, what: str = ""
+) -> AbstractContextManager[object]:
+    """A lock of one study; without `what`, the one around all that counts or asks for trials.
 
     Counting and asking must be one step, or workers overshoot the total; and SQLite hands out an
     enqueued trial twice when two ask at once.
@@ -22,19 +24,21 @@ def study_lock(url: str, name: str, folder: Path) -> AbstractContextManager[obje
         name: The study's name.
         folder: The study's folder, where the lock is when the storage cannot hold one; then it
             reaches as far as the folder does.
+        what: Which other lock of the study it is.
 
     Returns:
         A context manager that can be entered again and again.
     """
-    kind = backend(url)
+    kind, label = backend(url), f"{name}:{what}" if what else name
     if kind == "postgresql":
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        key = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], signed=True)
         return _DatabaseLock(url, f"SELECT pg_advisory_lock({key})")
     if kind in ("mysql", "mariadb"):
-        label = hashlib.sha256(name.encode()).hexdigest()[:32]
-        return _DatabaseLock(url, f"SELECT GET_LOCK('convsearch-{label}', -1)")
+        key_text = hashlib.sha256(label.encode()).hexdigest()[:32]
+        return _DatabaseLock(url, f"SELECT GET_LOCK('convsearch-{key_text}', -1)")
     database = sqlite_file(url)
-    path = database.with_name(database.name + ".lock") if database else folder / "study.lock"
+    path = database or folder / "study"
+    path = path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     return _EnterAgain(FileLock(path))
 

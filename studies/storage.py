@@ -43,6 +43,19 @@ def backend(url: str) -> str:
         raise ValueError(_cannot_open(url, error)) from None
 
 
+def refuse_private(url: str) -> None:
+    """Refuse what is no database that several processes can open.
+
+    Raises:
+        ValueError: In one sentence.
+    """
+    if backend(url) == "sqlite" and sqlite_file(url) is None:
+        raise ValueError(
+            f"storage must be a database that several processes can open, but got '{url}', which "
+            f"is in memory: leave it out for SQLite in the study's folder"
+        )
+
+
 def sqlite_file(url: str) -> Path | None:
     """The file behind a SQLite URL; None for other databases and for memory."""
     parsed = make_url(url)

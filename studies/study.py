@@ -44,9 +44,9 @@ class Place:
         """URL of the storage, whether it was given or not."""
         return self.storage or sqlite_url(self.folder)
 
-    def lock(self) -> AbstractContextManager[object]:
-        """The lock around everything that counts, clears or asks for trials."""
-        return study_lock(self.url, self.name, self.folder)
+    def lock(self, what: str = "") -> AbstractContextManager[object]:
+        """The lock around everything that counts or asks for trials, or another one by name."""
+        return study_lock(self.url, self.name, self.folder, what)
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
             refuse_other(stored, fingerprint, place.name)
         else:
             _refuse_foreign(study, place)
-            study.set_user_attr(SETTINGS, dict(purpose.settings))
             study.set_user_attr(FINGERPRINT, fingerprint)
+        study.set_user_attr(SETTINGS, dict(purpose.settings))
         if purpose.first and not study.get_trials(deepcopy=False):
             first = dict(purpose.first)
             study.enqueue_trial(first, user_attrs={ENQUEUED: first})

@@ -52,9 +52,14 @@ def data() -> ImageData:
 def image_folder(tmp_path):
     """A folder with `train/` and `test/` of three classes, as PNG files."""
     root = tmp_path / "pictures"
+    write_pictures(root)
+    return root
+
+
+def write_pictures(root) -> None:
+    """What `image_folder` holds."""
     write_images(root / "train", 60)
     write_images(root / "test", 15, seed=9)
-    return root
 
 
 def write_images(root, count: int, seed: int = 0) -> None:

@@ -47,8 +47,9 @@ class TrainConfig(BaseModel):
     """Momentum of SGD and Muon, beta1 of AdamW, in [0, 1)."""
 
     weight_decay: FiniteFloat = Field(default=0.015, ge=0, lt=1)
-    """Share of every weight that is lost per 1024 examples at the peak of the schedule, in [0, 1);
-    independent of the learning rate."""
+    """Share of the weights of matrices and convolutions (with muon, of the last layer only) that
+    is lost per 1024 examples at the peak of the schedule, in [0, 1); independent of the learning
+    rate."""
 
     label_smoothing: FiniteFloat = Field(default=0.2, ge=0, lt=1)
     """Probability mass spread evenly over all classes in the training targets, in [0, 1)."""
@@ -71,8 +72,8 @@ class TrainConfig(BaseModel):
     0 = no averaging. A span, not a decay, so that it fits any number of steps."""
 
     patience: int = Field(default=0, ge=0)
-    """Stop after this many epochs without a better validation accuracy; 0 = never. It cuts the
-    schedule short, which usually costs accuracy."""
+    """Stop after this many epochs without a better validation accuracy; 0, or no validation part =
+    never. It cuts the schedule short, which usually costs accuracy."""
 
     precision: Precision = "auto"
     """`bf16` autocast, `fp32`, or `auto`: bf16 where the processor really has it."""

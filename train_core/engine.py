@@ -95,6 +95,7 @@ class Engine:
             Mean loss in nats per example, accuracy on the augmented images, learning rate of the
             last step. Reading them is the only time that the host waits for the device.
         """
+        self.shuffle()
         self.run_steps(self.steps_per_epoch)
         self._epoch += 1
         images = self.steps_per_epoch * self.shape.batch_size
@@ -102,11 +103,14 @@ class Engine:
         loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
         return loss / self.steps_per_epoch, hits / images, rate
 
-    def run_steps(self, count: int) -> None:
-        """Train for the first `count` steps of an epoch, in a new order of the images."""
+    def shuffle(self) -> None:
+        """Put the images in a new order, with nothing counted yet."""
         self._order = self._new_order()
         self._loss.zero_()
         self._hits.zero_()
+
+    def run_steps(self, count: int) -> None:
+        """Train for the next `count` steps; after the last image comes the first one again."""
         for _ in range(count):
             self._train_step()
 

@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train_core.images import Normalisation, Part
+from train_core.images import Normalisation, Part, images_at_once
 from train_core.networks import Classifier
-
-_BATCH = 1000
 
 
 @torch.no_grad()
@@ -30,13 +28,14 @@ def logits_of(
         mirrored: Whether to show each image mirrored.
 
     Yields:
-        `(up to 1000, classes)` float32.
+        `(up to images_at_once(H), classes)` float32.
     """
-    for batch in images.split(_BATCH):
+    for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)
-        ready = shown.to(dtype, memory_format=torch.channels_last)
+        # A generator must not yield in here: its caller would run under autocast.
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            yield network(ready).float()
+            logits = network(shown.to(dtype, memory_format=torch.channels_last))
+        yield logits.float()
 
 
 def score(
@@ -46,7 +45,8 @@ def score(
     loss = torch.zeros((), device=part.labels.device)
     hits = torch.zeros((), dtype=torch.int64, device=part.labels.device)
     batches = logits_of(network, part.images, normalisation, dtype)
-    for logits, labels in zip(batches, part.labels.split(_BATCH), strict=True):
+    all_labels = part.labels.split(images_at_once(part.images.shape[1]))
+    for logits, labels in zip(batches, all_labels, strict=True):
         loss += F.cross_entropy(logits, labels, reduction="sum")
         hits += (logits.argmax(1) == labels).sum()
     return loss.item() / len(part), hits.item() / len(part)

@@ -53,9 +53,10 @@ def _epochs(config: TrainConfig, engine: Engine) -> Iterator[EpochRecord]:
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
             raise Diverged(epoch)
         yield record
-        accuracy = record.val_accuracy or 0.0
-        since_best = 0 if accuracy > best else since_best + 1
-        best = max(best, accuracy)
+        if record.val_accuracy is None:
+            continue
+        since_best = 0 if record.val_accuracy > best else since_best + 1
+        best = max(best, record.val_accuracy)
         if config.patience and since_best >= config.patience:
             return
 

@@ -16,6 +16,9 @@ _ALIGN = 16
 class FlatState:
     """Rebinds a network's parameters, gradients and buffers to views of flat float32 vectors.
 
+    Of the buffers only the persistent ones, those in `state_dict()`: what is registered with
+    `persistent=False` is a setting, which nobody averages, saves or resets with the weights.
+
     Attributes:
         state: `(parameters + buffers,)`; all that an average or a file has to hold.
         weights: The part of `state` that is trained, `(parameters,)`.
@@ -24,9 +27,13 @@ class FlatState:
     """
 
     def __init__(self, network: nn.Module, *, trained: bool) -> None:
-        """Take over the network, on its device; its current values are kept."""
-        parameters = list(network.parameters())
-        buffers = [b for b in network.buffers() if b.dtype == torch.float32]
+        """Take over the network, on its device; its current values are kept.
+
+        Raises:
+            ValueError: A parameter or a persistent buffer is not float32.
+        """
+        parameters, buffers = list(network.parameters()), list(_persistent_buffers(network))
+        _check_types(network)
         self._places = dict(_places([*parameters, *buffers]))
         total = sum(_room(t) for t in [*parameters, *buffers])
         size = sum(_room(p) for p in parameters)
@@ -63,6 +70,20 @@ class FlatState:
         for parameter, value in values.items():
             self.view(spread, parameter).fill_(value)
         return spread
+
+
+def _persistent_buffers(network: nn.Module) -> Iterator[Tensor]:
+    saved = network.state_dict()
+    return (buffer for name, buffer in network.named_buffers() if name in saved)
+
+
+def _check_types(network: nn.Module) -> None:
+    for name, tensor in network.state_dict().items():
+        if tensor.dtype != torch.float32:
+            raise ValueError(
+                f"the state of a network must be float32, but {name} is {tensor.dtype}: register "
+                "what is no state with persistent=False"
+            )
 
 
 def _places(tensors: list[Tensor]) -> Iterator[tuple[Tensor, int]]:

@@ -93,7 +93,12 @@ class ImageData:
     def filters(self) -> Tensor:
         """Whitening filters, `(24, 3, 2, 2)`, from some 5,000 images all over the part."""
         sample = self.train.images[:: max(1, len(self.train) // 5000)]
-        return whitening_filters(self.normalisation(sample))
+        return whitening_filters(map(self.normalisation, sample.split(images_at_once(self.side))))
+
+
+def images_at_once(side: int) -> int:
+    """How many images of this side to handle at a time: a million pixels, which fit anywhere."""
+    return max(1, 1000 * 32**2 // side**2)
 
 
 def load_training_data(

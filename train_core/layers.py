@@ -62,6 +62,7 @@ class Dropout(nn.Module):
     def __init__(self) -> None:
         """Start with a rate of 0."""
         super().__init__()
+        # Not persistent, since it is a setting: `FlatState` must not average or save it.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
         self.generator: torch.Generator | None = None
 

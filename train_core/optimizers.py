@@ -107,7 +107,9 @@ class Muon:
     """Muon for convolution weights, each as one matrix; SGD with Nesterov momentum for the rest.
 
     The matrices are kept at a norm of the root of their rows: batch norm follows every
-    convolution, so that only their direction matters and the learning rate is an angle.
+    convolution, so that only their direction matters and the learning rate is an angle. Weight
+    decay would change nothing about a fixed norm, so they have none: only the last layer is
+    decayed.
     """
 
     def __init__(self, flat: FlatState, matrices: list[nn.Parameter], rest: Sgd) -> None:

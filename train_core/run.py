@@ -1,15 +1,17 @@
 """`python -m train_core.run CONFIG.toml`: train one configuration, without any search."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from train_core.command_line import new_app, run_app, user_mistakes
-from train_core.data.prepare import PreparedData, prepare
-from train_core.run_config import RunConfig, load_run_config
-from train_core.toml_file import write_toml
+from train_core.data.prepare import PreparedData, load_labels, prepare
+from train_core.data.select import choose_rows
+from train_core.run_config import RunConfig, resolve_run
+from train_core.toml_file import read_toml, write_toml
 
 if TYPE_CHECKING:
     from train_core.record import EpochRecord
@@ -27,9 +29,16 @@ def main(
 ) -> int:
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
-        run = load_run_config(config)
-        prepared = prepare(run.data)
+        run, prepared = _settle(read_toml(config), f"file '{config}'")
     return _train(run, prepared, test, out)
+
+
+def _settle(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
+    """All that can be wrong with what the user gave is found in here."""
+    data = resolve_run(tables, source).data
+    prepared = prepare(data)
+    rows = choose_rows(load_labels(prepared, "train"), data)
+    return resolve_run(tables, source, len(rows.train)), prepared
 
 
 def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None) -> int:

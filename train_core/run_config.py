@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
-from train_core.recipes import RecipeName, load_recipe
+from train_core.recipes import RecipeName, training_for
 from train_core.toml_file import read_toml, validate
 
 
@@ -32,8 +32,14 @@ def load_run_config(path: str) -> RunConfig:
     return resolve_run(read_toml(path), f"file '{path}'")
 
 
-def resolve_run(tables: Mapping[str, Any], source: str) -> RunConfig:
+def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = None) -> RunConfig:
     """Lay `[training]` over the recipe, if one is named.
+
+    Args:
+        tables: What the file says.
+        source: Where it comes from, for messages.
+        images: How many images the training learns from: few get more epochs than the recipe has,
+            unless `[training]` says how many. None = not known yet.
 
     Raises:
         ValueError: In one sentence that names the source, the key, the rule and the value.
@@ -41,6 +47,5 @@ def resolve_run(tables: Mapping[str, Any], source: str) -> RunConfig:
     checked = validate(RunConfig, tables, source)
     if checked.recipe is None:
         return checked
-    base = load_recipe(checked.recipe).model_dump()
-    training = validate(TrainConfig, {**base, **tables.get("training", {})}, source)
+    training = training_for(checked.recipe, tables.get("training", {}), images, source)
     return checked.model_copy(update={"training": training})

@@ -3,9 +3,10 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -61,11 +62,9 @@ def load_model(path: Path) -> TrainedModel:
     Raises:
         ValueError: The file is not a model of convsearch.
     """
-    with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {}).get("convsearch", "null"))
-        if facts is None:
-            raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts, tensors = _read(path)
+    if facts is None:
+        raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
     normalisation = Normalisation(tensors.pop(_MEAN), tensors.pop(_STD))
     shape = NetworkShape(**facts["shape"])
     network = build_network(shape).to(memory_format=torch.channels_last).eval()
@@ -74,6 +73,16 @@ def load_model(path: Path) -> TrainedModel:
     return TrainedModel(
         network, shape, normalisation, tuple(facts["classes"]), facts["image_size"]
     )
+
+
+def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    """What a file says of itself, None if it is not one of ours, and its tensors by name."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("convsearch", "null"))
+            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:
+        return None, {}
 
 
 def _plain(tensor: Tensor) -> Tensor:

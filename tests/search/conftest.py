@@ -1,6 +1,8 @@
 """Tiny searches on tiny pictures: seconds, but everything real."""
 
 import subprocess
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,26 +13,28 @@ from tests.search.processes import TINY, kill, start_search
 from train_core.data.prepare import prepare
 
 
+def config_in(folder: Path, **changes) -> SearchConfig:
+    """A search config on `pictures/` in a folder; keywords replace whole sections."""
+    data = {"dataset": str(folder / "pictures"), "root": str(folder / "data"), "image_size": 16}
+    values = {**TINY, "runs": str(folder / "runs"), "data": data, **changes}
+    values["study"] = {"name": "tiny", **values["study"]}
+    return SearchConfig.model_validate(values)
+
+
+def plan_in(folder: Path, **changes) -> Plan:
+    """The same, settled."""
+    config = config_in(folder, **changes)
+    return settle(config, prepare(config.data), "cpu")
+
+
 @pytest.fixture
 def tiny_config(image_folder, tmp_path):
-    """A search config on the picture folder; keywords replace whole sections."""
-
-    def make(**changes) -> SearchConfig:
-        data = {"dataset": str(image_folder), "root": str(tmp_path / "data"), "image_size": 16}
-        values = {**TINY, "runs": str(tmp_path / "runs"), "data": data, **changes}
-        values["study"] = {"name": "tiny", **values["study"]}
-        return SearchConfig.model_validate(values)
-
-    return make
+    return partial(config_in, tmp_path)
 
 
 @pytest.fixture
-def tiny_plan(tiny_config):
-    def make(**changes) -> Plan:
-        config = tiny_config(**changes)
-        return settle(config, prepare(config.data), "cpu")
-
-    return make
+def tiny_plan(image_folder, tmp_path):
+    return partial(plan_in, tmp_path)
 
 
 class Flag:
@@ -49,6 +53,10 @@ class Flag:
 @pytest.fixture
 def worker():
     """A worker in this process."""
+    return new_worker()
+
+
+def new_worker() -> Worker:
     return Worker(Slot(0, 1, trains=True), Flag())
 
 

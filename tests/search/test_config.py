@@ -140,8 +140,8 @@ def test_the_name_says_data_and_recipe(tiny_config) -> None:
     [
         ({"parameters": {"dropout": {"type": "float", "low": 0.0, "high": 1.5}}},
          r"dropout must be less than 1, but got 1.5 \(space 'default .*', parameter 'dropout'\)"),
-        ({"parameters": {"width": {"type": "int", "low": 4, "high": 9}}},
-         "width must be a multiple of 4, but got 9"),
+        ({"parameters": {"width": {"type": "int", "low": 4, "high": 64}}},
+         "width must be a multiple of 4, but got 5"),
         ({"parameters": {"epochs": {"type": "int", "low": 1, "high": 9}}},
          "epochs cannot be searched, since trials of different lengths"),
         ({"parameters": {"seed": {"type": "int", "low": 1, "high": 9}}},

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import onnxruntime
@@ -10,7 +11,9 @@ from search.confirm import Candidate
 from search.final import Finalize
 from search.onnx_export import ExportMismatch, export_onnx, run_onnx
 from studies.records import TrialRecord
-from tests.search.conftest import run_task
+from studies.study import make_or_resume
+from tests.conftest import write_pictures
+from tests.search.conftest import new_worker, plan_in, run_task
 from tests.search.processes import TINY
 from train_core.config import TrainConfig
 from train_core.data.prepare import load_part
@@ -21,7 +24,7 @@ from train_core.images import Normalisation
 from train_core.run_config import load_run_config
 from train_core.weights import load_model, trained_model
 
-FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2, "test_evaluations": 1}
+FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2}
 
 
 def winner(plan, **changes) -> Candidate:
@@ -33,11 +36,19 @@ def winner(plan, **changes) -> Candidate:
     return Candidate(record, (0.8, 0.9))
 
 
-@pytest.fixture
-def exported(tiny_plan, worker, tmp_path):
-    plan = tiny_plan(training={**TINY["training"], "epochs": 15, "lr": 8.0})
-    folder = tmp_path / "best"
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), worker)
+def begun(plan):
+    """A plan whose study exists, as it does by the time of the final training."""
+    make_or_resume(plan.place, plan.purpose())
+    return plan
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    root = tmp_path_factory.mktemp("exported")
+    write_pictures(root / "pictures")
+    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
+    folder = root / "best"
+    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), new_worker())
     return plan, folder, metrics
 
 
@@ -71,7 +82,7 @@ def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None
     assert metrics["curves"]["images"][0] == 48  # Three batches of 16 of all 60 images.
     assert metrics["curves"]["val_accuracy"] == [None] * 15
     run = load_run_config(str(folder / "config.toml"))
-    assert run.data.validation_fraction == 0
+    assert run.data.train_on_validation
     assert run.training.lr == 8.0
     assert run.training.seed != plan.trial_config({}, 0).seed
 
@@ -111,15 +122,29 @@ def test_normalisation_is_that_of_the_final_training_images(exported) -> None:
     np.testing.assert_allclose(model.normalisation.mean, images.mean((0, 1, 2)) / 255, rtol=1e-4)
 
 
-def test_an_earlier_export_is_kept(exported, worker) -> None:
-    plan, folder, metrics = exported
+def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
+    plan, folder = exported[0], tmp_path / "best"
+    shutil.copytree(exported[1], folder)
     run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
     assert read_metrics(folder)["training"]["lr"] == 1.0
     assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 8.0
 
 
+def test_the_look_is_counted_although_the_export_fails(
+    tiny_plan, worker, tmp_path, monkeypatch
+) -> None:
+    plan = begun(tiny_plan())
+    task = Finalize(plan, winner(plan), FACTS, tmp_path / "best")
+    with monkeypatch.context() as strict:
+        strict.setattr("search.onnx_export.TOLERANCE", -1.0)
+        with pytest.raises(ExportMismatch):
+            run_task(task, worker)
+    _, metrics = run_task(task, worker)
+    assert metrics["search"]["test_evaluations"] == 2
+
+
 def test_a_stopped_final_training_exports_nothing(tiny_plan, worker, tmp_path) -> None:
-    plan = tiny_plan()
+    plan = begun(tiny_plan())
     worker._stop.set()
     _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
     assert metrics is None
@@ -129,14 +154,14 @@ def test_a_stopped_final_training_exports_nothing(tiny_plan, worker, tmp_path) -
 def test_a_final_training_that_diverges_is_tried_with_other_seeds(
     tiny_plan, worker, tmp_path
 ) -> None:
-    plan = tiny_plan()
+    plan = begun(tiny_plan())
     task = Finalize(plan, winner(plan, lr=1e38), FACTS, tmp_path / "best")
     with pytest.raises(RuntimeError, match="did not succeed with any of 3 seeds"):
         run_task(task, worker)
 
 
 def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
-    plan = tiny_plan()
+    plan = begun(tiny_plan())
     data = plan.data.model_copy(update={"mirror": False})
     plan = plan.model_copy(update={"data": data})
     _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)

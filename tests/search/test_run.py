@@ -8,7 +8,7 @@ import sqlite3
 import psutil
 import pytest
 
-from tests.conftest import write_images
+from tests.conftest import write_pictures
 from tests.search.processes import ONCE, done, finished, log_of, records, start_search, wait_until
 
 
@@ -79,8 +79,7 @@ sys.addaudithook(hook)
 def watched(tmp_path_factory):
     """A search with two workers and its storage elsewhere, and who opened and imported what."""
     folder = tmp_path_factory.mktemp("watched")
-    write_images(folder / "pictures" / "train", 60)
-    write_images(folder / "pictures" / "test", 15, seed=9)
+    write_pictures(folder / "pictures")
     (folder / "spy").mkdir()
     (folder / "spy" / "sitecustomize.py").write_text(_SPY)
     env = {"PYTHONPATH": str(folder / "spy"), "NOTES": str(folder / "notes.txt")}

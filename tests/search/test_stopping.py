@@ -39,7 +39,11 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(search, tmp_path) -> None:
     process = search(training={"epochs": 500})
     wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
     children = psutil.Process(process.pid).children(recursive=True)
+    for child in children:
+        if "spawn_main" in str(child.cmdline()):
+            child.suspend()  # As one does not answer in a long epoch.
     process.send_signal(signal.SIGINT)
+    wait_until(lambda: "Ctrl-C again stops at once" in log_of(tmp_path))
     process.send_signal(signal.SIGINT)
     output = finished(process, code=130)
     assert "nothing is lost" in output

@@ -97,6 +97,6 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_a_study_whose_making_was_cut_short_is_completed(place) -> None:
-    cut = make_or_resume(place, Purpose(purpose().fingerprint, {"trials": 5}, None))
+    cut = make_or_resume(place, Purpose(purpose().fingerprint, {"trials": 5}, {}))
     assert len(cut.get_trials()) == 0
     assert len(make_or_resume(place, purpose()).get_trials()) == 1

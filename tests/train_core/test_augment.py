@@ -3,7 +3,19 @@ import pytest
 import torch
 
 from tests.conftest import image_data, stripes
-from train_core.augment import CUT, FLIP_FULL_AT, LIGHT, SHIFT, TURN, Draws, augment, draw, flips
+from train_core.augment import (
+    CUT,
+    FLIP_FULL_AT,
+    LIGHT,
+    SHIFT,
+    TURN,
+    WARPED,
+    ZOOM,
+    Draws,
+    augment,
+    draw,
+    flips,
+)
 from train_core.images import Normalisation
 
 SIDE = 32
@@ -87,18 +99,51 @@ def test_a_turned_image_is_sampled_where_the_rotation_says() -> None:
     result = augment(images, torch.zeros(4, dtype=torch.bool), turned, strength(1.0), RAW)
     angle = np.radians(TURN) / 2
     # The pixel 6.5 right of the middle and half a pixel below it.
-    x = 6.5 * np.cos(angle) - 0.5 * np.sin(angle) + 15.5
-    y = 6.5 * np.sin(angle) + 0.5 * np.cos(angle) + 15.5
-    left, top = int(x), int(y)
-    along, down = x - left, y - top
-    grey = images[..., 0].float()
-    expected = (
-        grey[:, top, left] * (1 - along) * (1 - down)
-        + grey[:, top, left + 1] * along * (1 - down)
-        + grey[:, top + 1, left] * (1 - along) * down
-        + grey[:, top + 1, left + 1] * along * down
+    x = 6.5 * np.cos(angle) - 0.5 * np.sin(angle)
+    y = 6.5 * np.sin(angle) + 0.5 * np.cos(angle)
+    torch.testing.assert_close(result[:, 0, 16, 22], between(images, x, y), atol=0.05, rtol=0)
+
+
+def between(images: torch.Tensor, x: float, y: float) -> torch.Tensor:
+    """The red at a place between pixels, counted from the middle."""
+    left, top = int(x + 15.5), int(y + 15.5)
+    along, down = x + 15.5 - left, y + 15.5 - top
+    red = images[..., 0].float()
+    return (
+        red[:, top, left] * (1 - along) * (1 - down)
+        + red[:, top, left + 1] * along * (1 - down)
+        + red[:, top + 1, left] * (1 - along) * down
+        + red[:, top + 1, left + 1] * along * down
     )
-    torch.testing.assert_close(result[:, 0, 16, 22], expected, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(("draw_of_zoom", "factor"), [(0.75, 1 + ZOOM / 2), (0.0, 1 - ZOOM)])
+def test_a_zoomed_image_is_sampled_in_proportion_to_the_middle(draw_of_zoom, factor) -> None:
+    images = pictures()
+    zoomed = draws(warp=0.0, zoom=draw_of_zoom, top=0.0, left=0.0)
+    result = augment(images, torch.zeros(4, dtype=torch.bool), zoomed, strength(1.0), RAW)
+    expected = between(images, 6.5 * factor, 4.5 * factor)
+    torch.testing.assert_close(result[:, 0, 20, 22], expected, atol=0.05, rtol=0)
+
+
+def test_a_mirrored_image_is_turned_and_zoomed_like_any_other() -> None:
+    images = pictures()
+    warped = draws(warp=0.0, angle=0.9, zoom=0.8, y=0.7)
+    none, all_of_them = torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)
+    expected = augment(images.flip(2), none, warped, strength(1.0), RAW)
+    result = augment(images, all_of_them, warped, strength(1.0), RAW)
+    torch.testing.assert_close(result, expected, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("s", [0.4, 1.0])
+def test_a_share_of_the_images_is_turned_and_zoomed(s) -> None:
+    images = pictures(1).expand(1000, SIDE, SIDE, 3)
+    none = torch.zeros(1000, dtype=torch.bool)
+    mostly = draws(1000, angle=0.9, zoom=0.9)
+    sharp = augment(images, none, mostly, strength(s), RAW)
+    mostly.uniform[:, 2] = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    warped = (augment(images, none, mostly, strength(s), RAW) != sharp).flatten(1).any(1)
+    assert warped.float().mean() == pytest.approx(WARPED * s, abs=0.04)
 
 
 @pytest.mark.parametrize("s", [0.25, 0.5, 1.0])

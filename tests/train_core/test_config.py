@@ -1,8 +1,11 @@
+import tomllib
+from importlib import resources
+
 import pytest
 from pydantic import ValidationError
 
 from train_core.config import TrainConfig
-from train_core.recipes import least_images, load_recipe, recipe_names
+from train_core.recipes import least_images, load_recipe, recipe_names, training_for
 from train_core.run_config import load_run_config, resolve_run
 from train_core.toml_file import read_toml, validate, write_toml
 
@@ -38,6 +41,9 @@ def test_whole_numbers_may_stand_for_rates() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
     recipe = load_recipe(name)
+    file = resources.files("train_core") / "recipes" / f"{name}.toml"
+    written = tomllib.loads(file.read_text(encoding="utf-8"))["training"]
+    assert set(written) == set(TrainConfig.model_fields) - {"seed", "patience", "precision"}
     assert recipe.seed == 0
     assert least_images(name) > 0
     assert str(recipe.width) in recipe.describe()
@@ -48,10 +54,42 @@ def test_training_is_laid_over_the_recipe() -> None:
     assert run.training == load_recipe("cpu").model_copy(update={"epochs": 3})
 
 
+@pytest.mark.parametrize(
+    ("images", "given", "epochs"),
+    [
+        (2500, {}, 4),
+        (2499, {}, 5),
+        (9, {}, 1112),
+        (9, {"width": 8}, 1112),
+        (9, {"epochs": 3}, 3),
+        (None, {}, 4),
+    ],
+)
+def test_few_images_get_more_epochs_unless_told_how_many(images, given, epochs) -> None:
+    assert (load_recipe("cpu").epochs, least_images("cpu")) == (4, 10_000)
+    expected = load_recipe("cpu").model_copy(update={**given, "epochs": epochs})
+    assert training_for("cpu", given, images) == expected
+    run = resolve_run({"recipe": "cpu", "training": given}, "test", images)
+    assert run.training == expected
+
+
+def test_keys_that_a_recipe_cannot_have_are_told_with_their_source() -> None:
+    with pytest.raises(
+        ValueError, match=r"lr must be greater than 0, but got -1 \(\[training\]\)"
+    ):
+        training_for("cpu", {"lr": -1}, 100)
+
+
+def test_without_a_recipe_epochs_are_as_they_are() -> None:
+    assert resolve_run({}, "test", 9).training == TrainConfig()
+
+
 def test_a_run_survives_its_own_file(tmp_path) -> None:
-    run = resolve_run({"recipe": "fast", "data": {"dataset": "digits"}}, "test")
+    run = resolve_run({"recipe": "fast", "data": {"dataset": "digits"}}, "test", 50)
     write_toml(tmp_path / "run.toml", run.model_dump())
     assert load_run_config(str(tmp_path / "run.toml")) == run
+    # Fewer images than when it was written: all keys are given, so nothing changes.
+    assert resolve_run(read_toml(str(tmp_path / "run.toml")), "test", 5) == run
 
 
 def test_sections_are_named(tmp_path) -> None:

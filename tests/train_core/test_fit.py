@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import CPU, image_data, stripes
+from tests.train_core.waits import waits
 from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool, EngineShape, smoothed_cross_entropy
 from train_core.errors import Diverged
-from train_core.evaluate import probabilities, score
+from train_core.evaluate import score
 from train_core.fit import fit
 from train_core.images import ImageData, Normalisation, Part
 from train_core.record import EpochRecord
@@ -78,6 +78,7 @@ def test_buffers_of_other_trainings_leave_no_trace(data) -> None:
         {"label_smoothing": 0.0},
         {"schedule": "cosine"},
         {"warmup": 0.5},
+        {"final_lr": 0.3},
         {"ema": 0.3},
     ],
     ids=lambda change: next(iter(change)),
@@ -101,7 +102,7 @@ def test_the_average_is_one_of_weights_and_statistics(data) -> None:
     engine = Engine(EngineShape.of(SMALL, data), data)
     engine.start(SMALL)
     reference = engine._state.state.clone()
-    engine._order = engine._new_order()
+    engine.shuffle()
     for weight in engine._mix_table[:5]:
         engine._train_step()
         reference += weight * (engine._state.state - reference)
@@ -139,33 +140,18 @@ def test_the_loss_is_torchs(smoothing) -> None:
     torch.testing.assert_close(ours, cross_entropy(logits, labels, label_smoothing=smoothing))
 
 
-class _CountWaits(TorchDispatchMode):
-    """Counts operations that make the host wait for the device."""
-
-    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if any(name in str(func) for name in self.WAITING):
-            self.seen.append(str(func))
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_the_host_never_waits_inside_an_epoch(data, optimizer) -> None:
     config = SMALL.model_copy(update={"optimizer": optimizer, "dropout": 0.2})
     engine = Engine(EngineShape.of(config, data), data)
     engine.start(config)
-    with _CountWaits() as counter:
+    with waits() as seen:
+        engine.shuffle()
         engine.run_steps(engine.steps_per_epoch)
-    assert counter.seen == []
-    with _CountWaits() as counter:  # The counter does count.
-        engine.run_epoch()[0]
-        torch.ones(1).item()
-    assert counter.seen
+    assert seen == []
+    with waits() as seen:
+        engine.run_epoch()
+    assert seen == ["tolist"]
 
 
 def test_not_finite_is_diverged(data) -> None:
@@ -186,9 +172,11 @@ def test_patience_ends_a_training_that_stands_still(data) -> None:
     assert len(records) == best + 3
 
 
-def test_without_validation_nothing_is_scored() -> None:
-    records = train(SMALL, image_data(validation=0))
+def test_without_validation_nothing_is_scored_and_patience_has_nothing_to_look_at() -> None:
+    config = SMALL.model_copy(update={"patience": 1})
+    records = train(config, image_data(validation=0))
     assert all(r.val_accuracy is None and r.val_loss is None for r in records)
+    assert len(records) == config.epochs
 
 
 def test_fewer_images_than_a_batch_are_repeated() -> None:
@@ -206,7 +194,7 @@ def test_digits_are_never_mirrored(data) -> None:
         config = SMALL.model_copy(update={"batch_size": 200, "augment": 0.25})
         engine = Engine(EngineShape.of(config, one_sided), one_sided)
         engine.start(config)
-        engine._order = engine._new_order()
+        engine.shuffle()
         images, _ = engine._next_batch()
         flipped = images[:, 0, :, 12:].float().mean((1, 2)) > images[:, 0, :, :4].float().mean(
             (1, 2)
@@ -222,14 +210,3 @@ def test_the_pool_lets_the_least_recently_used_shape_go(data) -> None:
     engines.engine(shapes[2])
     assert engines.engine(shapes[0]) is first
     assert engines.engine(shapes[1]) is not second
-
-
-def test_mirrored_views_are_averaged(data) -> None:
-    engines = EnginePool(data)
-    train(SMALL, data, engines)
-    network, images = engines.engine(SMALL).average, data.validation.images
-    plain = probabilities(network, images, data.normalisation)
-    mirror = probabilities(network, images.flip(2), data.normalisation)
-    both = probabilities(network, images, data.normalisation, mirrored=True)
-    torch.testing.assert_close(both, (plain + mirror) / 2)
-    torch.testing.assert_close(plain.sum(1), torch.ones(len(images)))

@@ -1,6 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
+from train_core.config import TrainConfig
+from train_core.engine import Engine, EngineShape
 from train_core.flat import FlatState
 from train_core.layers import BatchNorm
 
@@ -60,3 +63,28 @@ def test_spread_gives_every_parameter_its_value() -> None:
     spread = flat.spread({net[0].weight: 2.0})
     assert (flat.view(spread, net[0].weight) == 2).all()
     assert (flat.view(spread, net[3].weight) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_buffers_that_are_not_persistent_are_settings_and_no_state(dtype) -> None:
+    net, plain = network(), FlatState(network(), trained=True)
+    net.register_buffer("rate", torch.tensor(0.25, dtype=dtype), persistent=False)
+    flat = FlatState(net, trained=True)
+    assert flat.state.shape == plain.state.shape
+    flat.state.fill_(7.0)
+    assert net.rate == 0.25
+
+
+def test_state_that_is_not_float32_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"must be float32, but 1.num_batches_tracked is torch.in"
+    ):
+        FlatState(nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)), trained=True)
+
+
+def test_the_rate_of_dropout_is_not_averaged(data) -> None:
+    config = TrainConfig(width=4, depth=1, epochs=1, batch_size=32, dropout=0.5)
+    engine = Engine(EngineShape.of(config, data), data)
+    engine.start(config)
+    engine.run_epoch()
+    assert (engine._live.dropout.rate, engine.average.dropout.rate) == (0.5, 0.0)

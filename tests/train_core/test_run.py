@@ -54,6 +54,27 @@ def test_mistakes_are_one_line_and_exit_code_2(run_module, arguments, message) -
     assert done.stdout == ""
 
 
+def test_more_images_than_there_are_is_a_mistake(run_module, tiny) -> None:
+    config = tiny()
+    config.write_text(config.read_text().replace("[training]", "train_size = 5000\n[training]"))
+    done = run_module("train_core.run", config)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: train_size must be between")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_recipe_gives_few_images_more_epochs(run_module, tiny) -> None:
+    config = tiny()
+    # A learning rate that ends the training in its first epochs: it is the plan that counts.
+    text = config.read_text().replace("lr = 2.0", "lr = 1e30").replace("epochs = 2\n", "")
+    config.write_text(f'recipe = "cpu"\n{text}')
+    done = run_module("train_core.run", config)
+    assert done.returncode == 1
+    assert f"{-(-10_000 // 54)} epochs" in done.stdout
+    assert "stopped: diverged" in done.stderr
+
+
 def test_mistakes_do_not_wait_for_torch(run_module, tiny) -> None:
     done = run_module("train_core.run", tiny(epochs=0), env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert done.returncode == 2

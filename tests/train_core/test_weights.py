@@ -31,7 +31,14 @@ def test_a_model_survives_its_own_file(data, tmp_path, network) -> None:
     )
 
 
-def test_other_files_are_refused(tmp_path) -> None:
+def test_models_of_others_are_refused(tmp_path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="must be a file that convsearch saved"):
         load_model(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"x" * 1000])
+def test_files_that_are_no_models_are_refused_in_one_sentence(tmp_path, content) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="must be a file that convsearch saved, but .* is not$"):
+        load_model(tmp_path / "model.safetensors")

@@ -25,6 +25,10 @@ class DataConfig(BaseModel):
     validation_fraction: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.1
     """Share of the training images set aside to validate, in [0, 0.9]; 0 = none."""
 
+    train_on_validation: bool = False
+    """Whether the validation images are trained on too, with none left to score on; for the final
+    training."""
+
     test_fraction: Annotated[float, Field(gt=0, le=0.9, allow_inf_nan=False)] = 0.2
     """Share of the images set aside to test where a data set has no test part, in (0, 0.9]."""
 

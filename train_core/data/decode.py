@@ -42,11 +42,9 @@ def fit_square(image: Image.Image, side: int) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
-        levels = np.asarray(image, dtype=np.float64)
-        scale = 257 if levels.max(initial=0) > 255 else 1
-        image = Image.fromarray((levels / scale).clip(0, 255).astype(np.uint8))
+    """To 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

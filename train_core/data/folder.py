@@ -2,31 +2,34 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from train_core.data.config import DataConfig
-from train_core.data.decode import IMAGE_SUFFIXES, decode
+from train_core.data.decode import IMAGE_SUFFIXES
+from train_core.data.decode_all import decode_all
 from train_core.data.source import Arrays, PartName, Source
 from train_core.data.split import stratified_split
-from train_core.processes import die_with_parent
-
-_CHUNK = 256
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image of a folder: its path relative to the folder, and the label of its class."""
+    """One image of a folder.
+
+    Attributes:
+        path: Relative to the folder.
+        label: Of its class.
+        size: In bytes; 0 if that cannot be known.
+        state: Cheap text that changes whenever the content, or whether it can be read, may have.
+    """
 
     path: str
     label: int
+    size: int
+    state: str
 
 
 @dataclass
@@ -40,9 +43,10 @@ class _Reader:
 
     def read(self, part: PartName) -> Arrays:
         files, side = self.parts[part], self.config.image_size
+        paths, total = [str(self.root / f.path) for f in files], sum(f.size for f in files)
         images = np.empty((len(files), side, side, 3), dtype=np.uint8)
         good = np.ones(len(files), dtype=bool)
-        for row, result in enumerate(self._decoded(files, part)):
+        for row, result in enumerate(decode_all(paths, total, side, f"decoding {part} images")):
             if isinstance(result, str):
                 self.skipped.append(f"{files[row].path} ({result})")
                 good[row] = False
@@ -53,24 +57,6 @@ class _Reader:
             images = images[good]
         labels = np.array([file.label for file in files], dtype=np.int64)[good]
         return Arrays(images, labels)
-
-    def _decoded(self, files: list[ImageFile], part: str) -> Iterator[np.ndarray | str]:
-        chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-        tasks = [
-            ([str(self.root / f.path) for f in chunk], self.config.image_size) for chunk in chunks
-        ]
-        # Starting processes costs more than decoding a few hundred small files.
-        if len(chunks) < 4:
-            yield from chain.from_iterable(map(_decode_chunk, tasks))
-            return
-        spawn = get_context("spawn")
-        with ProcessPoolExecutor(mp_context=spawn, initializer=die_with_parent) as pool:
-            done = pool.map(_decode_chunk, tasks)
-            screen = Console(stderr=True)
-            shown = track(
-                done, f"decoding {part} images", len(tasks), console=screen, transient=True
-            )
-            yield from chain.from_iterable(shown)
 
     def _refuse_unless_skipping(self) -> None:
         if not self.config.skip_bad_images:
@@ -90,7 +76,8 @@ def folder(config: DataConfig) -> Source:
     """
     root = Path(config.dataset)
     train_root = root / "train" if (root / "train").is_dir() else root
-    classes = _class_folders(train_root)
+    # Only beside the class folders `test` is a part; elsewhere a class may be called so.
+    classes = _class_folders(train_root, {"test"} if train_root == root else set())
     train = _list_images(root, train_root, classes)
     _refuse_empty(train, classes, train_root)
     if (root / "test").is_dir():
@@ -106,20 +93,20 @@ def folder(config: DataConfig) -> Source:
         name=root.name or "folder",
         classes=classes,
         mirror=True,
-        stamp=_digest(_stat_lines(root, files)),
+        stamp=_digest(_state_lines(files)),
         content=lambda: _digest(_content_lines(root, files)),
         read=reader.read,
         skipped=lambda: reader.skipped,
     )
 
 
-def _class_folders(root: Path) -> tuple[str, ...]:
+def _class_folders(root: Path, parts: set[str]) -> tuple[str, ...]:
     if not root.is_dir():
         raise ValueError(
             f"--dataset must be the name of a data set or a folder that exists, but got '{root}'"
         )
     names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = [name for name in names if name not in ("train", "test")]
+    names = [name for name in names if name not in parts]
     if len(names) < 2:
         raise ValueError(
             f"a folder of images must hold at least 2 class folders (train/<class>/*), "
@@ -130,12 +117,28 @@ def _class_folders(root: Path) -> tuple[str, ...]:
 
 def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     """All images of one part, in an order that does not depend on the file system."""
-    return [
-        ImageFile(str(path.relative_to(root)), label)
+    found = [
+        _image_file(path, root, label)
         for label, name in enumerate(classes)
         for path in sorted((part_root / name).rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(part_root).parts)
     ]
+    return [file for file in found if file is not None]
+
+
+def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
+    """An image as listed; None for folders and the like that are only called as one."""
+    name = str(path.relative_to(root))
+    try:
+        stat = path.stat()
+    # Reading will fail too, and then it is refused or left out by name.
+    except OSError:
+        return ImageFile(name, label, 0, "not there")
+    if not S_ISREG(stat.st_mode):
+        return None
+    state = f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_mode}"
+    return ImageFile(name, label, stat.st_size, state)
 
 
 def _refuse_empty(files: list[ImageFile], classes: tuple[str, ...], root: Path) -> None:
@@ -158,16 +161,18 @@ def _refuse_unknown_classes(test_root: Path, classes: tuple[str, ...]) -> None:
         )
 
 
-def _stat_lines(root: Path, files: list[ImageFile]) -> Iterator[str]:
+def _state_lines(files: list[ImageFile]) -> Iterator[str]:
     for file in files:
-        stat = (root / file.path).stat()
-        yield f"{file.path}\0{file.label}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        yield f"{file.path}\0{file.label}\0{file.state}"
 
 
 def _content_lines(root: Path, files: list[ImageFile]) -> Iterator[str]:
     for file in files:
-        digest = hashlib.sha256((root / file.path).read_bytes()).hexdigest()
-        yield f"{file.path}\0{file.label}\0{digest}"
+        try:
+            content = hashlib.sha256((root / file.path).read_bytes()).hexdigest()
+        except OSError:
+            content = "unreadable"
+        yield f"{file.path}\0{file.label}\0{content}"
 
 
 def _digest(lines: Iterator[str]) -> str:
@@ -175,17 +180,3 @@ def _digest(lines: Iterator[str]) -> str:
     for line in lines:
         whole.update(line.encode("utf-8", "surrogateescape") + b"\n")
     return whole.hexdigest()
-
-
-def _decode_chunk(task: tuple[list[str], int]) -> list[np.ndarray | str]:
-    """Images as arrays; for those that cannot be read, the reason instead."""
-    paths, side = task
-    results: list[np.ndarray | str] = []
-    for path in paths:
-        try:
-            results.append(decode(Path(path), side))
-        except OSError as error:
-            results.append(
-                error.strerror or str(error).replace(path, "").strip(" :'") or "unreadable"
-            )
-    return results

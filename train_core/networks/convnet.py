@@ -42,7 +42,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, channels, H // 2, W // 2)` from `(B, channels_in, H, W)`."""
-        # Pooling commutes with a monotone activation, so pooling first saves 3/4 of norm's work.
+        # Pooling first leaves norm and activation a quarter of the work. It is not the same as
+        # pooling last: the statistics are those of the maxima, and SiLU is not monotone.
         first = x = F.silu(self.norms[0](F.max_pool2d(self.convs[0](x), 2)))
         for i in range(1, len(self.convs)):
             x = self.norms[i](self.convs[i](x))

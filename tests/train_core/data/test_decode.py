@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train_core.data.decode import decode, fit_square, resize_all, to_rgb
+from train_core.data.decode import decode, fit_square, resize_all
 
-RED, WHITE, GREY = (255, 0, 0), (255, 255, 255), (128, 128, 128)
+RED, WHITE, GREY, BLACK = (255, 0, 0), (255, 255, 255), (128, 128, 128), (0, 0, 0)
 
 
 def saved(tmp_path, image: Image.Image, name: str = "image.png", **options):
@@ -23,7 +23,8 @@ def saved(tmp_path, image: Image.Image, name: str = "image.png", **options):
         ("RGBA", (*RED, 255), RED),
         ("RGBA", (*RED, 0), WHITE),
         ("I;16", 128 * 257, GREY),
-        ("I;16", 128, GREY),
+        ("I;16", 12 * 257, (12, 12, 12)),
+        ("I;16", 128, BLACK),
     ],
 )
 def test_modes_become_rgb(tmp_path, mode, colour, expected) -> None:
@@ -103,8 +104,3 @@ def test_grey_arrays_are_resized_to_rgb() -> None:
 def test_arrays_of_the_right_size_are_left_alone() -> None:
     images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
     assert resize_all(images, 32) is images
-
-
-def test_float_images_keep_their_range() -> None:
-    grey = Image.fromarray(np.full((4, 4), 100.0, dtype=np.float32))
-    assert np.asarray(to_rgb(grey)).max() == 100

@@ -3,14 +3,17 @@
 import functools
 import hashlib
 import http.server
+import json
 import pickle
 import tarfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from torchvision import datasets
 
+from tests.train_core.data.at_once import prepared_at_once
 from train_core.data.config import DataConfig
 from train_core.data.downloads import CLASSES, read_part
 from train_core.data.registry import SOURCES, find_source
@@ -29,8 +32,9 @@ def server(tmp_path):
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
+    def log_message(self, format, *args):
+        with (Path(self.directory) / "requests.log").open("a") as log:
+            log.write(format % args + "\n")
 
 
 def small_cifar(folder, url: str) -> type[datasets.CIFAR10]:
@@ -72,6 +76,23 @@ def test_downloads_once_and_then_uses_what_is_there(server, tmp_path) -> None:
     (folder / "cifar-10-python.tar.gz").unlink()
     test = read_part(small, "cifar-10-python.tar.gz", config, "test")
     assert test.images.shape == (4, 32, 32, 3)
+
+
+def test_two_processes_at_once_download_once(server, tmp_path) -> None:
+    folder, url = server
+    small = small_cifar(folder, url)
+    read_part(small, "archive", DataConfig(root=str(tmp_path / "first")), "train")
+    alone = (folder / "requests.log").read_text()
+    names = ("url", "tgz_md5", "train_list", "test_list", "meta")
+    changes = json.dumps({name: getattr(small, name) for name in names})
+    setup = """
+from torchvision import datasets
+for name, value in json.loads(sys.argv[2]).items():
+    setattr(datasets.CIFAR10, name, value)
+"""
+    one, other = prepared_at_once(DataConfig(root=str(tmp_path / "data")), setup, changes)
+    assert one == other
+    assert (folder / "requests.log").read_text() == 2 * alone
 
 
 def test_an_archive_that_was_put_there_is_used(server, tmp_path) -> None:

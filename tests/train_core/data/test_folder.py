@@ -1,4 +1,6 @@
+import os
 import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ from PIL import Image
 
 from tests.conftest import stripes, write_images
 from train_core.data.config import DataConfig
+from train_core.data.decode_all import chunks
 from train_core.data.prepare import load_labels, load_part, prepare
+from train_core.data.registry import find_source
 
 
 def config(folder, tmp_path, **changes) -> DataConfig:
@@ -44,7 +48,7 @@ def test_the_second_start_decodes_nothing(image_folder, tmp_path, monkeypatch) -
     def forbidden(*args):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("train_core.data.folder.decode", forbidden)
+    monkeypatch.setattr("train_core.data.decode_all.decode", forbidden)
     monkeypatch.setattr("train_core.data.folder._content_lines", forbidden)
     assert prepare(config(image_folder, tmp_path)) == first
 
@@ -55,7 +59,7 @@ def test_a_copy_elsewhere_is_known_by_its_content(image_folder, tmp_path, monkey
     shutil.copytree(image_folder, copy)
     for path in copy.rglob("*.png"):
         path.touch()
-    monkeypatch.setattr("train_core.data.folder.decode", None)
+    monkeypatch.setattr("train_core.data.decode_all.decode", None)
     assert prepare(config(copy, tmp_path)) == first
 
 
@@ -67,15 +71,6 @@ def test_a_changed_image_is_decoded_again(image_folder, tmp_path) -> None:
     assert second.train.sha256 != first.train.sha256
     assert second.test == first.test
     assert (load_part(second, "train").images[0] == (255, 0, 0)).all()
-
-
-def test_a_damaged_cache_is_made_again(image_folder, tmp_path) -> None:
-    first = prepare(config(image_folder, tmp_path))
-    (file,) = (tmp_path / "data" / "cache").glob("*/train.images.npy")
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    assert prepare(config(image_folder, tmp_path)) == first
 
 
 def test_unreadable_files_are_named_and_refused(image_folder, tmp_path) -> None:
@@ -106,10 +101,86 @@ def test_other_files_and_hidden_ones_are_passed_over(image_folder, tmp_path) -> 
     assert prepare(config(image_folder, tmp_path)).train.count == 60
 
 
+def test_hidden_folders_and_folders_called_like_images_are_passed_over(
+    image_folder, tmp_path
+) -> None:
+    first = image_folder / "train" / "a" / "000.png"
+    for folder in (".ipynb_checkpoints", "more/.thumbnails/large"):
+        (image_folder / "train" / "a" / folder).mkdir(parents=True)
+        shutil.copy(first, image_folder / "train" / "a" / folder / "x.png")
+    (image_folder / "train" / "a" / "x.png").mkdir()
+    assert prepare(config(image_folder, tmp_path)).train.count == 60
+    shutil.copy(first, image_folder / "train" / "a" / "more")
+    assert prepare(config(image_folder, tmp_path)).train.count == 61
+
+
+def test_hidden_folders_above_the_images_do_not_matter(tmp_path) -> None:
+    write_images(tmp_path / ".hidden" / "pictures", 30)
+    assert prepare(config(tmp_path / ".hidden" / "pictures", tmp_path)).train.count == 24
+
+
+def test_classes_may_be_called_train_and_test(image_folder, tmp_path) -> None:
+    for part in ("train", "test"):
+        (image_folder / part / "b").rename(image_folder / part / "test")
+        (image_folder / part / "c").rename(image_folder / part / "train")
+    prepared = prepare(config(image_folder, tmp_path))
+    assert prepared.classes == ("a", "test", "train")
+    assert (prepared.train.count, prepared.test.count) == (60, 15)
+
+
+def test_a_test_folder_beside_the_classes_is_the_test_part(image_folder, tmp_path) -> None:
+    for path in (image_folder / "train").iterdir():
+        path.rename(image_folder / path.name)
+    (image_folder / "train").rmdir()
+    prepared = prepare(config(image_folder, tmp_path))
+    assert prepared.classes == ("a", "b", "c")
+    assert (prepared.train.count, prepared.test.count) == (60, 15)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_links_to_nothing_are_named_and_refused_or_left_out(image_folder, tmp_path, part) -> None:
+    link = image_folder / part / "b" / "link.png"
+    link.symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ValueError, match=rf"1 are not: {part}/b/link.png \(No such file"):
+        prepare(config(image_folder, tmp_path))
+    left_out = prepare(config(image_folder, tmp_path, skip_bad_images=True))
+    assert (left_out.train.count, left_out.test.count) == (60, 15)
+    assert f"{part}/b/link.png" in left_out.skipped[0]
+    # As soon as the link leads somewhere it is an image like any other.
+    shutil.copy(image_folder / "train" / "b" / "001.png", tmp_path / "gone.png")
+    mended = prepare(config(image_folder, tmp_path, skip_bad_images=True))
+    assert mended.train.count + mended.test.count == 76
+    assert mended.skipped == ()
+
+
+def test_a_file_that_may_be_read_from_now_on_is_looked_at_again(image_folder, tmp_path) -> None:
+    file = image_folder / "train" / "a" / "000.png"
+    file.chmod(0o000)
+    locked = find_source(config(image_folder, tmp_path)).stamp
+    file.chmod(0o644)
+    assert find_source(config(image_folder, tmp_path)).stamp != locked
+
+
 def test_many_files_are_decoded_by_several_processes(tmp_path) -> None:
     write_images(tmp_path / "pictures", 1500)
     prepared = prepare(config(tmp_path / "pictures", tmp_path))
     assert prepared.train.count == 1200
+
+
+def test_large_files_are_decoded_by_several_processes(image_folder, tmp_path, monkeypatch) -> None:
+    # PNG readers stop where the image ends, so a long file with a small image will do.
+    for path in image_folder.rglob("*.png"):
+        os.truncate(path, 2_000_000)
+    monkeypatch.setattr("train_core.data.decode_all.decode", None)  # In this process only.
+    assert prepare(config(image_folder, tmp_path)).train.count == 60
+
+
+def test_work_is_cut_so_that_several_processes_have_some() -> None:
+    paths = [f"{number}.jpg" for number in range(300)]
+    assert [len(chunk) for chunk in chunks(paths, 300 * 1_000)] == [256, 44]
+    assert [len(chunk) for chunk in chunks(paths, 300 * 300_000)] == [6] * 50
+    assert [len(chunk) for chunk in chunks(paths, 300 * 5_000_000)] == [1] * 300
+    assert list(chain(*chunks(paths, 300 * 300_000))) == paths
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,13 @@ def test_the_validation_part_does_not_depend_on_the_training_size() -> None:
     assert part.digest() != whole.digest()
     other = choose_rows(LABELS, DataConfig(validation_fraction=0.2, split_seed=4))
     assert other.digest() != whole.digest()
+
+
+@pytest.mark.parametrize("size", [None, 30])
+def test_the_validation_part_can_be_given_back(size) -> None:
+    config = DataConfig(validation_fraction=0.2, split_seed=3, train_size=size)
+    apart = choose_rows(LABELS, config)
+    joined = choose_rows(LABELS, config.model_copy(update={"train_on_validation": True}))
+    assert joined.train.tolist() == sorted([*apart.train, *apart.validation])
+    assert joined.validation.tolist() == []
+    assert joined.digest() != apart.digest()

@@ -1,0 +1,65 @@
+"""Many image files to arrays, by several processes where that is quicker."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from train_core.data.decode import decode
+from train_core.processes import die_with_parent
+
+_FEW_FILES, _FEW_BYTES = 768, 16 << 20
+"""Starting processes costs more than decoding this much."""
+
+_CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
+"""What a process decodes before it reports: little enough that all of them have work."""
+
+
+def decode_all(
+    paths: list[str], total_bytes: int, side: int, label: str
+) -> Iterator[np.ndarray | str]:
+    """Decode image files, in the order of the paths.
+
+    Args:
+        paths: The files.
+        total_bytes: Of all files together, which decides whether and how the work is shared.
+        side: Height and width of the results in pixels.
+        label: What the progress bar calls it.
+
+    Yields:
+        For every file the image, `(side, side, 3)` uint8, or why it cannot be read.
+    """
+    if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
+        yield from _decode_chunk((paths, side))
+        return
+    tasks = [(chunk, side) for chunk in chunks(paths, total_bytes)]
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(mp_context=spawn, initializer=die_with_parent) as pool:
+        done = pool.map(_decode_chunk, tasks)
+        screen = Console(stderr=True)
+        shown = track(done, label, len(tasks), console=screen, transient=True)
+        yield from chain.from_iterable(shown)
+
+
+def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
+    """Cut a list of files into pieces of a few megabytes, or of one file if files are larger."""
+    size = _CHUNK_BYTES * len(paths) // max(total_bytes, 1)
+    size = min(max(size, 1), _CHUNK_FILES)
+    return [paths[i : i + size] for i in range(0, len(paths), size)]
+
+
+def _decode_chunk(task: tuple[list[str], int]) -> list[np.ndarray | str]:
+    paths, side = task
+    return [_decode_or_say_why(path, side) for path in paths]
+
+
+def _decode_or_say_why(path: str, side: int) -> np.ndarray | str:
+    try:
+        return decode(Path(path), side)
+    except OSError as error:
+        return error.strerror or str(error).replace(path, "").strip(" :'") or "unreadable"
