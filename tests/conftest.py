@@ -15,6 +15,9 @@ from train_core.images import ImageData, Part
 SIDE = 16
 CPU = torch.device("cpu")
 
+# Threads that wait for each other spin: with more of them than free cores, everything crawls.
+torch.set_num_threads(1)
+
 # The first text that Hypothesis draws on a machine takes seconds; examples are the same for all.
 settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
