@@ -68,6 +68,8 @@ def note(what):
 def hook(event, args):
     if event == "open" and str(args[0]).endswith("images.npy"):
         note(os.path.basename(args[0]))
+    if event == "open" and "pictures/test/" in str(args[0]):
+        note("picture of the test")
     if event == "import" and args[0] == "torch":
         note("torch")
 
@@ -102,6 +104,7 @@ def test_only_preparing_and_testing_open_the_test_images(watched) -> None:
     notes = watched[2]
     opened = {note.split()[0] for note in notes if note.endswith("test.images.npy")}
     assert opened == {"prepare-0", "final-0"}
+    assert {note.split()[0] for note in notes if "picture" in note} == {"prepare-0"}
     for process in ("prepare-0", "worker-0", "worker-1", "final-0"):
         assert f"{process} train.images.npy" in notes
 
