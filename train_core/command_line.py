@@ -43,3 +43,8 @@ def user_mistakes() -> Iterator[None]:
 def complain(message: str) -> None:
     """One line on stderr."""
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
+
+
+def warn(message: str) -> None:
+    """One line on stderr about what could not be done, but need not stop anybody."""
+    sys.stderr.write(f"warning: {' '.join(message.split())}\n")

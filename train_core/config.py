@@ -78,6 +78,14 @@ class TrainConfig(BaseModel):
     precision: Precision = "auto"
     """`bf16` autocast, `fp32`, or `auto`: bf16 where the processor really has it."""
 
+    cuda_graph: bool = False
+    """Capture the training step as one CUDA graph per shape and replay it; on a CPU, which has
+    nothing to capture, it changes nothing."""
+
+    compile: bool = False
+    """Compile forward and backward pass with `torch.compile`, once per shape: tens of seconds, and
+    on a CPU a C++ compiler is needed."""
+
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the initial weights, the order of the images, augmentation and dropout."""
 

@@ -5,6 +5,7 @@ order of the images and the counters are all tensors on the device.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train_core.augment import augment, draw, flips
+from train_core.capture import capture, compiled
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
 from train_core.flat import FlatState
@@ -19,6 +21,8 @@ from train_core.images import ImageData
 from train_core.networks import Classifier, NetworkShape, build_network
 from train_core.optimizers import Rates, build_optimizer
 from train_core.schedule import average_table, lr_table
+
+_RANDOM = "random"
 
 _REFERENCE_BATCH = 1024
 """The batch size at which `lr` and `weight_decay` are meant."""
@@ -32,13 +36,16 @@ class EngineShape:
     batch_size: int
     optimizer: Optimizer
     dtype: torch.dtype
+    cuda_graph: bool = False
+    compile: bool = False
 
     @classmethod
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
         network = NetworkShape.of(config, len(data.classes))
-        return cls(network, config.batch_size, config.optimizer, dtype)
+        graph = config.cuda_graph and data.device.type == "cuda"
+        return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
 
 
 class Engine:
@@ -59,7 +66,7 @@ class Engine:
         self._average_state = FlatState(self.average, trained=False)
         self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
         self._random = torch.Generator(data.device)
-        self._live.dropout.generator = self._random
+        self._live.dropout.expect(shape.batch_size)
         self._settings = {
             name: torch.zeros((), device=data.device)
             for name in ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
@@ -69,22 +76,32 @@ class Engine:
         )
         self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
         self._batch = torch.arange(shape.batch_size, device=data.device)
+        # A captured step finds everything where it was when it was captured.
+        images_per_epoch = self.steps_per_epoch * shape.batch_size
+        self._order = torch.zeros(images_per_epoch, dtype=torch.int64, device=data.device)
+        self._phase = torch.zeros(len(data.train), device=data.device)
+        self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
+        self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
+        self._replay: Callable[[], None] | None = None
 
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
-        total = config.epochs * self.steps_per_epoch
+        self._begin(config)
+        if self.shape.cuda_graph and self._replay is None:
+            self.shuffle()
+            self._replay = capture(self._train_step, self._random, self.data.device)
+            # Capturing has trained a few steps.
+            self._begin(config)
+
+    def _begin(self, config: TrainConfig) -> None:
         weights = torch.Generator().manual_seed(config.seed)
         self._random.manual_seed(config.seed)
         self._live.reset(weights, self.data.filters)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
         self._settings_of(config)
-        table = lr_table(config.schedule, total, config.warmup, config.final_lr)
-        self._lr_table = torch.tensor(table, device=self.data.device)
-        self._mix_table = torch.tensor(average_table(config.ema, total), device=self.data.device)
-        self._phase = torch.rand(
-            len(self.data.train), device=self.data.device, generator=self._random
-        )
+        self._tables_of(config)
+        self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
 
@@ -103,16 +120,47 @@ class Engine:
         loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
         return loss / self.steps_per_epoch, hits / images, rate
 
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies on the CPU of all that lives on from one epoch to the next, by name."""
+        copies = {name: tensor.to("cpu", copy=True) for name, tensor in self._lasting().items()}
+        return copies | {_RANDOM: self._random.get_state()}
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Go back to a snapshot of a training with the config that was started last."""
+        self._random.set_state(snapshot[_RANDOM])
+        for name, tensor in self._lasting().items():
+            tensor.copy_(snapshot[name])
+
+    def _lasting(self) -> dict[str, Tensor]:
+        return {
+            "state": self._state.state,
+            "average": self._average_state.state,
+            "phase": self._phase,
+            "step": self._step,
+            "epoch": self._epoch,
+            **self._optimizer.buffers(),
+        }
+
     def shuffle(self) -> None:
         """Put the images in a new order, with nothing counted yet."""
-        self._order = self._new_order()
+        self._order.copy_(self._new_order())
         self._loss.zero_()
         self._hits.zero_()
 
     def run_steps(self, count: int) -> None:
         """Train for the next `count` steps; after the last image comes the first one again."""
+        step = self._replay or self._train_step
         for _ in range(count):
-            self._train_step()
+            step()
+
+    def _tables_of(self, config: TrainConfig) -> None:
+        total = config.epochs * self.steps_per_epoch
+        if total != len(self._lr_table):
+            self._lr_table, self._mix_table = torch.zeros(2, total, device=self.data.device)
+            self._replay = None
+        factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
+        self._lr_table.copy_(torch.tensor(factors))
+        self._mix_table.copy_(torch.tensor(average_table(config.ema, total)))
 
     def _settings_of(self, config: TrainConfig) -> None:
         share = config.batch_size / _REFERENCE_BATCH
@@ -140,11 +188,9 @@ class Engine:
 
     def _train_step(self) -> None:
         images, labels = self._next_batch()
-        with torch.autocast(
-            self.data.device.type, self.shape.dtype, self.shape.dtype != torch.float32
-        ):
-            logits = self._live(images)
-        loss = smoothed_cross_entropy(logits, labels, self._settings["label_smoothing"])
+        self._live.dropout.draw(self._random)
+        smoothing = self._settings["label_smoothing"]
+        loss, logits = self._loss_of(self._live, images, labels, smoothing)
         self._state.gradients.zero_()
         loss.backward()
         self._update()
@@ -177,8 +223,12 @@ class Engine:
             decay=settings["weight_decay"] * factor,
         )
         self._optimizer.step(rates)
-        self._average_state.state.lerp_(self._state.state, self._mix_table.take(self._step))
+        self._move_average()
         self._step += 1
+
+    def _move_average(self) -> None:
+        share = self._mix_table.take(self._step)
+        self._average_state.state.lerp_(self._state.state, share)
 
 
 class EnginePool:
@@ -209,6 +259,25 @@ class EnginePool:
         self._engines.clear()
         if self.data.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def loss_and_logits(
+    network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The forward pass of a step, in the precision of the images.
+
+    Args:
+        network: In training mode.
+        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
+        labels: `(B,)` int64.
+        smoothing: 0-d, in [0, 1).
+
+    Returns:
+        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
+    """
+    with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
+        logits = network(images)
+    return smoothed_cross_entropy(logits, labels, smoothing), logits
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:

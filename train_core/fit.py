@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 
+from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool
 from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
@@ -13,7 +14,10 @@ from train_core.record import EpochRecord
 
 
 def fit(
-    config: TrainConfig, data: ImageData, engines: EnginePool | None = None
+    config: TrainConfig,
+    data: ImageData,
+    engines: EnginePool | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[EpochRecord]:
     """Train one network; stop early by not asking for more.
 
@@ -25,16 +29,20 @@ def fit(
         data: What to learn from and what to score on.
         engines: Where the buffers live and where the trained network is afterwards
             (`engines.engine(config).average`); None = for this training only.
+        checkpoint: Where the training keeps its state, and where it goes on from; None = it
+            always begins anew. Its file stays when the training ends: only the caller knows
+            whether that is for good.
 
     Yields:
-        One record after every epoch; the last one's `val_accuracy` is the training's result.
+        One record after every epoch; the last one's `val_accuracy` is the training's result. The
+        records from before an interruption come first, as they were.
 
     Raises:
         Diverged: The loss is no longer finite.
         OutOfMemory: The device cannot hold the training.
     """
     try:
-        yield from _epochs(config, (engines or EnginePool(data)).engine(config))
+        yield from _epochs(config, (engines or EnginePool(data)).engine(config), checkpoint)
     except (RuntimeError, MemoryError) as error:
         if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
             raise
@@ -45,20 +53,28 @@ def fit(
     raise OutOfMemory(f"out of memory: {reason}")
 
 
-def _epochs(config: TrainConfig, engine: Engine) -> Iterator[EpochRecord]:
+def _epochs(
+    config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None
+) -> Iterator[EpochRecord]:
     engine.start(config)
-    best, since_best = -math.inf, 0
-    for epoch in range(1, config.epochs + 1):
-        record = _one_epoch(engine, epoch)
+    records = checkpoint.resume(engine, config) if checkpoint else []
+    yield from records
+    while len(records) < config.epochs and not _stands_still(records, config.patience):
+        record = _one_epoch(engine, len(records) + 1)
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
-            raise Diverged(epoch)
+            raise Diverged(record.epoch)
+        records.append(record)
+        if checkpoint:
+            checkpoint.epoch_ended(engine, config, records)
         yield record
-        if record.val_accuracy is None:
-            continue
-        since_best = 0 if record.val_accuracy > best else since_best + 1
-        best = max(best, record.val_accuracy)
-        if config.patience and since_best >= config.patience:
-            return
+
+
+def _stands_still(records: list[EpochRecord], patience: int) -> bool:
+    """Whether the best of the validation accuracies is `patience` epochs old."""
+    accuracies = [r.val_accuracy for r in records if r.val_accuracy is not None]
+    if not patience or not accuracies:
+        return False
+    return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
 def _one_epoch(engine: Engine, epoch: int) -> EpochRecord:

@@ -52,23 +52,39 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
     """Dropout of single features, with a rate that is a tensor on the device.
 
+    The random numbers are drawn apart from the pass that uses them, since a compiled pass can draw
+    from torch's default generator only.
+
+    Args:
+        features: Features of the input `(B, features)`.
+
     Attributes:
         rate: 0-d, share of the features that is zeroed, in [0, 1); set it with `rate.fill_()`.
-        generator: Where the random numbers come from; None = torch's default.
+        noise: `(B, features)`, uniform in [0, 1).
     """
 
     rate: Tensor
+    noise: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, features: int) -> None:
         """Start with a rate of 0."""
         super().__init__()
-        # Not persistent, since it is a setting: `FlatState` must not average or save it.
+        # Not persistent, since they are no state: `FlatState` must not average or save them.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
-        self.generator: torch.Generator | None = None
+        self.register_buffer("noise", torch.zeros(0, features), persistent=False)
+
+    def expect(self, batch_size: int) -> None:
+        """Allocate the noise for batches of this size."""
+        self.noise = self.noise.new_zeros(batch_size, self.noise.shape[1])
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the noise for the next training pass."""
+        self.noise.uniform_(generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero features of `(B, features)` in training and scale up the rest."""
         if not self.training:
             return x
-        draw = torch.rand(x.shape, device=x.device, generator=self.generator)
-        return x * (draw >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)
+        # A loop that is not ours calls neither `expect` nor `draw`.
+        noise = self.noise if len(self.noise) == len(x) else torch.rand_like(x)
+        return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)

@@ -42,6 +42,10 @@ class Update(Protocol):
         """Forget the past: a new training begins."""
         ...
 
+    def buffers(self) -> dict[str, Tensor]:
+        """All that it remembers from step to step, by name: the tensors themselves."""
+        ...
+
     def step(self, rates: Rates) -> None:
         """Update the weights in place from the gradients."""
         ...
@@ -64,6 +68,10 @@ class Sgd:
     def reset(self) -> None:
         """Forget the past."""
         self._momentum.zero_()
+
+    def buffers(self) -> dict[str, Tensor]:
+        """The momentum."""
+        return {"momentum": self._momentum}
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
@@ -90,6 +98,15 @@ class AdamW:
         self._second.zero_()
         self._beta1_power.fill_(1.0)
         self._beta2_power.fill_(1.0)
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Both moments, and how many steps they have seen."""
+        return {
+            "first": self._first,
+            "second": self._second,
+            "beta1_power": self._beta1_power,
+            "beta2_power": self._beta2_power,
+        }
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
@@ -131,6 +148,11 @@ class Muon:
         self._rest.reset()
         for buffer in self._momenta:
             buffer.zero_()
+
+    def buffers(self) -> dict[str, Tensor]:
+        """The momentum of every matrix and of the rest."""
+        momenta = {f"momentum {i}": buffer for i, buffer in enumerate(self._momenta)}
+        return momenta | self._rest.buffers()
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""

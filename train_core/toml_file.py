@@ -77,10 +77,10 @@ def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> st
     context = first.get("ctx", {})
     if "error" in context:
         return f"{context['error']} ({where})"
-    rule = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
+    rule = first["msg"].partition(" should ")[2].replace("a valid integer", "an integer")
     value = repr(first["input"])
     value = value if len(value) <= 60 else f"{value[:57]}..."
-    return f"{key} must be {rule}, but got {value} ({where})"
+    return f"{key} must {rule.replace('a valid ', 'a ')}, but got {value} ({where})"
 
 
 def _keys(model: type[BaseModel], section: list[str]) -> list[str]:

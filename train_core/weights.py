@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from train_core.engine import Engine
@@ -53,7 +53,8 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "classes": model.classes,
         "image_size": model.image_size,
     }
-    save_file(tensors, path, metadata={"convsearch": json.dumps(facts)})
+    # `save_file` makes a file that nobody else may read.
+    path.write_bytes(save(tensors, metadata={"convsearch": json.dumps(facts)}))
 
 
 def load_model(path: Path) -> TrainedModel:

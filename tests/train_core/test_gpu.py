@@ -74,3 +74,26 @@ def test_trains_scores_and_saves_on_the_gpu(gpu_data, tmp_path, optimizer) -> No
     there = probabilities(loaded.network, part.images.cpu(), loaded.normalisation)
     # Convolutions on a GPU round to TF32.
     torch.testing.assert_close(here, there, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("optimizer", LR)
+def test_a_captured_step_trains_as_an_eager_one(gpu_data, optimizer) -> None:
+    engines, first = EnginePool(gpu_data), config_for(optimizer)
+    second = first.model_copy(update={"lr": first.lr / 2, "dropout": 0.4, "augment": 0.6})
+    for config in (first, second, second.model_copy(update={"epochs": 4})):
+        captured = config.model_copy(update={"cuda_graph": True})
+        for here, there in zip(
+            fit(config, gpu_data, engines), fit(captured, gpu_data, engines), strict=True
+        ):
+            assert there.train_loss == pytest.approx(here.train_loss, rel=1e-3)
+            assert there.val_loss == pytest.approx(here.val_loss, rel=1e-2)
+            assert there.lr == here.lr
+
+
+def test_a_captured_training_is_the_same_again(gpu_data) -> None:
+    config = config_for("sgd").model_copy(update={"cuda_graph": True})
+    once, again = (
+        [record.train_loss for record in fit(config, gpu_data, EnginePool(gpu_data))]
+        for _ in range(2)
+    )
+    assert once == pytest.approx(again, rel=1e-4)

@@ -99,15 +99,18 @@ def test_batch_norm_is_torchs(scale) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.9])
 def test_dropout_zeroes_its_share_and_keeps_the_mean(rate) -> None:
-    layer = Dropout()
-    layer.generator = torch.Generator().manual_seed(0)
-    layer.rate.fill_(rate)
-    result = layer(torch.ones(400, 100))
-    assert (result == 0).float().mean() == pytest.approx(rate, abs=0.01)
-    assert result.mean() == pytest.approx(1.0, abs=0.05)
+    ours, bare = Dropout(100), Dropout(100)
+    ours.expect(400)
+    ours.draw(torch.Generator().manual_seed(0))
+    for layer in (ours, bare):
+        layer.rate.fill_(rate)
+        result = layer(torch.ones(400, 100))
+        assert (result == 0).float().mean() == pytest.approx(rate, abs=0.01)
+        assert result.mean() == pytest.approx(1.0, abs=0.05)
     assert torch.equal(layer.eval()(torch.ones(3, 3)), torch.ones(3, 3))
 
 
 def test_dropout_of_0_is_exact() -> None:
-    features = torch.randn(50, 50)
-    assert torch.equal(Dropout()(features), features)
+    features, layer = torch.randn(50, 50), Dropout(50)
+    layer.expect(50)
+    assert torch.equal(layer(features), features)

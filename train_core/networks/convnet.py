@@ -69,7 +69,7 @@ class ConvNet(Classifier):
         self.register_buffer("whitening", torch.zeros(whitened, 3, 2, 2))
         widths = [whitened, width, 4 * width, 4 * width]
         self.blocks = nn.Sequential(*(Block(a, b, depth) for a, b in pairwise(widths)))
-        self.dropout = Dropout()
+        self.dropout = Dropout(widths[-1])
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     whitening: Tensor

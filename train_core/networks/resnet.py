@@ -29,7 +29,7 @@ class SmallResNet(Classifier):
         self.stages = nn.Sequential(
             *(_stage(widths[i], widths[i + 1], depth, stride=2 if i else 1) for i in range(4))
         )
-        self.dropout = Dropout()
+        self.dropout = Dropout(8 * width)
         self.head = nn.Linear(8 * width, classes)
 
     def features(self, images: Tensor) -> Tensor:

@@ -1,0 +1,79 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from train_core import cores as module
+from train_core.cores import CoreShare, cores
+
+needs_two = pytest.mark.skipif(cores() < 2, reason="needs two cores")
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """A machine whose other processes are what the test says."""
+    taken = [0.0]
+    monkeypatch.setattr(module._Look, "taken_by_others", lambda self, last: taken[0])
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    return taken
+
+
+@pytest.fixture
+def stranger():
+    """A process that computes and belongs to no search: it is nobody's child."""
+    code = (
+        "import os, sys\nif os.fork(): sys.exit()\nprint(os.getpid(), flush=True)\nwhile 1: pass"
+    )
+    started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(started.stdout.readline())
+    started.wait()
+    yield pid
+    os.kill(pid, 9)
+    started.stdout.close()
+
+
+def test_a_number_that_the_user_chose_stays(tmp_path) -> None:
+    share = CoreShare(7, tmp_path / "register")
+    assert share.threads() == share.threads(fresh=True) == 7
+    assert not (tmp_path / "register").exists()
+
+
+@needs_two
+def test_the_cores_are_shared_out_among_living_workers(tmp_path, quiet) -> None:
+    share = CoreShare(None, tmp_path)
+    assert share.threads() == cores()
+    (tmp_path / str(os.getppid())).touch()
+    assert share.threads() == max(1, cores() // 2)
+    (tmp_path / str(os.getppid())).rename(tmp_path / "999999999")
+    assert share.threads() == cores()
+    assert [file.name for file in tmp_path.iterdir()] == [str(os.getpid())]
+
+
+@needs_two
+def test_a_core_is_left_to_others_who_need_it(tmp_path, quiet) -> None:
+    share = CoreShare(None, tmp_path)
+    for busy, left in ((0.0, 0), (0.4, 0), (0.6, 1), (1.0, 1), (100.0, cores() - 1)):
+        quiet[0] = busy
+        assert share.threads() == cores() - left
+
+
+def test_a_stranger_is_seen_and_ones_own_work_is_not(tmp_path, stranger) -> None:
+    last = module._Look.now([os.getpid()])
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        pass
+    look = module._Look.now([os.getpid()])
+    everything = (look.busy - last.busy) / (look.when - last.when)
+    assert 0.3 < look.taken_by_others(last) < everything - 0.3
+
+
+def test_an_answer_holds_for_a_moment(tmp_path, monkeypatch) -> None:
+    share = CoreShare(None, tmp_path)
+    first = share.threads()
+    monkeypatch.setattr(module._Look, "taken_by_others", lambda self, last: 1000.0)
+    assert share.threads() == first
+    assert share.threads(fresh=True) == first
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    assert share.threads() == 1

@@ -1,0 +1,131 @@
+"""`Checkpoint`: a training's whole state in a file, so that a killed one goes on where it was."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from train_core.config import TrainConfig
+from train_core.engine import Engine
+from train_core.record import EpochRecord
+
+_FACTS = "convsearch.checkpoint"
+
+_TIMES = 100
+"""Seconds of training for every second of writing, at least."""
+
+
+@dataclass
+class Checkpoint:
+    """Where one training keeps, between two epochs, all that it needs to go on bit for bit.
+
+    Weights, averages, the optimizer's buffers, the step and the random state; and the records so
+    far, so that whoever watches the training sees all of it again. Nothing in the file is code:
+    it is safetensors.
+
+    Args:
+        path: The file; its folder is made when it is first written.
+        every: Seconds between two writes, and before the first one, at least; 0 = after every
+            epoch. Where a write takes long, it is put off until it is a hundredth of the time.
+    """
+
+    path: Path
+    every: float = 30.0
+    _written: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
+    _pending: tuple[Engine, TrainConfig, list[EpochRecord]] | None = None
+
+    def resume(self, engine: Engine, config: TrainConfig) -> list[EpochRecord]:
+        """Bring a started engine to where the file says, and return the records up to there.
+
+        A file of another training, a broken one or none at all leaves the engine as it is, at the
+        beginning.
+        """
+        facts, tensors = _read(self.path)
+        if facts is None or facts["training"] != _identity(engine, config):
+            return []
+        engine.restore(tensors)
+        return [EpochRecord.model_validate(record) for record in facts["records"]]
+
+    def epoch_ended(
+        self, engine: Engine, config: TrainConfig, records: Sequence[EpochRecord]
+    ) -> None:
+        """Write the file, if the last time is long enough ago."""
+        self._pending = engine, config, list(records)
+        pause = max(self.every, _TIMES * self._cost) if self.every else 0.0
+        if time.monotonic() - self._written >= pause:
+            self.write()
+
+    def write(self) -> None:
+        """Write the file now, if an epoch has ended since; call it before the next one begins.
+
+        Raises:
+            OSError: For instance because the disk is full; an older file is still whole.
+        """
+        if self._pending is None:
+            return
+        started = time.monotonic()
+        engine, config, records = self._pending
+        facts = {
+            "training": _identity(engine, config),
+            "records": [record.model_dump() for record in records],
+        }
+        _write_whole(self.path, save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)}))
+        self._pending, self._written = None, time.monotonic()
+        self._cost = self._written - started
+
+    def remove(self) -> None:
+        """The training has ended: forget it."""
+        self._pending = None
+        for path in (self.path, _beside(self.path)):
+            path.unlink(missing_ok=True)
+
+
+def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
+    """What must be the same for a training to go on: its config and its images."""
+    data = engine.data
+    return {
+        "config": config.model_dump(),
+        "images": len(data.train),
+        "side": data.side,
+        "classes": list(data.classes),
+        "mean": data.normalisation.mean.tolist(),
+        "std": data.normalisation.std.tolist(),
+        "dtype": str(engine.shape.dtype),
+        "device": data.device.type,
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get(_FACTS, "null"))
+            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None, {}
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """In one step, and on the disk before it takes the old one's place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """Where a file is written before it takes its place; a kill can leave it there."""
+    return path.with_name(f"{path.name}.part")
