@@ -20,6 +20,12 @@ ENQUEUED = "enqueued"
 RETRY_OF = "retry_of"
 """Number of the trial, stopped from outside, that this one runs again."""
 
+DEATHS = "deaths"
+"""How often in a row the worker of this trial died without getting further than before."""
+
+FURTHEST = "furthest"
+"""Epochs that earlier runs of this trial had reported at most."""
+
 OWNER = "owner"
 REASON = "reason"
 """Why a trial was pruned or failed, in words."""
@@ -29,6 +35,18 @@ CONFIG = "config"
 
 HISTORY = "history"
 """Field of the epoch records -> one value per epoch, written when the trial ends."""
+
+ATTACHED = "attached"
+"""Name -> id of the files that were attached to the study."""
+
+CONFIRMED = "confirmed:{trial}:{seed}"
+"""The study's attribute with the validation accuracy of one confirmation."""
+
+TEST_EVALUATIONS = "test_evaluations"
+"""The study's attribute that counts the looks at the test set: an honest one has one."""
+
+MACHINE = "machine:{host}"
+"""The study's attribute with what trained on a host: device, precision and versions, in words."""
 
 
 class Owner(BaseModel):
@@ -41,15 +59,19 @@ class Owner(BaseModel):
     started: float
     """Start of the process in seconds since the epoch: pids are used again."""
 
+    session: int
+    """The process that started it, which gives signs of life for it."""
+
     @classmethod
     def this_process(cls) -> Self:
         """The process that calls."""
         pid = os.getpid()
-        return cls(host=_host(), pid=pid, started=psutil.Process(pid).create_time())
+        started = psutil.Process(pid).create_time()
+        return cls(host=this_host(), pid=pid, started=started, session=os.getppid())
 
     def is_dead(self) -> bool:
         """Whether the process is known to be gone; of other hosts nothing is known."""
-        if self.host != _host():
+        if self.host != this_host():
             return False
         try:
             process = psutil.Process(self.pid)
@@ -82,5 +104,6 @@ def owner_of(trial: FrozenTrial) -> Owner | None:
 
 
 @cache
-def _host() -> str:
+def this_host() -> str:
+    """What this machine is called."""
     return socket.gethostname()

@@ -41,6 +41,10 @@ class StudyConfig(BaseModel):
     """Share of the complete trials that a trial must not fall behind with `percentile`: at 0.75,
     only the worst quarter is pruned."""
 
+    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds of training, validation not included, after which a trial is pruned when its epoch
+    ends; None = never."""
+
     @model_validator(mode="after")
     def _pair_works(self) -> Self:
         # Both model complete trials only: with a pruner, most of what they paid for is lost.

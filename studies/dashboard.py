@@ -4,6 +4,7 @@ optuna-dashboard has no accounts and can delete studies. This one answers only t
 to its own address, and only what reads.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -12,12 +13,17 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.artifacts import FileSystemArtifactStore
+
 from studies.storage import open_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FIRST_PORT, PORTS = 8080, 100
+_NICE = 10
+"""Steps of priority below the search's: trainings should not wait for those who watch them."""
+
 _LOCAL = {"127.0.0.1", "localhost"}
 
 
@@ -68,13 +74,17 @@ class _QuietHandler(WSGIRequestHandler):
 def main() -> None:
     """Serve the storage whose URL is the first line of stdin, and print where.
 
-    It ends when stdin closes, which it does when the parent is gone.
+    The first argument is the folder with the study's artifacts. It ends when stdin closes, which
+    it does when the parent is gone.
     """
     # A terminal sends Ctrl-C to every process; the search decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):  # Not on Windows.
+        os.nice(_NICE)
     from optuna_dashboard import wsgi
 
-    app: Callable[..., Any] = wsgi(open_storage(sys.stdin.readline().strip()))
+    storage = open_storage(sys.stdin.readline().strip())
+    app: Callable[..., Any] = wsgi(storage, artifact_store=FileSystemArtifactStore(sys.argv[1]))
     server = bind(read_only(app))
     threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
     sys.stdout.write(f"http://127.0.0.1:{server.server_port}/\n")

@@ -8,7 +8,7 @@ import sqlalchemy
 from filelock import FileLock
 from sqlalchemy.pool import NullPool
 
-from studies.storage import backend, sqlite_file
+from studies.storage import backend, cannot_open, make_folder, sqlite_file
 
 
 def study_lock(
@@ -28,6 +28,10 @@ def study_lock(
 
     Returns:
         A context manager that can be entered again and again.
+
+    Raises:
+        ValueError: In one sentence, now if no file can be made where the lock should be, on
+            entering if the database cannot be reached.
     """
     kind, label = backend(url), f"{name}:{what}" if what else name
     if kind == "postgresql":
@@ -39,7 +43,8 @@ def study_lock(
     database = sqlite_file(url)
     path = database or folder / "study"
     path = path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Where no lock file can be made, waiting for the lock would have no end.
+    make_folder(path.parent)
     return _EnterAgain(FileLock(path))
 
 
@@ -61,12 +66,15 @@ class _DatabaseLock(AbstractContextManager[object]):
 
     def __init__(self, url: str, statement: str) -> None:
         # Without a pool, leaving closes the connection, and the server lets go even after a kill.
-        self._engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+        self._url, self._engine = url, sqlalchemy.create_engine(url, poolclass=NullPool)
         self._statement = statement
         self._connection: sqlalchemy.Connection | None = None
 
     def __enter__(self) -> object:
-        self._connection = self._engine.connect()
+        try:
+            self._connection = self._engine.connect()
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise ValueError(cannot_open(self._url, error)) from None
         self._connection.execute(sqlalchemy.text(self._statement))
         return self
 

@@ -1,5 +1,6 @@
 """A study as plain, frozen values, which reports and later steps see instead of Optuna's."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from studies.attributes import CONFIG, HISTORY, INDEX, REASON, handed_back
+from studies.attributes import CONFIG, CONFIRMED, HISTORY, INDEX, OWNER, REASON, handed_back
 
 State = Literal["complete", "pruned", "failed", "running", "waiting", "handed back"]
 
@@ -50,6 +51,9 @@ class TrialRecord(BaseModel):
     started: datetime | None
     ended: datetime | None
 
+    worker: str | None = None
+    """Host and pid of the process that ran it, as `host:pid`; None = not started."""
+
     @property
     def seconds(self) -> float | None:
         """Wall time from start to end; None before the end."""
@@ -63,6 +67,16 @@ def trial_records(study: Study) -> list[TrialRecord]:
     trials = study.get_trials(deepcopy=False)
     ignored = handed_back(trials)
     return [_record(trial, trial.number in ignored) for trial in trials]
+
+
+def confirmations(study: Study) -> dict[int, list[float]]:
+    """Number of each confirmed trial -> validation accuracy per fresh seed, in [0, 1]."""
+    found: dict[int, dict[int, float]] = {}
+    pattern = re.compile(CONFIRMED.format(trial=r"(\d+)", seed=r"(\d+)"))
+    for name, value in study.user_attrs.items():
+        if match := pattern.fullmatch(name):
+            found.setdefault(int(match[1]), {})[int(match[2])] = float(value)
+    return {trial: [seeds[s] for s in sorted(seeds)] for trial, seeds in sorted(found.items())}
 
 
 def best_trials(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
@@ -84,4 +98,9 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         reason=trial.user_attrs.get(REASON),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        worker=_worker(trial.user_attrs.get(OWNER)),
     )
+
+
+def _worker(signed: Mapping[str, Any] | None) -> str | None:
+    return None if signed is None else f"{signed['host']}:{signed['pid']}"

@@ -16,6 +16,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -44,6 +45,7 @@ class IndexedSampler(BaseSampler):
         """Remember what to build for every trial."""
         self._config, self._conditional = config, conditional
         self._inner: BaseSampler = RandomSampler(seed=0)
+        self._common = IntersectionSearchSpace(include_pruned=True)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Build the sampler for this trial."""
@@ -59,6 +61,12 @@ class IndexedSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """What the inner sampler says."""
+        if self._config.sampler == "tpe" and not self._conditional:
+            # The same as TPE's own, which a fresh sampler would work out from all trials again.
+            common = self._common.calculate(study, use_cache=True).items()
+            return {
+                name: distribution for name, distribution in common if not distribution.single()
+            }
         return self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(

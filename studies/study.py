@@ -19,7 +19,7 @@ from studies.fingerprint import FINGERPRINT, refuse_other
 from studies.lock import study_lock
 from studies.pruner import build_pruner
 from studies.sampler import IndexedSampler
-from studies.storage import close_storage, open_storage, shown, sqlite_url
+from studies.storage import close_storage, make_folder, open_storage, shown, sqlite_url
 
 SETTINGS = "settings"
 """The study's attribute with the resolved configuration of the search."""
@@ -74,11 +74,11 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
             something else.
     """
     _quiet()
-    place.folder.mkdir(parents=True, exist_ok=True)
     # As JSON, so that what is compared is what a database gives back.
     fingerprint = json.loads(json.dumps(purpose.fingerprint))
     # Tables are made under the lock as well: two processes making them at once break each other.
     with place.lock():
+        make_folder(place.folder)
         storage = open_storage(place.url)
         made = optuna.create_study(
             storage=storage, study_name=place.name, direction="maximize", load_if_exists=True

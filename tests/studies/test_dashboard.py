@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from studies.artifacts import artifacts_folder, attach
 from studies.ledger import Ledger
 from studies.study import Place
 from tests.studies.conftest import begun
@@ -26,7 +27,7 @@ def place(tmp_path) -> Place:
 @pytest.fixture
 def port(place):
     process = subprocess.Popen(
-        [sys.executable, "-m", "studies.dashboard"],
+        [sys.executable, "-m", "studies.dashboard", str(artifacts_folder(place.folder))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -65,6 +66,19 @@ def test_shows_the_study_and_changes_nothing(port, place) -> None:
         assert ask(port, "/api/studies", host=host)[0] == 403
     assert ask(port, "/api/studies", host=f"localhost:{port}")[0] == 200
     assert len(begun(place).get_trials()) == 3
+
+
+def test_offers_the_files_that_are_attached(port, place, tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("hello\n")
+    attach(begun(place), place, {"config.toml": tmp_path / "notes.txt"})
+    (study,) = json.loads(ask(port, "/api/studies")[1])["study_summaries"]
+    number = study["study_id"]
+    (artifact,) = json.loads(ask(port, f"/api/studies/{number}?after=0")[1])["artifacts"]
+    assert artifact["filename"] == "config.toml"
+    path = f"/artifacts/{number}/{artifact['artifact_id']}"
+    assert ask(port, path) == (200, b"hello\n")
+    assert ask(port, path, "DELETE")[0] == 405
+    assert ask(port, path, host="evil.example")[0] == 403
 
 
 def test_takes_the_next_port_and_only_this_machine(port) -> None:

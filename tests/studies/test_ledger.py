@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,19 +10,20 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from studies.attributes import OWNER, REASON, Owner, handed_back
+from studies.attributes import INDEX, OWNER, REASON, Owner, handed_back
 from studies.config import StudyConfig
-from studies.ledger import MAX_FAILURES, Ledger, TooManyFailures, clear_dead, finished
-from studies.study import Place
+from studies.heartbeat import GRACE, Heartbeat
+from studies.ledger import MAX_FAILURES, Claim, Ledger, TooManyFailures, clear_dead, finished
+from studies.study import Place, find
 from tests.studies.conftest import FIRST, SPACE, begun
 from tests.studies.workers import run_one
 
 ROOT = Path(__file__).parents[2]
 
 
-def start(place: Place, total: int, pause: float = 0.0) -> subprocess.Popen:
+def start(place: Place, total: int, pause: float = 0.0, count: int = 1) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.studies.workers", place.name, str(place.folder)]
-    environment = {**os.environ, "PAUSE": str(pause)}
+    environment = {**os.environ, "PAUSE": str(pause), "COUNT": str(count)}
     return subprocess.Popen([*command, place.storage or "", str(total)], cwd=ROOT, env=environment)
 
 
@@ -93,6 +95,33 @@ def test_a_process_that_is_gone_is_known_to_be(place) -> None:
     assert not me.model_copy(update={"host": "elsewhere", "pid": gone.pid}).is_dead()
 
 
+def test_an_owner_on_another_host_is_gone_when_its_session_gives_no_sign(place) -> None:
+    study = begun(place)
+    ledger = Ledger(study, place, 1)
+    trial = ledger.claim().trial
+    elsewhere = Owner.this_process().model_copy(update={"host": "elsewhere", "session": 77})
+    trial.set_user_attr(OWNER, elsewhere.model_dump())
+    for sign in (None, time.time(), time.time() - GRACE + 60):
+        if sign is not None:
+            study.set_user_attr("alive:elsewhere:77", sign)
+        assert ledger.claim() == Claim(None, wait=True)
+    study.set_user_attr("alive:elsewhere:77", time.time() - GRACE - 1)
+    assert ledger.claim().trial.user_attrs[INDEX] == 0
+
+
+def test_signs_of_life_are_written_now_and_then(place, monkeypatch) -> None:
+    study = begun(place)
+    heart, key = Heartbeat(study), f"alive:{socket.gethostname()}:{os.getpid()}"
+    heart.beat()
+    first = study.user_attrs[key]
+    assert first == pytest.approx(time.time(), abs=20)
+    heart.beat()
+    assert study.user_attrs[key] == first
+    monkeypatch.setattr("studies.heartbeat.EVERY", 0.0)
+    heart.beat()
+    assert study.user_attrs[key] > first
+
+
 def test_trials_of_living_owners_are_left_alone(place) -> None:
     study = begun(place)
     trial = Ledger(study, place, 3).claim().trial
@@ -108,6 +137,52 @@ def test_a_trial_that_nobody_signed_for_is_run_again(place) -> None:
     again = ledger.claim().trial
     assert SPACE.sample(again, {}) == FIRST
     assert study.get_trials()[orphan.number].state == TrialState.FAIL
+
+
+def dies(trial, epochs: int = 0) -> None:
+    """Its worker reports some epochs and is gone."""
+    for epoch in range(1, epochs + 1):
+        trial.report(0.5, epoch)
+    gone = Owner.this_process().model_copy(update={"started": 1.0})
+    trial.set_user_attr(OWNER, gone.model_dump())
+
+
+def test_a_trial_that_kills_its_workers_is_given_up(place) -> None:
+    study = begun(place)
+    ledger = Ledger(study, place, 1)
+    for _ in range(3):
+        claim = ledger.claim()
+        assert not claim.given_up
+        assert claim.trial.user_attrs[INDEX] == 0
+        dies(claim.trial, epochs=2)
+    last = claim.trial.number
+    claim = ledger.claim()
+    reason = "its worker died 3 times, at last in epoch 3"
+    assert claim.given_up == {last: reason}
+    assert study.get_trials()[last].user_attrs[REASON] == reason
+    assert claim.trial.user_attrs[INDEX] == 1
+    study.tell(claim.trial, 0.5)
+    assert finished(study.get_trials()) == 1
+
+
+def test_a_trial_that_gets_further_each_time_is_not_given_up(place) -> None:
+    ledger = Ledger(begun(place), place, 1)
+    for epochs in range(6):
+        claim = ledger.claim()
+        assert claim.trial.user_attrs[INDEX] == 0
+        dies(claim.trial, epochs)
+
+
+def test_being_handed_back_is_no_death(place) -> None:
+    ledger = Ledger(begun(place), place, 1)
+    dies(ledger.claim().trial)
+    dies(ledger.claim().trial)
+    for _ in range(4):
+        claim = ledger.claim()
+        assert not claim.given_up
+        ledger.hand_back(claim.trial.number)
+    dies(ledger.claim().trial)
+    assert ledger.claim().given_up
 
 
 def test_several_workers_end_with_exactly_the_total(place) -> None:
@@ -185,3 +260,18 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, sampler) -> No
     undisturbed = search("undisturbed", ())
     assert search("stopped", (1, 4, 9, 13)) == undisturbed
     assert len({repr(point) for point in undisturbed}) == 14
+
+
+@pytest.mark.slow
+def test_sixteen_workers_with_short_trials_end_with_exactly_the_total(tmp_path) -> None:
+    place, total = Place("test", tmp_path), 80
+    begun(place)
+    workers = start(place, total, pause=0.02, count=16)
+    study = find(place)
+    while workers.poll() is None:
+        study.get_trials()  # As a dashboard does.
+        time.sleep(0.05)
+    assert workers.returncode == 0
+    trials = study.get_trials()
+    assert Counter(t.state for t in trials) == {TrialState.COMPLETE: total}
+    assert sorted(t.user_attrs[INDEX] for t in trials) == list(range(total))

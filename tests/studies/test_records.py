@@ -1,8 +1,10 @@
+import os
+
 from optuna.trial import TrialState
 
-from studies.attributes import CONFIG, HISTORY, REASON
+from studies.attributes import CONFIG, CONFIRMED, HISTORY, REASON, this_host
 from studies.ledger import Ledger
-from studies.records import best_trials, trial_records
+from studies.records import best_trials, confirmations, trial_records
 from studies.study import Place
 from tests.studies.conftest import FIRST, SPACE, begun
 
@@ -34,6 +36,7 @@ def test_records_say_what_happened(tmp_path) -> None:
     assert (first.value, first.params, first.config) == (0.75, FIRST, {"epochs": 2})
     assert (first.curve, first.history) == ({1: 0.5, 2: 0.75}, {"train_loss": [2.0, 1.0]})
     assert first.seconds is not None
+    assert first.worker == f"{this_host()}:{os.getpid()}"
     assert (records[1].value, records[1].reason) == (0.25, "median rule after epoch 1")
     assert [record.index for record in records] == [0, 1, 2, 2, 3]
     assert records[3].seconds is None
@@ -50,3 +53,10 @@ def test_the_best_come_first_and_of_equal_ones_the_earlier(tmp_path) -> None:
     study.tell(pruned, state=TrialState.PRUNED)
     best = best_trials(trial_records(study), 3)
     assert [record.number for record in best] == [1, 3, 2]
+
+
+def test_confirmations_are_read_in_the_order_of_their_seeds(tmp_path) -> None:
+    study = begun(Place("test", tmp_path))
+    for trial, seed, accuracy in ((12, 1, 0.5), (3, 0, 0.7), (12, 0, 0.25), (12, 10, 0.75)):
+        study.set_user_attr(CONFIRMED.format(trial=trial, seed=seed), accuracy)
+    assert confirmations(study) == {3: [0.7], 12: [0.25, 0.5, 0.75]}

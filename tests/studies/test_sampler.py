@@ -1,4 +1,5 @@
 import pytest
+from optuna.samplers import TPESampler
 from pydantic import ValidationError
 
 from space import load_space
@@ -32,6 +33,20 @@ def test_samplers_that_learn_nothing_from_pruned_trials_refuse_a_pruner(sampler)
     with pytest.raises(ValidationError, match="learns nothing from pruned trials"):
         StudyConfig(sampler=sampler)
     assert StudyConfig(sampler=sampler, pruner="none").sampler == sampler
+
+
+def test_the_kept_search_space_is_the_one_that_a_fresh_tpe_finds(tmp_path) -> None:
+    space = load_space("default").given({"optimizer": "sgd", "recipe": "cpu"})
+    place = Place("test", tmp_path)
+    make_or_resume(place, Purpose({}, {}, {}))
+    study = work_on(place, StudyConfig(startup_trials=2), space, 6)
+    ledger, seen = Ledger(study, place, 5), []
+    while (trial := ledger.claim().trial) is not None:
+        kept = study.sampler.infer_relative_search_space(study, trial)
+        assert kept == TPESampler(multivariate=True).infer_relative_search_space(study, trial)
+        seen.append(len(kept))
+        study.tell(trial, score(space.sample(trial, {"optimizer": "sgd"})))
+    assert seen == [0, 5, 5, 5, 5]
 
 
 def test_seeds_depend_on_every_number_of_their_path() -> None:

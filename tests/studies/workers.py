@@ -42,8 +42,23 @@ def work(place: Place, total: int, pause: float) -> None:
             return
 
 
+def work_as(count: int, place: Place, total: int, pause: float) -> None:
+    """Run trials in several processes, which all imported everything together."""
+    children = []
+    while len(children) < count - 1:
+        if (child := os.fork()) == 0:
+            work(place, total, pause)
+            return
+        children.append(child)
+    work(place, total, pause)
+    failed = [child for child in children if os.waitpid(child, 0)[1] != 0]
+    assert not failed
+
+
 if __name__ == "__main__":
     from pathlib import Path
 
     name, folder, storage, total = sys.argv[1:5]
-    work(Place(name, Path(folder), storage or None), int(total), float(os.environ.get("PAUSE", 0)))
+    place = Place(name, Path(folder), storage or None)
+    count, pause = int(os.environ.get("COUNT", 1)), float(os.environ.get("PAUSE", 0))
+    work_as(count, place, int(total), pause)

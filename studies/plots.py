@@ -1,0 +1,106 @@
+"""The exported model's plots on the study, where optuna-dashboard shows them.
+
+Only what says how good the model is; the report has all the rest.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from optuna.study import Study
+from optuna_dashboard import save_plotly_graph_object
+
+_MOST_NUMBERS = 20
+"""Classes up to which the numbers fit into the squares."""
+
+_GREY, _FAINT = "#808080", "rgba(128, 128, 128, 0.3)"
+"""Can be read on the dashboard's white and on its black."""
+
+
+def save_plots(study: Study, metrics: Mapping[str, Any]) -> None:
+    """Put the plots of an exported model on its study, in the place of earlier ones.
+
+    Args:
+        study: The study.
+        metrics: The content of `best/metrics.json`.
+    """
+    test = metrics["test"]
+    figures = {
+        "test-confusion-matrix": confusion_matrix(test["confusion_matrix"], test["per_class"]),
+        "final-training": training_curves(metrics["curves"]),
+    }
+    for name, figure in figures.items():
+        save_plotly_graph_object(study, figure, graph_object_id=name)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
+    """Test images by true class (rows) and predicted class (columns).
+
+    Args:
+        counts: `(classes, classes)` images.
+        classes: Their names, by label.
+    """
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    names = [escape(name) for name in classes]
+    n = sum(sum(row) for row in counts)
+    heatmap = go.Heatmap(
+        z=shares,
+        x=names,
+        y=names,
+        text=[list(row) for row in counts],
+        texttemplate="%{text}" if len(names) <= _MOST_NUMBERS else None,
+        hovertemplate="%{y} taken for %{x}: %{text} images, %{z:.1%} of its own<extra></extra>",
+        colorscale="Blues",
+        zmin=0,
+        zmax=1,
+        colorbar={"tickformat": ".0%", "title": {"text": "share of<br>true class"}},
+    )
+    figure = _figure(f"Test images by true and predicted class (n = {n:,})")
+    figure.add_trace(heatmap)
+    figure.update_xaxes(title="predicted", type="category", showgrid=False)
+    return figure.update_yaxes(title="true", type="category", showgrid=False, autorange="reversed")
+
+
+def training_curves(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
+    """Loss and accuracy of the final training on its own, augmented images.
+
+    Args:
+        curves: Field of the epoch records -> one value per epoch.
+    """
+    figure = _figure("Final training: loss and accuracy on its augmented images")
+    epochs = list(curves["epoch"])
+    for field, name, axis in (("train_loss", "loss", "y"), ("train_accuracy", "accuracy", "y2")):
+        figure.add_trace(
+            go.Scatter(
+                x=epochs, y=list(curves[field]), name=name, yaxis=axis, mode="lines+markers"
+            )
+        )
+    figure.update_xaxes(title="epoch")
+    return figure.update_layout(
+        yaxis={"title": "loss (nats per example)", "rangemode": "tozero"},
+        yaxis2={
+            "title": "accuracy",
+            "overlaying": "y",
+            "side": "right",
+            "tickformat": ".0%",
+            "showgrid": False,
+        },
+        legend={"orientation": "h", "x": 0, "y": 1.1},
+    )
+
+
+def _figure(title: str) -> go.Figure:
+    """An empty figure on the page's own colour, small in the database."""
+    axis = {"gridcolor": _FAINT, "linecolor": _FAINT, "zeroline": False}
+    return go.Figure(
+        layout={
+            "template": "none",
+            "title": {"text": title, "font": {"size": 15}},
+            "font": {"color": _GREY},
+            "paper_bgcolor": "rgba(0, 0, 0, 0)",
+            "plot_bgcolor": "rgba(0, 0, 0, 0)",
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
