@@ -1,0 +1,1 @@
+"""Drawing: functions from numbers to Plotly figures, without colours of a theme."""

@@ -1,0 +1,1 @@
+"""The numbers of a report: pure functions from plain values to plain values."""

@@ -1,0 +1,41 @@
+"""Numbers as people read them."""
+
+from datetime import datetime
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share as a percentage; a dash for None."""
+    return "-" if share is None else f"{share:.{digits}%}"
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "-" if share is None else f"{share * 100:+.2f} points"
+
+
+def value(value: object) -> str:
+    """A parameter's value."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def count(number: float | None) -> str:
+    """A whole number with separators."""
+    return "-" if number is None else f"{number:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time in the two units that matter."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def moment(when: datetime) -> str:
+    """A date and a time, with the zone."""
+    return when.strftime("%Y-%m-%d %H:%M %Z")

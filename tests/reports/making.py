@@ -1,0 +1,193 @@
+"""Studies made by script, as searches would have left them."""
+
+import json
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from studies.attributes import CONFIRMED, HISTORY, INDEX, MACHINE, OWNER, REASON, RETRY_OF
+from studies.study import Place, Purpose, make_or_resume
+
+SPACE = {
+    "lr": {"type": "float", "low": 0.01, "high": 1.0, "log": True},
+    "batch_size": {"type": "choice", "choices": [128, 256, 512]},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    "depth": {"type": "int", "low": 1, "high": 3},
+}
+EPOCHS = 6
+CLASSES = ["a", "b", "<script>alert(1)</script>"]
+BEGAN = datetime(2026, 3, 1, 12, 0)
+_STATES = {
+    "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL,
+    "running": TrialState.RUNNING, "waiting": TrialState.WAITING,
+}  # fmt: skip
+
+
+def trial(
+    number: int, state: str = "complete", curve: list[float] | None = None, **about
+) -> FrozenTrial:
+    """One trial of ten seconds.
+
+    Args:
+        number: Its place in the search.
+        state: How it ended.
+        curve: Validation accuracy per epoch; None = one that depends on its parameters.
+        about: `reason`, `retry_of`, `params`, `space`, `pid`, `host`, `start` (in seconds).
+    """
+    space = about.get("space", SPACE)
+    params = about.get("params") or sampled(space, number)
+    if curve is None:
+        curve = learned(params, number, EPOCHS if state == "complete" else 2)
+    user = {
+        INDEX: number,
+        OWNER: {"host": about.get("host", "box"), "pid": about.get("pid", 7), "started": 1.0,
+                "session": 1},
+        HISTORY: {"images": [1000.0] * len(curve)},
+        REASON: about.get("reason"),
+        RETRY_OF: about.get("retry_of"),
+    }  # fmt: skip
+    made = create_trial(
+        state=_STATES[state],
+        value=curve[-1] if state == "complete" else None,
+        params=params,
+        distributions={name: _distribution(space[name]) for name in params},
+        intermediate_values=dict(enumerate(curve, 1)),
+        user_attrs={key: value for key, value in user.items() if value is not None},
+    )
+    made.datetime_start = BEGAN + timedelta(seconds=about.get("start", 10 * number))
+    ended = state in ("complete", "pruned", "failed")
+    made.datetime_complete = made.datetime_start + timedelta(seconds=10) if ended else None
+    return made
+
+
+def sampled(space: dict, number: int) -> dict:
+    """A point of the space, the same for every call."""
+    random = np.random.default_rng(number)
+    return {name: _draw(parameter, random) for name, parameter in space.items()}
+
+
+def learned(params: dict, number: int, epochs: int) -> list[float]:
+    """A learning curve on which the learning rate matters most."""
+    top = 0.9 - 0.1 * abs(math.log10(params["lr"]) + 1) - 0.1 * params.get("dropout", 0.0)
+    top += np.random.default_rng(number).normal(0, 0.01)
+    return [round(float(top) * (1 - 0.5**epoch), 4) for epoch in range(1, epochs + 1)]
+
+
+def usual(count: int = 24) -> list[FrozenTrial]:
+    """Complete ones, and from the tenth on pruned, diverged and failed ones too."""
+    others = {
+        12: ("pruned", "median rule after epoch 2"),
+        15: ("pruned", "diverged in epoch 2: the loss is not finite"),
+        18: ("failed", "OSError: disk"),
+    }
+    return [
+        trial(n, *others[n][:1], reason=others[n][1]) if n in others else trial(n)
+        for n in range(count)
+    ]
+
+
+def make_study(
+    root: Path,
+    trials: list[FrozenTrial],
+    name: str = "made",
+    space: dict | None = None,
+    **about,
+) -> Place:
+    """A study in `root/<name>` with these trials.
+
+    Args:
+        root: The runs' folder.
+        trials: What it holds.
+        name: What it is called.
+        space: What is searched.
+        about: `total`, `confirmed` (number -> accuracies), `split`, `storage`.
+    """
+    place = Place(name, root / name, about.get("storage"))
+    fingerprint = {
+        "space": SPACE if space is None else space,
+        "training": {"epochs": EPOCHS, "network": "convnet"},
+        "seed": 3, "recipe": "cpu", "data": {"images": "abc"}, "split": about.get("split", "s"),
+    }  # fmt: skip
+    settings = {
+        "trials": about.get("total", len(trials)),
+        "study": {"sampler": "tpe", "pruner": "median", "prune_after": 1 / 6},
+    }
+    study = make_or_resume(place, Purpose(fingerprint, settings, {}))
+    for made in trials:
+        study.add_trial(made)
+    for number, accuracies in about.get("confirmed", {}).items():
+        for seed, accuracy in enumerate(accuracies):
+            study.set_user_attr(CONFIRMED.format(trial=number, seed=seed), accuracy)
+    facts = {"device": "CPU", "precision": "float32", "versions": {"python": "3"}}
+    study.set_user_attr(MACHINE.format(host="box"), facts)
+    return place
+
+
+def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES) -> dict:
+    """A `best/` folder as an export leaves it, of a model that is right three times in four."""
+    from search.best import write_metrics
+    from search.metrics import evaluation
+
+    folder, random = place.folder / "best", np.random.default_rng(0)
+    labels = np.arange(40 * len(classes)) % len(classes)
+    logits = random.normal(size=(len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += 2.0
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    metrics = _metrics(evaluation(labels, probabilities, classes), trial_number, classes)
+    folder.mkdir(parents=True)
+    write_metrics(folder, metrics)
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)[:4]
+    rows = np.concatenate([wrong, np.arange(3 * len(classes))])
+    np.savez_compressed(
+        folder / "evaluation.npz",
+        labels=labels, probabilities=probabilities.astype(np.float32), picture_rows=rows,
+        pictures=random.integers(0, 256, (len(rows), 16, 16, 3)).astype(np.uint8),
+        wrong_count=np.array(len(wrong)),
+        augmented=random.integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8),
+        augment_strengths=np.array([0.0, 0.25, 1.0], np.float32),
+    )  # fmt: skip
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def _metrics(test: dict, trial_number: int, classes: list[str]) -> dict:
+    part = {"count": 100, "sha256": "f" * 64}
+    return {
+        "created": "2026-03-01T12:30:00+00:00",
+        "search": {"complete": 21, "pruned": 2, "candidates": 2, "test_evaluations": 1},
+        "trial": trial_number,
+        "params": sampled(SPACE, trial_number),
+        "validation": {"accuracy": 0.85, "n": 200},
+        "confirmed": {"mean": 0.84, "std": 0.01, "n": 3},
+        "selection_gap": 0.01,
+        "test": test,
+        "training": {"network": "convnet", "width": 16, "depth": 2, "augment": 0.25, "seed": 9},
+        "curves": {"epoch": [1.0, 2.0], "train_loss": [2.0, 1.5], "train_accuracy": [0.4, 0.6],
+                   "lr": [0.1, 0.0]},
+        "data": {"name": "made", "classes": classes, "image_size": 16, "train": part,
+                 "test": part},
+        "parameters": 1234,
+        "onnx_difference": 1e-7,
+        "versions": {"convsearch": "0.1.0"},
+    }  # fmt: skip
+
+
+def _draw(parameter: dict, random: np.random.Generator):
+    if parameter["type"] == "choice":
+        return parameter["choices"][random.integers(len(parameter["choices"]))]
+    low, high = parameter["low"], parameter["high"]
+    if parameter["type"] == "int":
+        return int(random.integers(low, high + 1))
+    if parameter.get("log"):
+        return float(np.exp(random.uniform(np.log(low), np.log(high))))
+    return float(random.uniform(low, high))
+
+
+def _distribution(parameter: dict):
+    if parameter["type"] == "choice":
+        return CategoricalDistribution(parameter["choices"])
+    kind = IntDistribution if parameter["type"] == "int" else FloatDistribution
+    return kind(parameter["low"], parameter["high"], log=parameter.get("log", False))

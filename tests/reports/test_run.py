@@ -1,0 +1,88 @@
+"""The two commands, as users start them."""
+
+import json
+import shutil
+
+import pytest
+
+from reports.compare import place_of, write_comparison
+from reports.source import read_study
+from studies.study import Place
+from tests.reports.making import SPACE, make_study, usual
+from tests.reports.pages import PHONE, opened
+
+
+def test_the_command_writes_the_page_and_the_numbers(made, tmp_path, run_module) -> None:
+    shutil.copytree(made.folder, tmp_path / "runs" / "made")
+    shutil.rmtree(tmp_path / "runs" / "made" / "report")
+    outcome = run_module("reports.run", "--study", "made", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.startswith("report  runs/made/report/index.html (")
+    folder = tmp_path / "runs" / "made" / "report"
+    assert {path.name for path in folder.iterdir()} == {"index.html", "summary.json"}
+    assert json.loads((folder / "summary.json").read_text())["answer"]["trial"] == 0
+    imported = {line.split("|")[-1].strip() for line in outcome.stderr.splitlines()}
+    assert "plotly" in imported
+    assert not imported & {"torch", "torchvision", "train_core", "search", "sklearn.datasets"}
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        ("reports.run", ["--study", "nope"], "there is no study 'nope' in 'runs': it holds none"),
+        ("reports.run", [], "Missing option '--study'"),
+        ("reports.run", ["--study", "x", "--storage", "nonsense"], "storage must be the URL"),
+        ("reports.compare", ["one"], "a comparison needs at least two different studies"),
+        ("reports.compare", ["one", "one"], "a comparison needs at least two different studies"),
+        ("reports.compare", ["one", "two"], "there is no study 'one' in 'runs'"),
+        ("reports.compare", [], "Missing argument 'studies'"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(run_module, module, arguments, message) -> None:
+    outcome = run_module(module, *arguments)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: ")
+    assert message in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path, run_module) -> None:
+    shutil.copytree(made.folder, tmp_path / "runs" / "made")
+    shutil.rmtree(tmp_path / "runs" / "made" / "report")
+    (tmp_path / "runs" / "made" / "report").write_text("a file")
+    outcome = run_module("reports.run", "--study", "made")
+    assert outcome.returncode == 2
+    assert "a report must be able to write its files" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_study_is_named_found_by_folder_or_by_url(tmp_path) -> None:
+    assert place_of("a", tmp_path) == Place("a", tmp_path / "a")
+    assert place_of("a", tmp_path, "sqlite:///x.db").storage == "sqlite:///x.db"
+    assert place_of("other/a", tmp_path) == Place("a", type(tmp_path)("other/a"))
+    assert place_of("a@sqlite:///x.db", tmp_path) == Place("a", tmp_path / "a", "sqlite:///x.db")
+
+
+def test_studies_of_two_databases_are_compared(browser, made, tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    make_study(tmp_path / "other", usual(12), name="made", storage=url, split="another")
+    places = [made, place_of(f"made@{url}", tmp_path / "other")]
+    page = write_comparison(places, str(tmp_path))
+    numbers = json.loads(page.with_suffix(".json").read_text())
+    first, second = numbers["entries"]
+    assert (len(first["course"]), len(second["course"])) == (23, 12)
+    best = max(t.value for t in read_study(made).trials if t.state == "complete")
+    assert first["course"][-1]["best"] == best
+    assert first["course"][-1]["trials"] == 23
+    assert numbers["differences"] == [
+        "the split into training and validation differs: the accuracies cannot be held against "
+        "one another"
+    ]
+    with opened(browser, page, PHONE) as shown:
+        assert shown.complaints == []
+        assert {r for r in shown.requests if not r.startswith("data:")} == {page.as_uri()}
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert shown.figures().keys() == {"by-trials", "by-seconds", "by-epochs"}
+        assert all(figure["marks"] >= 2 for figure in shown.figures().values())
+        assert "cannot be held against one another" in shown.page.inner_text("main")
+        assert shown.page.locator("#table tr").count() == (1 + 2) + (1 + len(SPACE))
