@@ -1,0 +1,116 @@
+"""One picture of any kind to the `(side, side, 3)` uint8 pixels that an exported model takes.
+
+This is part of the export's format 1: a model was trained on pictures brought to its size by
+exactly these steps, and a model exported today must be shown the same pixels for ever. The
+training has them in `train_core/data/decode.py`; `tests/serve/test_same_pixels.py` holds the two
+together.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+Turn = Callable[[int], AbstractContextManager[None]]
+
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class UnreadablePicture(Exception):
+    """A picture that cannot be decoded; the text says why, without its name."""
+
+
+class NotAPicture(UnreadablePicture):
+    """It is none of the formats that are read."""
+
+
+class TooManyPixels(UnreadablePicture):
+    """It is larger than allowed."""
+
+
+def at_once(pixels: int) -> AbstractContextManager[None]:
+    """The turn of a picture where nobody else has to wait: now."""
+    return nullcontext()
+
+
+def decode(source: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
+    """Read a picture, upright, as RGB on white, cut to its centre square and resized.
+
+    Args:
+        source: A JPEG, PNG or WebP file, or its content; of an animation the first frame counts.
+        side: Height and width of the result in pixels.
+        turn: Gets the number of pixels, as the file's head says it; entered while they are
+            decoded. It may wait, or refuse by raising.
+
+    Returns:
+        `(side, side, 3)` uint8.
+
+    Raises:
+        UnreadablePicture: It cannot be read, is no picture, is cut off, or is too large.
+    """
+    with _open(source) as image, turn(image.width * image.height), _reasons():
+        # Lets the JPEG decoder work at a fraction of the size of a large photo.
+        image.draft("RGB", (2 * side, 2 * side))
+        return _fit_square(_to_rgb(ImageOps.exif_transpose(image)), side)
+
+
+def thumbnail(path: Path, side: int, turn: Turn = at_once) -> bytes:
+    """A picture, upright and whole, as a JPEG of at most `side` x `side` pixels.
+
+    Raises:
+        UnreadablePicture: It cannot be read.
+    """
+    with _open(path) as image, turn(image.width * image.height), _reasons():
+        image.draft("RGB", (2 * side, 2 * side))
+        small = _to_rgb(ImageOps.exif_transpose(image))
+        small.thumbnail((side, side))
+        written = BytesIO()
+        small.save(written, "JPEG", quality=85)
+        return written.getvalue()
+
+
+def _open(source: Path | bytes) -> Image.Image:
+    """Reads the head only."""
+    with _reasons():
+        content = BytesIO(source) if isinstance(source, bytes) else source
+        return Image.open(content, formats=FORMATS)
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever a broken file leads Pillow's decoders to raise into its reason."""
+    try:
+        yield
+    except UnreadablePicture:
+        raise
+    except UnidentifiedImageError:
+        raise NotAPicture("not a JPEG, PNG or WebP picture") from None
+    except _BOMBS:
+        raise TooManyPixels("it has more pixels than a picture may have") from None
+    except OSError as error:
+        raise UnreadablePicture(error.strerror or str(error)) from None
+    except Exception as error:  # noqa: BLE001
+        raise UnreadablePicture(f"{type(error).__name__}: {error}") from None
+
+
+def _fit_square(image: Image.Image, side: int) -> np.ndarray:
+    if image.size != (side, side):
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """To 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        image = Image.alpha_composite(white, rgba)
+    return image.convert("RGB")

@@ -1,0 +1,158 @@
+"""`python -m serve.run --model runs/x/best`: the web service, run by waitress."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serve.command_line import cores, new_app, run_app, user_mistakes
+from serve.crew import Crew, Ready
+from serve.figures import Figures
+from serve.predict import ModelOption
+
+if TYPE_CHECKING:
+    from serve.settings import ServiceConfig
+
+app = new_app()
+
+KEY = "CONVSEARCH_API_KEY"
+"""Where the API key is read from; never an argument, which everybody on the machine can see."""
+
+_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+
+_Processes = Annotated[
+    int | None, typer.Option(min=1, help="processes that answer [one per core]")
+]
+_Key = Annotated[
+    Path | None, typer.Option(help=f"file with the key that clients must send [${KEY}, or none]")
+]
+_Unsure = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
+]
+
+
+@app.command()
+def main(  # noqa: PLR0913 - one argument per flag
+    model: ModelOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 8000,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    index: Annotated[
+        Path | None, typer.Option(help="what `python -m serve.index` made, for similar pictures")
+    ] = None,
+    api_key_file: _Key = None,
+    unsure_below: _Unsure = None,
+    processes: _Processes = None,
+) -> int:
+    """Serve a page and a JSON interface for one model."""
+    from serve.facts import find_model
+    from serve.settings import ServiceConfig
+
+    _log_requests()
+    with user_mistakes():
+        config = ServiceConfig(
+            api_key=_api_key(api_key_file),
+            hosts=_LOCAL if host in _LOCAL else None,
+            unsure_below=unsure_below,
+        )
+        folder = find_model(model)
+        listening = _listen(host, port)
+    count = processes or cores()
+    figures = Figures(count)
+
+    def work(number: int, ready: Ready) -> int:
+        figures.join(number)
+        return _answer(folder, config, index, figures, listening, ready)
+
+    with listening:
+        return Crew(work).run(count, lambda: _announce(folder, host, listening))
+
+
+def _answer(
+    folder: Path,
+    config: "ServiceConfig",
+    index: Path | None,
+    figures: Figures,
+    listening: socket.socket,
+    ready: Ready,
+) -> int:
+    """What each process does."""
+    from waitress.server import create_server
+
+    from serve.app import create_app
+
+    waiting: list[Sized] = []
+    with user_mistakes():
+        service = create_app(folder, config, index, figures, lambda: sum(map(len, waiting)))
+    # Waitress keeps bodies up to these sizes in memory; beyond, it would write files.
+    room = config.most_bytes + (1 << 20)
+    server = create_server(
+        service,
+        sockets=[listening],
+        threads=config.threads,
+        connection_limit=200,
+        channel_timeout=30,
+        max_request_body_size=room,
+        inbuf_overflow=room,
+        outbuf_overflow=room,
+        ident=None,
+    )
+    waiting.append(server.task_dispatcher.queue)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ready()
+    server.run()
+    server.close()
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[4][:2], family=place[0], backlog=1024)
+    except OSError as error:
+        raise ValueError(
+            f"the service needs a free address, but {host} port {port}: "
+            f"{os.strerror(error.errno or 0)}; choose another one with --port or --host"
+        ) from None
+
+
+def _announce(folder: Path, host: str, listening: socket.socket) -> None:
+    port = listening.getsockname()[1]
+    print(f"serving {folder} on http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
+
+
+def _api_key(file: Path | None) -> str | None:
+    from serve.settings import SHORTEST_KEY
+
+    try:
+        key = os.environ.get(KEY, "") if file is None else file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(
+            f"--api-key-file must be a readable file, but '{file}': {error.strerror}"
+        ) from None
+    if (file is not None or key) and len(key) < SHORTEST_KEY:
+        raise ValueError(
+            f"an API key must have at least {SHORTEST_KEY} characters, but this one has {len(key)}"
+        )
+    return key or None
+
+
+def _log_requests() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    # It speaks up when requests wait, which is what its queue is for.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # A picture just below Pillow's limit is refused by ours, in words.
+    from PIL import Image
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_app(app))

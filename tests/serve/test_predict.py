@@ -1,0 +1,101 @@
+"""`python -m serve.predict`, as people call it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from serve.command_line import printable
+from tests.serve.conftest import encoded, stripe
+
+
+@pytest.fixture
+def predict(run_module, best):
+    return lambda *words, **options: run_module(
+        "serve.predict", *words, "--model", best, **options
+    )
+
+
+def test_files_folders_and_bad_ones_together(predict, tmp_path) -> None:
+    album = tmp_path / "album" / "deep"
+    album.mkdir(parents=True)
+    (album / ".hidden.png").write_bytes(encoded(stripe()))
+    (album / "notes.txt").write_text("not looked at")
+    (album / "one.png").write_bytes(encoded(stripe(0)))
+    (album / "two.PNG").write_bytes(encoded(stripe(1)))
+    (tmp_path / "called-anything").write_bytes(encoded(stripe(2), "JPEG", quality=95))
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    done = predict("album", "broken.jpg", "called-anything", "gone.png")
+    assert done.returncode == 1
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["album/deep/one.png", "a"], ["album/deep/two.PNG", "b"], ["called-anything", "c"],
+    ]  # fmt: skip
+    assert done.stderr.splitlines() == [
+        "error: broken.jpg: not a JPEG, PNG or WebP picture",
+        "error: gone.png: No such file or directory",
+    ]
+
+
+def test_json_lines_name_everything(predict, tmp_path) -> None:
+    (tmp_path / "one.png").write_bytes(encoded(stripe(1)))
+    (tmp_path / "broken.png").write_bytes(b"")
+    done = predict("one.png", "broken.png", "--json", "--top", 2)
+    one, broken = map(json.loads, done.stdout.splitlines())
+    assert one["class"] == "b"
+    assert len(one["top"]) == 2
+    assert one["probability"] == one["top"][0]["probability"] > 0.4
+    assert broken == {"path": "broken.png", "error": "not a JPEG, PNG or WebP picture"}
+    assert done.returncode == 1
+
+
+def test_stdin_is_a_picture(best) -> None:
+    command = [sys.executable, "-m", "serve.predict", "-", "--model", str(best), "--json"]
+    done = subprocess.run(command, input=encoded(stripe(2)), capture_output=True, check=True)
+    assert json.loads(done.stdout)["class"] == "c"
+
+
+def test_many_pictures_stay_in_order(predict, tmp_path) -> None:
+    for number in range(150):
+        Image.fromarray(stripe(number % 3, seed=number)).save(tmp_path / f"{number:03}.png")
+    done = predict(".", "--json")
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["path"] for one in said] == [f"{number:03}.png" for number in range(150)]
+    right = sum(one["class"] == "abc"[n % 3] for n, one in enumerate(said))
+    assert right > 120
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.png", "--model", "none"], "a model must be a folder that a search exported"),
+        (["x.png"], "without --model there must be exactly one model in runs/*/best"),
+        (["empty", "--model", "BEST"], "there must be pictures to look at, but 'empty' hold none"),
+        (["x.png", "--top", "0"], "Input should be greater than or equal to 1"),
+        ([], "Missing argument 'images'"),
+    ],
+)
+def test_mistakes_are_one_line(run_module, best, tmp_path, words, message) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run_module("serve.predict", *[best if word == "BEST" else word for word in words])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_fault(best, tmp_path) -> None:
+    for number in range(70):
+        Image.fromarray(stripe()).save(tmp_path / f"{number}.png")
+    words = f"'{sys.executable}' -W error -m serve.predict '{tmp_path}' --model '{best}' --top 3"
+    script = f"set -o pipefail; for i in 1 2 3; do {words}; done | head -n 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_names_cannot_steer_a_terminal() -> None:
+    assert printable("a\x1b[2J\nb\udcff ü") == r"a\x1b[2J\nb\udcff ü"
