@@ -6,6 +6,7 @@ from typing import Any
 from optuna.study import Study
 
 from search.best import read_metrics, write_metrics
+from search.checkpoints import sweep_finish
 from search.confirm import Candidate, Confirm, candidates, keep, missing
 from search.counts import count
 from search.events import Done, Event
@@ -60,7 +61,10 @@ def finish(
         pool.close()
         ranked = candidates(plan, study, top)
         _say_ranking(ranked, say)
-        return _export(plan, study, ranked, pool, tell)
+        metrics = _export(plan, study, ranked, pool, tell)
+        if metrics is not None:
+            sweep_finish(plan)
+        return metrics
 
 
 def _confirm(tasks: list[Confirm], study: Study, pool: WorkerPool, tell: Tell) -> bool:

@@ -51,6 +51,16 @@ class WorkersConfig(Section):
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads per worker; None = the cores shared out evenly."""
 
+    checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    """Seconds between two checkpoints of a training, at least; written between two epochs."""
+
+
+class LoggingConfig(Section):
+    """The `[logging]` section."""
+
+    tensorboard: bool = False
+    """Whether trials and the final training also write event files for TensorBoard."""
+
 
 class SearchConfig(Section):
     """A whole search. Flags of `search.run` set the same keys and win over the file."""
@@ -67,6 +77,9 @@ class SearchConfig(Section):
     runs: str = Field(default="runs", min_length=1)
     """Folder in which every study has its own."""
 
+    report: bool = True
+    """Whether the search ends with a page about itself, in `report/` of its folder."""
+
     dashboard: bool = False
     """Whether to serve optuna-dashboard on 127.0.0.1 while the search lasts."""
 
@@ -78,6 +91,7 @@ class SearchConfig(Section):
     study: StudyConfig = Field(default_factory=StudyConfig)
     confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
+    logging: LoggingConfig = Field(default_factory=LoggingConfig)
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> Self:

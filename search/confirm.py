@@ -10,17 +10,17 @@ from typing import Any
 
 from optuna.study import Study
 
+from search.checkpoints import checkpoint_of_confirmation
 from search.events import Began, Ended, EpochEnded, Event
 from search.metrics import mean_and_std
 from search.plan import Plan
+from search.validation import keep_predictions
 from search.worker import Worker
+from studies.attributes import CONFIRMED
 from studies.records import TrialRecord
 from studies.sampler import seed_for
 from train_core.config import TrainConfig
 from train_core.errors import Diverged, OutOfMemory
-
-CONFIRMED = "confirmed:{trial}:{seed}"
-"""The study's attribute with the validation accuracy of one confirmation."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,16 @@ class Confirm:
         from train_core.fit import fit
 
         engines = worker.engines(self.plan.data, self.plan.config.data)
+        checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
         yield Began(self.job, self.config.describe(), self.config.epochs)
         accuracy = 0.0
         try:
-            for record in fit(self.config, engines.data, engines):
+            for record in fit(self.config, engines.data, engines, checkpoint):
                 accuracy = record.val_accuracy or 0.0
                 yield EpochEnded(self.job, record.epoch, accuracy, record.images_per_second)
                 worker.share_cores()
                 if worker.stopping:
+                    checkpoint.write()
                     return self, None
         except Diverged as stopped:
             yield Ended(self.job, "failed", None, str(stopped))
@@ -83,6 +85,7 @@ class Confirm:
             # It says nothing about the candidate: the search ends, and its next start tries again.
             engines.clear()
             raise
+        keep_predictions(self.plan, self.trial, self.config, engines)
         yield Ended(self.job, "complete", accuracy)
         return self, accuracy
 

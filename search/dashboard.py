@@ -1,11 +1,14 @@
 """optuna-dashboard beside a search, or the command that starts it."""
 
+import shlex
 import subprocess
 import sys
 from types import TracebackType
 from typing import Self
 
+from studies.artifacts import artifacts_folder
 from studies.storage import shown
+from studies.study import Place
 
 
 class Dashboard:
@@ -15,9 +18,10 @@ class Dashboard:
         url: Where it answers; None if it was not asked for or did not start.
     """
 
-    def __init__(self, storage: str, wanted: bool) -> None:
-        """Remember what to serve; the storage must exist by the time this is entered."""
-        self._storage, self._wanted = storage, wanted
+    def __init__(self, place: Place, wanted: bool) -> None:
+        """Remember what to serve; the study must exist by the time this is entered."""
+        self._storage, self._wanted = place.url, wanted
+        self._artifacts = str(artifacts_folder(place.folder))
         self._process: subprocess.Popen[str] | None = None
         self.url: str | None = None
 
@@ -25,7 +29,7 @@ class Dashboard:
         """Start it, if it was asked for; a search goes on without one that does not start."""
         if self._wanted:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "studies.dashboard"],
+                [sys.executable, "-m", "studies.dashboard", self._artifacts],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -53,4 +57,5 @@ class Dashboard:
         """How to watch the search."""
         if self.url is not None:
             return f"watch   {self.url}"
-        return f"watch   optuna-dashboard {shown(self._storage)}"
+        folder = shlex.quote(self._artifacts)
+        return f"watch   optuna-dashboard {shown(self._storage)} --artifact-dir {folder}"

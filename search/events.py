@@ -75,4 +75,11 @@ class WorkerLost:
     message: str
 
 
-Event = Began | EpochEnded | Ended | WorkerLost
+@dataclass(frozen=True)
+class Warned:
+    """Something went wrong that costs nobody a training."""
+
+    message: str
+
+
+Event = Began | EpochEnded | Ended | WorkerLost | Warned

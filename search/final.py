@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.confirm import Candidate
-from search.events import Began, Ended, EpochEnded, Event
+from search.checkpoints import checkpoint_of_final
+from search.confirm import Candidate, confirmation_config
+from search.event_files import event_files_of_final
+from search.events import Began, Ended, EpochEnded, Event, Warned
 from search.plan import Plan, final_data
+from search.validation import predictions
 from search.worker import Worker
+from studies.attributes import TEST_EVALUATIONS
 from studies.sampler import seed_for
 from studies.study import find
 from train_core.config import TrainConfig
@@ -17,10 +21,10 @@ from train_core.record import EpochRecord
 from train_core.run_config import RunConfig
 
 if TYPE_CHECKING:
-    from train_core.engine import EnginePool
+    import numpy as np
 
-TEST_EVALUATIONS = "test_evaluations"
-"""The study's attribute that counts the looks at the test set: an honest one has one."""
+    from train_core.checkpoint import Checkpoint
+    from train_core.engine import EnginePool
 
 _ATTEMPTS = 3
 _JOB = "final training"
@@ -44,7 +48,8 @@ class Finalize:
 
     def run(self, worker: Worker) -> Generator[Event, None, dict[str, Any] | None]:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
-        from search.export import evaluate, export_best
+        from search.final_export import evaluate, export_best
+        from search.pictures import augmented_pictures
         from train_core.weights import trained_model
 
         engines = worker.engines(self.plan.data, final_data(self.plan.config.data))
@@ -56,31 +61,48 @@ class Finalize:
         run = RunConfig(data=final_data(self.plan.config.data), training=config)
         looks = self._count_look()
         tested = evaluate(model, self.plan.data, worker.device)
-        return export_best(self.folder, run, model, tested, self._facts(history, looks))
+        facts = self._facts(history, looks)
+        facts["augmented"] = augmented_pictures(engines.data, config.augment)
+        return export_best(self.folder, run, model, tested, facts)
 
     def _train(
         self, engines: "EnginePool", worker: Worker
     ) -> Generator[Event, None, tuple[TrainConfig, list[EpochRecord]] | None]:
         """Train; with the next seed, should one diverge."""
-        from train_core.fit import fit
-
         for attempt in range(_ATTEMPTS):
             config = self._config(attempt)
             yield Began(_JOB, config.describe(), config.epochs)
-            history: list[EpochRecord] = []
+            checkpoint = checkpoint_of_final(self.plan, attempt)
             try:
-                for record in fit(config, engines.data, engines):
-                    history.append(record)
-                    yield EpochEnded(_JOB, record.epoch, None, record.images_per_second)
-                    worker.share_cores()
-                    if worker.stopping:
-                        return None
+                history = yield from self._epochs(config, engines, worker, checkpoint)
             except Diverged as stopped:
                 yield Ended(_JOB, "failed", None, str(stopped))
                 continue
+            if history is None:
+                return None
             yield Ended(_JOB, "complete", None)
             return config, history
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
+
+    def _epochs(
+        self, config: TrainConfig, engines: "EnginePool", worker: Worker, checkpoint: "Checkpoint"
+    ) -> Generator[Event, None, list[EpochRecord] | None]:
+        """All epochs; None when the session is stopping."""
+        from train_core.fit import fit
+
+        history: list[EpochRecord] = []
+        with event_files_of_final(self.plan) as event_files:
+            for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
+                history.append(record)
+                yield EpochEnded(_JOB, record.epoch, None, record.images_per_second)
+                worker.share_cores()
+                if worker.stopping:
+                    checkpoint.write()
+                    return None
+            event_files.end(self.winner.trial.params, None)
+        if event_files.trouble:
+            yield Warned(event_files.trouble)
+        return history
 
     def _config(self, attempt: int) -> TrainConfig:
         """The winner's training with a fresh seed, and no early stop: nothing to validate on."""
@@ -106,4 +128,11 @@ class Finalize:
             "history": history,
             "data": self.plan.data,
             "validation_count": self.plan.validation_count,
+            "held_out": self._held_out(),
         }
+
+    def _held_out(self) -> "dict[str, np.ndarray] | None":
+        """What the winner's confirmations said of the validation images."""
+        trial, seeds = self.winner.trial, range(self.plan.config.confirm.seeds)
+        configs = [confirmation_config(self.plan, trial, seed) for seed in seeds]
+        return predictions(self.plan, trial.number, configs)

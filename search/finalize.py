@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from train_core.command_line import complain, new_app, run_app, user_mistakes
+from train_core.command_line import new_app, run_app
 
 app = new_app()
 
@@ -19,24 +19,17 @@ def main(
     ] = None,
 ) -> int:
     """Do what follows the trials, on any study: stopped early, or still running elsewhere."""
-    from search.outcome import report
-    from search.pool import TaskFailed, WorkerDied
+    from search.conclude import conclude
+    from search.outcome import command
     from search.progress import new_display
     from search.session import finalize_study
     from studies.study import Place
 
-    try:
-        with user_mistakes():
-            result = finalize_study(Place(study, Path(runs) / study, storage), new_display())
-    except (TaskFailed, WorkerDied) as error:
-        complain(str(error))
-        return 1
-    except KeyboardInterrupt:
-        complain("stopped; nothing is lost, run the same command again to go on")
-        return 130
-    for line in report(result):
-        print(line)
-    return result.exit_code
+    place = Place(study, Path(runs) / study, storage)
+    code = conclude(lambda: finalize_study(place, new_display()))
+    if code == 0:
+        print(f"{command('reports.run', place)} draws it all on one page")
+    return code
 
 
 if __name__ == "__main__":

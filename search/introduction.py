@@ -23,11 +23,8 @@ def introduce(
     config, data = plan.config, plan.data
     state = f"{counts.done} of {config.trials} trials done" if counts.done else "new"
     yield f"study   {plan.name} ({state}) in {plan.folder}"
-    yield (
-        f"data    {data.name}: {plan.train_count:,} training, {plan.validation_count:,} "
-        f"validation, {data.test.count:,} test images of {len(data.classes)} classes, "
-        f"{data.image_size}x{data.image_size}"
-    )
+    topics = dict(plan_lines(plan))
+    yield f"data    {topics['data']}"
     if data.skipped:
         yield f"        {len(data.skipped)} unreadable images left out: {', '.join(data.skipped)}"
     precision = plan.training.precision
@@ -35,23 +32,41 @@ def introduce(
         f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
         f"{workers} worker{'s' if workers > 1 else ''}"
     )
-    yield f"recipe  {config.recipe}: {plan.training.describe()}"
-    yield (
-        f"search  {', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
-        f"{config.study.sampler}, pruner {config.study.pruner}"
-    )
+    yield f"recipe  {topics['recipe']}"
+    yield f"search  {topics['search']}"
     for key, value in plan.outside.items():
         yield (
             f"        {key} = {value} lies outside the space, so not even the first trial has it; "
             f'[space] fixed = ["{key}"] would keep it'
         )
-    yield (
-        f"job     {config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
-        f"confirmations, final training on {plan.train_count + plan.validation_count:,} images, "
-        f"one test"
-    )
+    yield f"job     {topics['job']}"
     if speed is not None:
         yield f"time    {_estimate(plan, workers, speed, counts)}"
+
+
+def plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    """What the search set out to do, by topic; the same wherever it runs."""
+    config, data = plan.config, plan.data
+    return [
+        (
+            "data",
+            f"{data.name}: {plan.train_count:,} training, {plan.validation_count:,} validation, "
+            f"{data.test.count:,} test images of {len(data.classes)} classes, "
+            f"{data.image_size}x{data.image_size}",
+        ),
+        ("recipe", f"{config.recipe}: {plan.training.describe()}"),
+        (
+            "search",
+            f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
+            f"{config.study.sampler}, pruner {config.study.pruner}",
+        ),
+        (
+            "job",
+            f"{config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
+            f"confirmations, final training on {plan.train_count + plan.validation_count:,} "
+            f"images, one test",
+        ),
+    ]
 
 
 def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:

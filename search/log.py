@@ -1,13 +1,14 @@
 """`search.log`: every event of a search, with its time."""
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from search.events import Began, Ended, EpochEnded, Event, WorkerLost
+from search.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
 
 
 class EventLog:
-    """Appends lines to a file, each with the local time."""
+    """Appends lines to a file, each with the local time; a full disk loses lines, no search."""
 
     def __init__(self, path: Path) -> None:
         """Make the folder if need be; an earlier log is continued."""
@@ -17,7 +18,7 @@ class EventLog:
     def write(self, line: str) -> None:
         """Append a line, or several."""
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        with self._path.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.write(f"{now} {line}\n")
 
     def event(self, worker: int, event: Event) -> None:
@@ -42,5 +43,5 @@ def in_words(event: Event) -> str:
             accuracy = "" if event.accuracy is None else f" at {event.accuracy:.2%}"
             reason = f" ({event.reason})" if event.reason else ""
             return f"{event.job} {event.outcome}{accuracy}{reason}"
-        case WorkerLost():
+        case WorkerLost() | Warned():
             return event.message

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from search.plain_images import PlainImages, dynamic_shapes, example
 from train_core.evaluate import probabilities as torch_probabilities
 from train_core.weights import TrainedModel
 
@@ -17,25 +18,6 @@ TOLERANCE = 1e-4
 
 class ExportMismatch(Exception):
     """The exported file does not say what the model says."""
-
-
-class _Exported(nn.Module):
-    """Plain images in; probabilities and embedding out, with the normalisation inside."""
-
-    def __init__(self, model: TrainedModel) -> None:
-        super().__init__()
-        self.network = model.network
-        gain, offset = model.normalisation.affine()
-        self.register_buffer("gain", gain.cpu())
-        self.register_buffer("offset", offset.cpu())
-
-    gain: Tensor
-    offset: Tensor
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = (images.float() * self.gain + self.offset).permute(0, 3, 1, 2)
-        embedding = self.network.features(pixels)
-        return self.network.logits(embedding).softmax(1), embedding
 
 
 def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
@@ -80,20 +62,17 @@ def run_onnx(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(path: Path, model: TrainedModel) -> None:
-    side = model.image_size
-    # Two images, since a batch of one would be taken for a constant.
-    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         # The exporter warns of its own and its libraries' deprecations, which are not the user's.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            _Exported(model).eval(),
-            (example,),
+            PlainImages(model),
+            (example(model),),
             path,
             input_names=["images"],
             output_names=["probabilities", "embedding"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamic_shapes=dynamic_shapes(),
             dynamo=True,
             external_data=False,
             verbose=False,

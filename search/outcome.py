@@ -18,7 +18,8 @@ def report(result: SearchResult) -> Iterator[str]:
                 f"stopped with {counts.done} of {counts.total} trials done; nothing is lost, run "
                 f"the same command again to go on"
             )
-            yield f"{_finalize(result.place)} confirms, tests and exports what is there"
+            finalize = command("search.finalize", result.place)
+            yield f"{finalize} confirms, tests and exports what is there"
         return
     if counts.done >= counts.total:
         yield f"study '{result.study}' is complete with {counts.done} trials"
@@ -34,10 +35,10 @@ def report(result: SearchResult) -> Iterator[str]:
     yield f"exported to {result.folder / 'best'}"
 
 
-def _finalize(place: Place) -> str:
-    """The command, with the flags that it needs to find the study."""
+def command(module: str, place: Place) -> str:
+    """A command, with the flags that it needs to find the study."""
     runs, storage = place.folder.parent, place.storage
-    words = ["python -m search.finalize --study", place.name]
+    words = [f"python -m {module} --study", place.name]
     words += [] if str(runs) == "runs" else ["--runs", shlex.quote(str(runs))]
     words += [] if storage is None else ["--storage", shlex.quote(shown(storage))]
     return " ".join(words)

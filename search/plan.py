@@ -23,7 +23,7 @@ _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
     "epochs": "trials of different lengths cannot be pruned fairly",
     "patience": "it would end trials at different epochs",
-    "precision": "it belongs to the machine",
+    **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
 }
 
 

@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Event as EventType
 from types import TracebackType
 from typing import Any, Self
 
-from search.events import Done, Ended, Event, Failed, WorkerLost
+from search.events import Done, Ended, EpochEnded, Event, Failed, WorkerLost
 from search.interrupts import StopNow, signals_held_back
 from search.worker import Slot, Task, work
 
@@ -42,7 +42,19 @@ class _Member:
     slot: Slot
     task: Task | None = None
     losses: int = 0
-    """Processes lost in this place since a training last ended in it."""
+    """Processes lost in this place since a training last got further in it."""
+
+    furthest: dict[str, int] = field(default_factory=dict)
+    """Job -> the last epoch that was heard of."""
+
+    def hear(self, told: object) -> None:
+        """Forget the losses, if there is progress."""
+        if isinstance(told, EpochEnded):
+            if told.epoch <= self.furthest.get(told.job, 0):
+                return  # Told again, from a checkpoint.
+            self.furthest[told.job] = told.epoch
+        if isinstance(told, EpochEnded | Ended | Done):
+            self.losses = 0
 
 
 @dataclass
@@ -151,8 +163,7 @@ class WorkerPool:
         if isinstance(told, Failed):
             raise TaskFailed(told)
         assert isinstance(told, Event | Done)
-        if isinstance(told, Ended | Done):
-            member.losses = 0
+        member.hear(told)
         return told
 
     def _replace(self, member: _Member) -> WorkerLost:
@@ -164,7 +175,7 @@ class WorkerPool:
             member.task = None
             return WorkerLost(f"{message} while stopping")
         if member.losses > _MAX_LOSSES:
-            raise WorkerDied(f"{message} for the {member.losses}th time without ending a training")
+            raise WorkerDied(f"{message} for the {member.losses}th time without getting further")
         started = self._start(member.slot)
         member.process, member.connection = started.process, started.connection
         member.connection.send(member.task)

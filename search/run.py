@@ -1,11 +1,17 @@
 """`python -m search.run`: the whole job, from an empty study to a tested, exported model."""
 
-from typing import Annotated
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from search.config import SearchConfig, load_search_config
-from train_core.command_line import complain, new_app, run_app, user_mistakes
+from train_core.command_line import new_app, run_app, user_mistakes, warn
+
+if TYPE_CHECKING:
+    from studies.study import Place
 
 app = new_app()
 
@@ -61,24 +67,42 @@ def main(  # noqa: PLR0913 - one argument per flag
 
 
 def _search(settings: SearchConfig) -> int:
+    begun: list[Place] = []
+    code = _run(settings, begun.append)
+    for place in begun if settings.report else ():
+        _draw(place)
+    return code
+
+
+def _draw(place: "Place") -> None:
+    """The page about the search; whatever goes wrong with it, the search has ended as it has."""
+    from search.log import EventLog
+    from search.outcome import command
+
+    try:
+        from reports.run import write_report
+        from search.attached import attach_results
+        from studies.study import find
+
+        print(f"report in {write_report(place)}")
+        attach_results(find(place), place)
+    except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
+        with suppress(OSError):
+            EventLog(place.folder / "search.log").write(traceback.format_exc().rstrip())
+        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        warn(
+            f"the report could not be drawn ({reason}), the search is as it was: "
+            f"{command('reports.run', place)} tries again, search.log says more"
+        )
+
+
+def _run(settings: SearchConfig, begun: "Callable[[Place], None]") -> int:
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
-    from search.outcome import report
-    from search.pool import TaskFailed, WorkerDied
+    from search.conclude import conclude
     from search.progress import new_display
     from search.session import run_search
 
-    try:
-        with user_mistakes():
-            result = run_search(settings, new_display())
-    except (TaskFailed, WorkerDied) as error:
-        complain(str(error))
-        return 1
-    except KeyboardInterrupt:
-        complain("stopped; nothing is lost, run the same command again to go on")
-        return 130
-    for line in report(result):
-        print(line)
-    return result.exit_code
+    return conclude(lambda: run_search(settings, new_display(), begun))
 
 
 if __name__ == "__main__":

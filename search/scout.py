@@ -2,9 +2,11 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from search.events import Event
 from search.plan import Plan
+from search.versions import versions
 from search.worker import Worker
 from train_core.recipes import RecipeName
 
@@ -27,6 +29,10 @@ class Machine:
     def recipe(self) -> RecipeName:
         """The recipe for those who name none."""
         return "fast" if self.gpus else "cpu"
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says about this machine, JSON-able."""
+        return {"device": self.device, "precision": self.precision, "versions": versions()}
 
 
 @dataclass(frozen=True)

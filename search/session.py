@@ -2,14 +2,16 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from search.after import finish
+from search.checkpoints import sweep_trials
 from search.config import SearchConfig
 from search.counts import Counts, count
 from search.dashboard import Dashboard
+from search.event_files import refuse_missing
 from search.events import Done, Ended, Event
 from search.interrupts import Interrupts, StopNow
 from search.introduction import introduce
@@ -22,14 +24,22 @@ from search.progress import Display, Silent
 from search.result import SearchResult
 from search.scout import LookAround, Machine, MeasureSpeed
 from search.trials import RunTrials
+from search.watch import Watch
+from studies.attributes import MACHINE, this_host
+from studies.full_disk import is_full_disk
+from studies.heartbeat import Heartbeat
 from studies.ledger import clear_dead
 from studies.records import trial_records
-from studies.storage import refuse_private
+from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from train_core.toml_file import validate, write_toml
 
 
-def run_search(config: SearchConfig, display: Display | None = None) -> SearchResult:
+def run_search(
+    config: SearchConfig,
+    display: Display | None = None,
+    begun: Callable[[Place], None] | None = None,
+) -> SearchResult:
     """Do what `python -m search.run` does.
 
     Call it below `if __name__ == "__main__":` in a script, since it starts processes.
@@ -37,6 +47,7 @@ def run_search(config: SearchConfig, display: Display | None = None) -> SearchRe
     Args:
         config: The search.
         display: Whom to tell; None = nobody.
+        begun: Called with the study's place as soon as there is a study, however the search ends.
 
     Returns:
         What it came to; without a complete trial, `metrics` is None.
@@ -48,6 +59,8 @@ def run_search(config: SearchConfig, display: Display | None = None) -> SearchRe
         KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
     with _session(config, display) as session:
+        if begun is not None:
+            begun(session.plan.place)
         return session.run(trials=True)
 
 
@@ -70,7 +83,8 @@ def finalize_study(place: Place, display: Display | None = None) -> SearchResult
 def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
     shown = display or Silent()
     if config.study.storage is not None:
-        refuse_private(config.study.storage)
+        refuse_unusable(config.study.storage)
+    refuse_missing(config.logging)
     try:
         with WorkerPool(config.workers.threads) as pool, Interrupts(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
@@ -110,14 +124,16 @@ class Session:
         self.plan, self.machine, self.pool = plan, machine, pool
         self.interrupts, self.shown = interrupts, shown
         self.study = make_or_resume(plan.place, plan.purpose())
+        self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
         self.log = EventLog(plan.folder / "search.log")
+        self.watch = Watch(plan, self.study, self.log, self._say)
         self._told_to_stop = False
         write_toml(plan.folder / "search.toml", plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
         metrics = None
-        with Dashboard(self.plan.place.url, self.plan.config.dashboard) as dashboard:
+        with Dashboard(self.plan.place, self.plan.config.dashboard) as dashboard:
             try:
                 if trials:
                     self._begin(dashboard)
@@ -129,9 +145,12 @@ class Session:
             except Exception as fault:
                 self.log.write(getattr(fault, "details", "") or traceback.format_exc().rstrip())
                 self._abandon()
+                self.watch.end(None)
                 if isinstance(fault, ValueError):  # Only what came before is the caller's fault.
                     raise RuntimeError(str(fault)) from fault
                 raise
+            self.watch.end(metrics)
+        sweep_trials(self.plan, trial_records(self.study))
         self.log.write("search ends")
         plan, signal = self.plan, self.interrupts.signal
         return SearchResult(plan.place, self._counts(), signal, metrics)
@@ -155,9 +174,11 @@ class Session:
         self.pool.grow(self._workers)
         timeout = self.plan.config.timeout
         deadline = None if timeout is None else time.time() + timeout
-        pace = Pace()
+        pace, heart = Pace(), Heartbeat(self.study)
+        heart.beat()
         for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self._workers):
             self._tell(worker, event)
+            heart.beat()
             if isinstance(event, Ended):
                 pace.ended()
             if pace.due():
@@ -165,6 +186,7 @@ class Session:
                 self.shown.counts(counts, pace.seconds_left(counts))
 
     def _finish(self) -> dict[str, Any] | None:
+        self.watch.doing = "confirming and training the winner"
         return finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say)
 
     def _say(self, line: str) -> None:
@@ -178,6 +200,7 @@ class Session:
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
+        self.watch.look()
 
     def _counts(self) -> Counts:
         return count(trial_records(self.study), self.plan.config.trials)
@@ -185,5 +208,9 @@ class Session:
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""
         self.pool.kill()
-        with self.plan.place.lock():
-            clear_dead(self.study)
+        try:
+            with self.plan.place.lock():
+                clear_dead(self.study)
+        except Exception as error:
+            if not is_full_disk(error):  # Then the next search clears them.
+                raise

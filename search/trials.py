@@ -1,26 +1,32 @@
 """Running trials: from a sampled point to a complete, pruned, failed or handed-back trial."""
 
+import math
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from search.events import Began, Ended, EpochEnded, Event
+from search.checkpoints import checkpoint_of_trial
+from search.event_files import EventFiles, event_files_of_trial
+from search.events import Began, Ended, EpochEnded, Event, Warned
 from search.plan import Plan
 from search.worker import Worker
 from studies.attributes import CONFIG, HISTORY, INDEX, REASON
+from studies.full_disk import is_full_disk
 from studies.ledger import Ledger
 from studies.study import work_on
-from train_core.config import TrainConfig
 from train_core.errors import OutOfMemory, TrainingStopped
 from train_core.record import EpochRecord, columns
 
 if TYPE_CHECKING:
+    from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
+
+State = Literal["complete", "pruned", "failed", "handed back"]
 
 _POLL = 0.5
 """Seconds between two questions for a trial while others run the last ones."""
@@ -30,7 +36,7 @@ _POLL = 0.5
 class Outcome:
     """How a trial ended. It holds no tensors, so nothing of the training outlives it."""
 
-    state: Literal["complete", "pruned", "failed", "handed back"]
+    state: State
     history: tuple[EpochRecord, ...]
     reason: str | None = None
     details: str = ""
@@ -61,9 +67,14 @@ class RunTrials:
         engines = worker.engines(plan.data, plan.config.data)
         while not worker.stopping and not self._too_late():
             claim = ledger.claim()
+            for number, reason in claim.given_up.items():
+                yield Ended(f"trial {number}", "failed", None, reason)
             if claim.trial is not None:
-                outcome = yield from run_trial(claim.trial, plan, engines, worker)
+                checkpoint = checkpoint_of_trial(plan, claim.trial.user_attrs[INDEX])
+                outcome = yield from run_trial(claim.trial, plan, engines, worker, checkpoint)
                 settle_trial(study, ledger, claim.trial, outcome)
+                if outcome.state != "handed back":
+                    checkpoint.remove()
                 yield _ended(claim.trial, outcome)
             elif claim.wait:
                 time.sleep(_POLL)
@@ -75,26 +86,20 @@ class RunTrials:
 
 
 def run_trial(
-    trial: Trial, plan: Plan, engines: "EnginePool", worker: Worker
+    trial: Trial,
+    plan: Plan,
+    engines: "EnginePool",
+    worker: Worker,
+    checkpoint: "Checkpoint | None" = None,
 ) -> Generator[Event, None, Outcome]:
     """Sample a point and train it; whatever happens becomes an outcome."""
-    history: list[EpochRecord] = []
-    try:
-        point = plan.space.sample(trial, plan.fixed)
-        config = plan.trial_config(point, trial.user_attrs[INDEX])
-        # Before the training, so that a crash can be replayed.
-        trial.set_user_attr(CONFIG, config.model_dump())
-        yield Began(f"trial {trial.number}", config.describe(), config.epochs)
-        stopped = yield from _train(trial, config, engines, worker, history)
-    except TrainingStopped as early:
-        if isinstance(early, OutOfMemory):
-            engines.clear()
-        return Outcome("pruned", tuple(history), str(early))
-    # Any fault of one trial must leave the search alive; five in a row stop it.
-    except Exception as error:  # noqa: BLE001
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome("failed", tuple(history), reason, traceback.format_exc())
-    return Outcome(stopped or "complete", tuple(history), _why(stopped, plan, history))
+    with event_files_of_trial(plan, trial.user_attrs[INDEX]) as event_files:
+        outcome = yield from _outcome(trial, plan, engines, worker, checkpoint, event_files)
+        if outcome.state != "handed back":
+            event_files.end(trial.params, outcome.accuracy)
+    if event_files.trouble:
+        yield Warned(event_files.trouble)
+    return outcome
 
 
 def settle_trial(study: Study, ledger: Ledger, trial: Trial, outcome: Outcome) -> None:
@@ -116,35 +121,66 @@ def settle_trial(study: Study, ledger: Ledger, trial: Trial, outcome: Outcome) -
         study.tell(trial, state=states[outcome.state])
 
 
-def _train(
+def _outcome(
     trial: Trial,
-    config: TrainConfig,
+    plan: Plan,
     engines: "EnginePool",
     worker: Worker,
-    history: list[EpochRecord],
-) -> Generator[Event, None, Literal["pruned", "handed back"] | None]:
+    checkpoint: "Checkpoint | None",
+    event_files: EventFiles,
+) -> Generator[Event, None, Outcome]:
+    """Sample and train."""
     from train_core.fit import fit
 
-    for record in fit(config, engines.data, engines):
+    history: list[EpochRecord] = []
+    try:
+        point = plan.space.sample(trial, plan.fixed)
+        config = plan.trial_config(point, trial.user_attrs[INDEX])
+        # Before the training, so that a crash can be replayed.
+        trial.set_user_attr(CONFIG, config.model_dump())
+        yield Began(f"trial {trial.number}", config.describe(), config.epochs)
+        records = event_files.follow(fit(config, engines.data, engines, checkpoint))
+        state, why = yield from _train(trial, records, plan, worker, history)
+        if state == "handed back" and checkpoint:
+            checkpoint.write()
+    except TrainingStopped as early:
+        if isinstance(early, OutOfMemory):
+            engines.clear()
+        return Outcome("pruned", tuple(history), str(early))
+    # Any fault of one trial must leave the search alive; five in a row stop it.
+    except Exception as error:
+        if is_full_disk(error):
+            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Outcome("failed", tuple(history), reason, traceback.format_exc())
+    return Outcome(state, tuple(history), why)
+
+
+def _train(
+    trial: Trial,
+    records: Iterable[EpochRecord],
+    plan: Plan,
+    worker: Worker,
+    history: list[EpochRecord],
+) -> Generator[Event, None, tuple[State, str | None]]:
+    """Train and report until the end or until a reason not to go on; returns both."""
+    limit = plan.config.study.trial_timeout or math.inf
+    for record in records:
         history.append(record)
         accuracy = record.val_accuracy
         assert accuracy is not None
         trial.report(accuracy, record.epoch)
         yield EpochEnded(f"trial {trial.number}", record.epoch, accuracy, record.images_per_second)
-        if record.epoch == config.epochs:
+        if record.epoch == plan.training.epochs:
             break
         worker.share_cores()
         if worker.stopping:
-            return "handed back"
+            return "handed back", None
         if trial.should_prune():
-            return "pruned"
-    return None
-
-
-def _why(stopped: str | None, plan: Plan, history: list[EpochRecord]) -> str | None:
-    if stopped == "pruned":
-        return f"{plan.config.study.pruner} rule after epoch {history[-1].epoch}"
-    return None
+            return "pruned", f"{plan.config.study.pruner} rule after epoch {record.epoch}"
+        if sum(past.seconds for past in history) > limit:
+            return "pruned", f"over the trial_timeout of {limit:g} s after epoch {record.epoch}"
+    return "complete", None
 
 
 def _ended(trial: Trial, outcome: Outcome) -> Ended:

@@ -9,9 +9,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event as EventType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.cores import CoreShare
 from search.events import Done, Event, Failed
 from search.interrupts import SIGNALS
+from studies.full_disk import full_disk_in_words, is_full_disk
+from train_core.cores import CoreShare
 from train_core.processes import die_with_parent
 
 if TYPE_CHECKING:
@@ -56,18 +57,22 @@ class Worker:
         from train_core.device import keep_freed_memory, pick_device
 
         keep_freed_memory()
-        self.share_cores()
+        self.share_cores(fresh=True)
         return pick_device(self.slot.number)
 
     @cached_property
     def _cores(self) -> CoreShare:
         return CoreShare(self.slot.threads)
 
-    def share_cores(self) -> None:
-        """Compute with as many threads as there are cores for; call it now and then."""
+    def share_cores(self, *, fresh: bool = False) -> None:
+        """Compute with as many threads as there are cores for; call it now and then.
+
+        Args:
+            fresh: Whether a training is about to begin: look again at what else runs here.
+        """
         import torch
 
-        if (threads := self._cores.threads()) != torch.get_num_threads():
+        if (threads := self._cores.threads(fresh=fresh)) != torch.get_num_threads():
             torch.set_num_threads(threads)
 
     def engines(self, prepared: "PreparedData", config: "DataConfig") -> "EnginePool":
@@ -81,6 +86,7 @@ class Worker:
             self._engines.clear()
             data = load_training_data(prepared, config, self.device)
             self._engines[key] = EnginePool(data)
+        self.share_cores(fresh=True)
         return self._engines[key]
 
 
@@ -107,8 +113,13 @@ def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> Non
             connection.send(Done(_run(task, worker, connection)))
         # Whatever it is, the session must hear of it rather than wait.
         except Exception as error:  # noqa: BLE001
-            message = str(error).splitlines()[0] if str(error) else type(error).__name__
-            connection.send(Failed(message, traceback.format_exc()))
+            connection.send(Failed(_in_words(error), traceback.format_exc()))
+
+
+def _in_words(error: Exception) -> str:
+    if is_full_disk(error):
+        return full_disk_in_words(error)
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _run(task: Task, worker: Worker, connection: "Connection[Any, Any]") -> object:

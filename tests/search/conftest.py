@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from search.config import SearchConfig
+from search.confirm import Candidate
 from search.plan import Plan, settle
 from search.worker import Slot, Worker
+from studies.records import TrialRecord
+from studies.study import make_or_resume
 from tests.search.processes import TINY, kill, start_search
 from train_core.data.prepare import prepare
 
@@ -82,3 +85,21 @@ def search(image_folder, tmp_path):
     yield start
     for process in running:
         kill(process)
+
+
+FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2}
+
+
+def winner(plan, **changes) -> Candidate:
+    config = plan.trial_config({"lr": 8.0}, 0).model_dump() | changes
+    record = TrialRecord(
+        number=4, index=4, state="complete", value=0.9, params={"lr": 8.0}, config=config,
+        curve={1: 0.9}, history={}, reason=None, started=None, ended=None,
+    )  # fmt: skip
+    return Candidate(record, (0.8, 0.9))
+
+
+def begun(plan):
+    """A plan whose study exists, as it does by the time of the final training."""
+    make_or_resume(plan.place, plan.purpose())
+    return plan

@@ -28,6 +28,7 @@ TINY = {
     "study": {"startup_trials": 2},
     "confirm": {"top": 2, "seeds": 2},
     "workers": {"threads": 1},
+    "report": False,
 }
 
 ONCE = {"top": 1, "seeds": 1}

@@ -6,8 +6,9 @@ import pytest
 
 from search.after import finish
 from search.best import read_metrics
-from search.confirm import CONFIRMED, candidates, confirmation_config, missing
+from search.confirm import candidates, confirmation_config, missing
 from search.events import Done
+from studies.attributes import CONFIRMED
 from studies.records import TrialRecord
 from studies.study import make_or_resume
 from tests.search.conftest import run_task

@@ -39,7 +39,7 @@ def test_flags_win_over_the_file(tmp_path) -> None:
     [
         ("trails = 3", "there is no key 'trails': did you mean 'trials'"),
         ("trials = 0", "trials must be greater than or equal to 1, but got 0"),
-        ("trials = '3'", "trials must be a integer"),
+        ("trials = '3'", "trials must be an integer"),
         ("[study]\nsampler = 'tpee'", "sampler must be 'tpe', 'gp'"),
         ("[study]\nsampler = 'gp'", "learns nothing from pruned trials.*set pruner = 'none'"),
         ("[study]\nname = '../up'", "name must"),

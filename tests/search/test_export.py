@@ -1,188 +1,186 @@
+import hashlib
 import json
 import shutil
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
-import onnxruntime
+import onnx
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
-from search.best import read_metrics
-from search.confirm import Candidate
 from search.final import Finalize
-from search.onnx_export import ExportMismatch, export_onnx, run_onnx
-from studies.records import TrialRecord
-from studies.study import make_or_resume
+from search.formats import export_of
+from search.onnx_export import ExportMismatch, run_onnx
 from tests.conftest import write_pictures
-from tests.search.conftest import new_worker, plan_in, run_task
+from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
-from train_core.config import TrainConfig
-from train_core.data.prepare import load_part
-from train_core.engine import EnginePool
-from train_core.evaluate import probabilities
-from train_core.fit import fit
-from train_core.images import Normalisation
-from train_core.run_config import load_run_config
-from train_core.weights import load_model, trained_model
 
-FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2}
-
-
-def winner(plan, **changes) -> Candidate:
-    config = plan.trial_config({"lr": 8.0}, 0).model_dump() | changes
-    record = TrialRecord(
-        number=4, index=4, state="complete", value=0.9, params={"lr": 8.0}, config=config,
-        curve={1: 0.9}, history={}, reason=None, started=None, ended=None,
-    )  # fmt: skip
-    return Candidate(record, (0.8, 0.9))
-
-
-def begun(plan):
-    """A plan whose study exists, as it does by the time of the final training."""
-    make_or_resume(plan.place, plan.purpose())
-    return plan
+HAS_TENSORFLOW = find_spec("tensorflow") is not None and find_spec("onnx2tf") is not None
+OPENED: list[str] = []
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    root = tmp_path_factory.mktemp("exported")
+def finished(tmp_path_factory):
+    """A study's folder with its `best/`."""
+    root = tmp_path_factory.mktemp("finished")
     write_pictures(root / "pictures")
     plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
-    folder = root / "best"
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), new_worker())
-    return plan, folder, metrics
+    run_task(Finalize(plan, winner(plan), FACTS, plan.folder / "best"), new_worker())
+    return plan.folder
 
 
-def test_the_folder_is_whole(exported) -> None:
-    plan, folder, metrics = exported
-    names = {path.name for path in folder.iterdir()}
-    assert names == {
-        "config.toml", "model.safetensors", "model.onnx", "metrics.json", "evaluation.npz",
-        "README.md",
-    }  # fmt: skip
-    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
-    assert metrics["validation"]["accuracy"] == 0.9
-    assert metrics["confirmed"] == {
-        "mean": pytest.approx(0.85),
-        "std": pytest.approx(0.0707, abs=1e-4),
-        "n": 2,
-    }
-    assert metrics["selection_gap"] == pytest.approx(0.05)
-    assert metrics["test"]["n"] == metrics["test_tta"]["n"] == 15
-    low, high = metrics["test"]["interval_95"]
-    assert low <= metrics["test"]["accuracy"] <= high
-    assert metrics["test"]["accuracy"] > 0.6
-    assert len(metrics["curves"]["train_loss"]) == 15
-    card = (folder / "README.md").read_text()
-    assert f"{metrics['test']['accuracy']:.2%} right" in card
-    assert "15 test images" in card
+@pytest.fixture
+def study(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "runs" / "tiny")
 
 
-def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None:
-    plan, folder, metrics = exported
-    assert metrics["curves"]["images"][0] == 48  # Three batches of 16 of all 60 images.
-    assert metrics["curves"]["val_accuracy"] == [None] * 15
-    run = load_run_config(str(folder / "config.toml"))
-    assert run.data.train_on_validation
-    assert run.training.lr == 8.0
-    assert run.training.seed != plan.trial_config({}, 0).seed
+def export(run_module, study, name):
+    return run_module(
+        "search.export", "--runs", study.parent, "--study", study.name, "--format", name
+    )
 
 
-def test_onnx_says_what_training_says_about_plain_images(exported) -> None:
-    plan, folder, _ = exported
-    images = np.array(load_part(plan.data, "test").images)
-    model = load_model(folder / "model.safetensors")
-    expected = probabilities(model.network, torch.from_numpy(images), model.normalisation)
-    got, embedding = run_onnx(folder / "model.onnx", images)
-    np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
-    features = model.network.features(model.normalisation(torch.from_numpy(images)))
-    np.testing.assert_allclose(embedding, features.numpy(), atol=1e-4)
-    one, _ = run_onnx(folder / "model.onnx", images[:1])
-    np.testing.assert_allclose(one, got[:1], atol=1e-6)
-    session = onnxruntime.InferenceSession(folder / "model.onnx")
-    (taken,) = session.get_inputs()
-    assert (taken.name, taken.type, taken.shape[1:]) == ("images", "tensor(uint8)", [16, 16, 3])
+def pictures(study) -> np.ndarray:
+    with np.load(study / "best" / "evaluation.npz") as held:
+        return held["pictures"]
 
 
-def test_the_evaluation_holds_what_a_report_needs(exported) -> None:
-    plan, folder, metrics = exported
-    with np.load(folder / "evaluation.npz") as held:
-        assert held["probabilities"].shape == (15, 3)
-        accuracy = (held["probabilities"].argmax(1) == held["labels"]).mean()
-        assert accuracy == pytest.approx(metrics["test"]["accuracy"])
-        test = load_part(plan.data, "test").images
-        np.testing.assert_array_equal(held["pictures"], test[held["picture_rows"]])
-        wrong = held["picture_rows"][: held["wrong_count"]]
-        assert (held["probabilities"][wrong].argmax(1) != held["labels"][wrong]).all()
+def names(study) -> set[str]:
+    return {path.name for path in study.iterdir()} | {p.name for p in (study / "best").iterdir()}
 
 
-def test_normalisation_is_that_of_the_final_training_images(exported) -> None:
-    plan, folder, _ = exported
-    images = load_part(plan.data, "train").images
-    model = load_model(folder / "model.safetensors")
-    np.testing.assert_allclose(model.normalisation.mean, images.mean((0, 1, 2)) / 255, rtol=1e-4)
+def test_a_torch_program_answers_without_this_project(run_module, study) -> None:
+    done = export(run_module, study, "torch")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = pictures(study)
+    assert f"against PyTorch on {len(shown)} test images" in done.stdout
+    network = torch.export.load(study / "best" / "model.pt2").module()
+    expected, embedding = run_onnx(study / "best" / "model.onnx", shown)
+    for count in (1, 3, len(shown)):
+        said = network(torch.from_numpy(shown[:count]))
+        np.testing.assert_allclose(said[0].numpy(), expected[:count], atol=1e-5)
+        np.testing.assert_allclose(said[1].numpy(), embedding[:count], atol=1e-4)
 
 
-def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
-    plan, folder = exported[0], tmp_path / "best"
-    shutil.copytree(exported[1], folder)
-    run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
-    assert read_metrics(folder)["training"]["lr"] == 1.0
-    assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 8.0
+def test_an_onnx_file_that_is_right_stays_and_a_missing_one_is_written(study) -> None:
+    path = study / "best" / "model.onnx"
+    before = hashlib.sha256(path.read_bytes()).digest()
+    export = export_of(study / "best", "onnx")
+    export.write()
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    said = run_onnx(path, pictures(study))[0]
+    path.unlink()
+    export.write()
+    np.testing.assert_allclose(run_onnx(path, pictures(study))[0], said, atol=1e-6)
 
 
-def test_the_look_is_counted_although_the_export_fails(
-    tiny_plan, worker, tmp_path, monkeypatch
-) -> None:
-    plan = begun(tiny_plan())
-    task = Finalize(plan, winner(plan), FACTS, tmp_path / "best")
-    with monkeypatch.context() as strict:
-        strict.setattr("search.onnx_export.TOLERANCE", -1.0)
-        with pytest.raises(ExportMismatch):
-            run_task(task, worker)
-    _, metrics = run_task(task, worker)
-    assert metrics["search"]["test_evaluations"] == 2
+def test_an_onnx_file_of_another_model_is_found_out(run_module, study) -> None:
+    weights = study / "best" / "model.safetensors"
+    with weights.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    tensors = load_file(weights)
+    tensors["head.weight"] *= 3
+    save_file(tensors, weights, metadata=head["__metadata__"])
+    done = export(run_module, study, "onnx")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: probabilities of '")
+    assert done.stderr.endswith("; nothing was written\n")
 
 
-def test_a_stopped_final_training_exports_nothing(tiny_plan, worker, tmp_path) -> None:
-    plan = begun(tiny_plan())
-    worker._stop.set()
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
-    assert metrics is None
-    assert not (tmp_path / "best").exists()
+def test_eight_bits_cost_little_and_say_how_much(study) -> None:
+    before = names(study)
+    said = " ".join(export_of(study / "best", "int8").write())
+    assert "accuracy on 6 validation images" in said
+    path = study / "best" / "model.int8.onnx"
+    kinds = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    shown = pictures(study)
+    small, plain = (run_onnx(p, shown)[0] for p in (path, study / "best" / "model.onnx"))
+    assert 0 < np.abs(small - plain).max() < 0.1
+    assert names(study) == before | {"model.int8.onnx"}
 
 
-def test_a_final_training_that_diverges_is_tried_with_other_seeds(
-    tiny_plan, worker, tmp_path
-) -> None:
-    plan = begun(tiny_plan())
-    task = Finalize(plan, winner(plan, lr=1e38), FACTS, tmp_path / "best")
-    with pytest.raises(RuntimeError, match="did not succeed with any of 3 seeds"):
-        run_task(task, worker)
+def test_eight_bits_never_open_the_test_images(study) -> None:
+    sys.addaudithook(
+        lambda event, given: OPENED.append(str(given[0])) if event == "open" else None
+    )
+    OPENED.clear()
+    export_of(study / "best", "int8").write()
+    assert any(name.endswith("train.images.npy") for name in OPENED)
+    assert not any(name.endswith("test.images.npy") for name in OPENED)
 
 
-def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
-    plan = begun(tiny_plan())
-    data = plan.data.model_copy(update={"mirror": False})
-    plan = plan.model_copy(update={"data": data})
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
-    assert "test_tta" not in metrics
-    assert "mirrored" not in (tmp_path / "best" / "README.md").read_text()
+def test_eight_bits_are_not_calibrated_on_other_images(study) -> None:
+    path = study / "best" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["data"]["train"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match="have changed since"):
+        export_of(study / "best", "int8")
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet"])
-def test_a_file_that_says_something_else_is_refused(data, tmp_path, network, monkeypatch) -> None:
-    engines = EnginePool(data)
-    config = TrainConfig(network=network, width=4, depth=1, epochs=6, batch_size=16, lr=1.0)
-    list(fit(config, data, engines))
-    model = trained_model(engines.engine(config))
-    images = data.validation.images
-    assert export_onnx(tmp_path / "model.onnx", model, images) < 1e-5
+def test_eight_bits_that_cost_too_much_leave_nothing(study) -> None:
+    before, export = names(study), export_of(study / "best", "int8")
+    # Calibrated on black images, every range is wrong.
+    black = replace(export.task, calibration=np.zeros_like(export.task.calibration))
+    with pytest.raises(ExportMismatch, match="8 bits may cost 5% accuracy, but cost"):
+        replace(export, task=black).write()
+    assert names(study) == before
 
-    def other(self, images):
-        return (images.float() * 0.9 / 255 - self.mean).permute(0, 3, 1, 2) / self.std[
-            :, None, None
-        ]
 
-    monkeypatch.setattr(Normalisation, "__call__", other)
-    with pytest.raises(ExportMismatch, match="must be within 0.0001 of PyTorch's, but differ"):
-        export_onnx(tmp_path / "model.onnx", model, images)
+def test_what_differs_is_not_left_behind_and_the_old_file_stays(study) -> None:
+    export = export_of(study / "best", "torch")
+    export.write()
+    before, content = names(study), (study / "best" / "model.pt2").read_bytes()
+    wrong = replace(export.reference, probabilities=export.reference.probabilities + 2e-3)
+    with pytest.raises(ExportMismatch, match="must be within 0.001 of PyTorch's"):
+        replace(export, reference=wrong).write()
+    assert names(study) == before
+    assert (study / "best" / "model.pt2").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--study", "none", "--format", "torch"], "'runs/none/best' holds none"),
+        (["--study", "none", "--format", "caffe"], "'onnx', 'torch', 'tensorflow', 'int8'"),
+        (["--format", "torch"], "--study"),
+    ],
+)
+def test_mistakes_are_one_line(run_module, arguments, text) -> None:
+    done = run_module("search.export", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_is_not_whole_is_a_mistake(study) -> None:
+    (study / "best" / "evaluation.npz").unlink()
+    with pytest.raises(ValueError, match="is not whole"):
+        export_of(study / "best", "torch")
+
+
+@pytest.mark.skipif(HAS_TENSORFLOW, reason="TensorFlow and onnx2tf are installed")
+def test_without_tensorflow_it_says_what_to_install(run_module, study) -> None:
+    done = export(run_module, study, "tensorflow")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install -c constraints.txt '.[tensorflow]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not HAS_TENSORFLOW, reason="needs the extra 'tensorflow'")
+def test_a_saved_model_says_what_pytorch_says(run_module, study) -> None:
+    path = study / "best" / "model.onnx"
+    before, content = names(study), path.read_bytes()
+    done = export(run_module, study, "tensorflow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"against PyTorch on {len(pictures(study))} test images" in done.stdout
+    # The converter writes into the file that it is given.
+    assert path.read_bytes() == content
+    assert names(study) == before | {"model.tensorflow"}
+    # And once more, over the folder that is there.
+    assert export(run_module, study, "tensorflow").returncode == 0
+    assert (study / "best" / "model.tensorflow" / "saved_model.pb").is_file()

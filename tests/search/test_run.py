@@ -1,8 +1,10 @@
 """The command, run as users run it: real processes, real signals, a real database."""
 
 import json
+import os
 import re
 import signal
+import socket
 import sqlite3
 
 import psutil
@@ -13,7 +15,7 @@ from tests.search.processes import ONCE, done, finished, log_of, records, start_
 
 
 def test_the_whole_job_and_then_again(search, tmp_path) -> None:
-    output = finished(search())
+    output = finished(search(report=True))
     folder = tmp_path / "runs" / "tiny"
     for part in ("study   tiny (new)", "54 training, 6 validation, 15 test images", "CPU, ",
                  "recipe  cpu: convnet width 4", "search  lr, dropout, depth, augment",
@@ -26,7 +28,7 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
     assert metrics["search"]["test_evaluations"] == 1
     assert metrics["confirmed"]["n"] == 2
     names = {path.name for path in folder.iterdir()}
-    assert {"study.db", "search.toml", "search.log", "best"} <= names
+    assert {"study.db", "search.toml", "search.log", "best", "report"} <= names
     assert "confirm trial" in log_of(tmp_path)
 
     again = finished(search())
@@ -84,13 +86,41 @@ def watched(tmp_path_factory):
     write_pictures(folder / "pictures")
     (folder / "spy").mkdir()
     (folder / "spy" / "sitecustomize.py").write_text(_SPY)
-    env = {"PYTHONPATH": str(folder / "spy"), "NOTES": str(folder / "notes.txt")}
+    paths = [str(folder / "spy"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {"PYTHONPATH": os.pathsep.join(paths), "NOTES": str(folder / "notes.txt")}
     url = f"sqlite:///{folder}/elsewhere.db"
     words = ["--workers", 2, "--trials", 8, "--storage", url]
     confirm = {"top": 2, "seeds": 1}
-    process = start_search(folder, *words, env=env, training={"epochs": 40}, confirm=confirm)
+    sections = {"training": {"epochs": 40}, "confirm": confirm, "report": True}
+    process = start_search(folder, *words, env=env, **sections)
     output = finished(process)
     return folder, output, set((folder / "notes.txt").read_text().splitlines())
+
+
+def test_it_ends_with_a_report(watched) -> None:
+    folder, output, _ = watched
+    assert f"report in {folder}/runs/tiny/report/index.html" in output
+    page = report_of(folder)
+    assert "Finished: 8 of 8 trials done" in page
+    assert "worker 2" in page
+    assert f"machine {socket.gethostname()}" in page
+    assert "A training image at strength" in page
+    assert "What depends on it is left out" not in page
+
+
+def test_a_report_that_fails_costs_a_line(search, tmp_path) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "report").write_text("this is no folder")
+    output = finished(search("--trials", 1, confirm=ONCE, report=True))
+    assert "test accuracy: " in output
+    assert output.count("warning: ") == 1
+    assert re.search("warning: the report could not be drawn .*python -m reports.run", output)
+    assert "Traceback" not in output
+    assert "FileExistsError" in log_of(tmp_path)
+
+
+def report_of(folder) -> str:
+    return (folder / "runs" / "tiny" / "report" / "index.html").read_text()
 
 
 def test_two_workers_share_the_trials(watched) -> None:
@@ -124,13 +154,14 @@ def test_the_storage_can_be_elsewhere(watched) -> None:
 
 
 def test_a_study_without_a_complete_trial_says_so(search, tmp_path) -> None:
-    output = finished(search("--trials", 2, training={"lr": 1e38}, space={
+    output = finished(search("--trials", 2, report=True, training={"lr": 1e38}, space={
         "fixed": ["batch_size", "dropout", "depth", "augment"],
         "parameters": {"lr": {"type": "float", "low": 1e37, "high": 1e38}},
     }), code=1)  # fmt: skip
     assert "has no complete trial, so there is nothing to confirm or export: run more" in output
     assert not (tmp_path / "runs" / "tiny" / "best").exists()
     assert [record.state for record in records(tmp_path)] == ["pruned", "pruned"]
+    assert "There is no complete trial yet" in report_of(tmp_path)
 
 
 def test_the_dashboard_runs_beside_the_search_and_ends_with_it(search, tmp_path) -> None:

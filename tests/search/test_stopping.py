@@ -12,13 +12,15 @@ from tests.search.processes import done, finished, kill, log_of, records, wait_u
 
 def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
     slow = {"training": {"epochs": 40}, "trials": 4}
-    process = search(**slow)
+    process = search(**slow, report=True)
     wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to everybody.
     output = finished(process, code=130)
     assert "stopping after the running epochs" in output
     assert re.search("[123] of 4 trials done; nothing is lost, run the same command again", output)
     assert "python -m search.finalize --study tiny" in output
+    page = (tmp_path / "runs" / "tiny" / "report" / "index.html").read_text()
+    assert re.search("Stopped: [123] of 4 trials done", page)
     assert "Traceback" not in output
     assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
     process = search(**slow)

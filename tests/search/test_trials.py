@@ -6,7 +6,8 @@ from optuna.trial import TrialState
 
 from search.events import Began, Ended, EpochEnded
 from search.trials import RunTrials
-from studies.ledger import TooManyFailures
+from studies.attributes import OWNER, Owner
+from studies.ledger import Ledger, TooManyFailures
 from studies.records import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
@@ -65,6 +66,34 @@ def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker) -> No
     assert len(again) == 6
     for mine, theirs in zip(again, expected, strict=True):
         assert (mine.params, mine.state, mine.curve) == (theirs.params, theirs.state, theirs.curve)
+
+
+def test_a_trial_over_its_time_is_pruned_with_a_reason(tiny_plan, worker) -> None:
+    plan = tiny_plan(trials=2, study={"trial_timeout": 1e-6})
+    study, events = search(plan, worker)
+    reason = "over the trial_timeout of 1e-06 s after epoch 1"
+    assert [(r.state, r.reason, len(r.curve)) for r in trial_records(study)] == [
+        ("pruned", reason, 1)
+    ] * 2
+    assert [event.reason for event in events if isinstance(event, Ended)] == [reason] * 2
+
+
+def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, worker) -> None:
+    plan = tiny_plan(trials=1)
+    study = make_or_resume(plan.place, plan.purpose())
+    gone = Owner.this_process().model_copy(update={"started": 1.0})
+    for _ in range(3):
+        Ledger(study, plan.place, 1).claim().trial.set_user_attr(OWNER, gone.model_dump())
+    events, _ = run_task(RunTrials(plan, None), worker)
+    first, *_, last = [event for event in events if isinstance(event, Ended)]
+    assert first == Ended("trial 2", "failed", None, "its worker died 3 times, at last in epoch 1")
+    assert (last.job, last.outcome) == ("trial 3", "complete")
+    assert [r.state for r in trial_records(study)] == [
+        "handed back",
+        "handed back",
+        "failed",
+        "complete",
+    ]
 
 
 def test_behind_the_median_is_pruned_with_a_reason(tiny_plan, worker) -> None:

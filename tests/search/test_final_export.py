@@ -1,0 +1,184 @@
+import json
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from search.best import read_metrics
+from search.final import Finalize
+from search.onnx_export import ExportMismatch, export_onnx, run_onnx
+from tests.conftest import write_pictures
+from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
+from tests.search.processes import TINY
+from train_core.config import TrainConfig
+from train_core.data.prepare import load_part
+from train_core.engine import EnginePool
+from train_core.evaluate import probabilities
+from train_core.fit import fit
+from train_core.images import Normalisation
+from train_core.run_config import load_run_config
+from train_core.weights import load_model, trained_model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    root = tmp_path_factory.mktemp("exported")
+    write_pictures(root / "pictures")
+    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
+    folder = root / "best"
+    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), new_worker())
+    return plan, folder, metrics
+
+
+def test_the_folder_is_whole(exported) -> None:
+    plan, folder, metrics = exported
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.toml", "model.safetensors", "model.onnx", "metrics.json", "evaluation.npz",
+        "README.md",
+    }  # fmt: skip
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    assert metrics["validation"]["accuracy"] == 0.9
+    assert metrics["confirmed"] == {
+        "mean": pytest.approx(0.85),
+        "std": pytest.approx(0.0707, abs=1e-4),
+        "n": 2,
+    }
+    assert metrics["selection_gap"] == pytest.approx(0.05)
+    assert metrics["test"]["n"] == metrics["test_tta"]["n"] == 15
+    low, high = metrics["test"]["interval_95"]
+    assert low <= metrics["test"]["accuracy"] <= high
+    assert metrics["test"]["accuracy"] > 0.6
+    assert len(metrics["curves"]["train_loss"]) == 15
+    card = (folder / "README.md").read_text()
+    assert f"{metrics['test']['accuracy']:.2%} right" in card
+    assert "15 test images" in card
+
+
+def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None:
+    plan, folder, metrics = exported
+    assert metrics["curves"]["images"][0] == 48  # Three batches of 16 of all 60 images.
+    assert metrics["curves"]["val_accuracy"] == [None] * 15
+    run = load_run_config(str(folder / "config.toml"))
+    assert run.data.train_on_validation
+    assert run.training.lr == 8.0
+    assert run.training.seed != plan.trial_config({}, 0).seed
+
+
+def test_onnx_says_what_training_says_about_plain_images(exported) -> None:
+    plan, folder, _ = exported
+    images = np.array(load_part(plan.data, "test").images)
+    model = load_model(folder / "model.safetensors")
+    expected = probabilities(model.network, torch.from_numpy(images), model.normalisation)
+    got, embedding = run_onnx(folder / "model.onnx", images)
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
+    features = model.network.features(model.normalisation(torch.from_numpy(images)))
+    np.testing.assert_allclose(embedding, features.numpy(), atol=1e-4)
+    one, _ = run_onnx(folder / "model.onnx", images[:1])
+    np.testing.assert_allclose(one, got[:1], atol=1e-6)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    (taken,) = session.get_inputs()
+    assert (taken.name, taken.type, taken.shape[1:]) == ("images", "tensor(uint8)", [16, 16, 3])
+
+
+def test_the_evaluation_holds_what_a_report_needs(exported) -> None:
+    plan, folder, metrics = exported
+    with np.load(folder / "evaluation.npz") as held:
+        assert held["probabilities"].shape == (15, 3)
+        accuracy = (held["probabilities"].argmax(1) == held["labels"]).mean()
+        assert accuracy == pytest.approx(metrics["test"]["accuracy"])
+        test = load_part(plan.data, "test").images
+        np.testing.assert_array_equal(held["pictures"], test[held["picture_rows"]])
+        wrong = held["picture_rows"][: held["wrong_count"]]
+        assert (held["probabilities"][wrong].argmax(1) != held["labels"][wrong]).all()
+
+
+def test_the_evaluation_shows_what_augmentation_does(exported) -> None:
+    plan, folder, metrics = exported
+    train = load_part(plan.data, "train")
+    with np.load(folder / "evaluation.npz") as held:
+        shown, strengths = held["augmented"], held["augment_strengths"]
+    assert shown.shape == (3, len(strengths), 16, 16, 3)
+    assert metrics["training"]["augment"] in strengths.astype(np.float64)
+    assert (np.diff(strengths) > 0).all()
+    # Strength 0 leaves a picture as it is, and more changes more of it.
+    labels = np.asarray(train.labels)
+    first = [int(np.flatnonzero(labels == label)[0]) for label in range(3)]
+    np.testing.assert_array_equal(shown[:, 0], train.images[first])
+    changed = np.abs(shown.astype(int) - shown[:, :1]).mean((0, 2, 3, 4))
+    assert changed[0] == 0 < changed[1] < changed[-1]
+
+
+def test_normalisation_is_that_of_the_final_training_images(exported) -> None:
+    plan, folder, _ = exported
+    images = load_part(plan.data, "train").images
+    model = load_model(folder / "model.safetensors")
+    np.testing.assert_allclose(model.normalisation.mean, images.mean((0, 1, 2)) / 255, rtol=1e-4)
+
+
+def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
+    plan, folder = exported[0], tmp_path / "best"
+    shutil.copytree(exported[1], folder)
+    run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
+    assert read_metrics(folder)["training"]["lr"] == 1.0
+    assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 8.0
+
+
+def test_the_look_is_counted_although_the_export_fails(
+    tiny_plan, worker, tmp_path, monkeypatch
+) -> None:
+    plan = begun(tiny_plan())
+    task = Finalize(plan, winner(plan), FACTS, tmp_path / "best")
+    with monkeypatch.context() as strict:
+        strict.setattr("search.onnx_export.TOLERANCE", -1.0)
+        with pytest.raises(ExportMismatch):
+            run_task(task, worker)
+    _, metrics = run_task(task, worker)
+    assert metrics["search"]["test_evaluations"] == 2
+
+
+def test_a_stopped_final_training_exports_nothing(tiny_plan, worker, tmp_path) -> None:
+    plan = begun(tiny_plan())
+    worker._stop.set()
+    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
+    assert metrics is None
+    assert not (tmp_path / "best").exists()
+
+
+def test_a_final_training_that_diverges_is_tried_with_other_seeds(
+    tiny_plan, worker, tmp_path
+) -> None:
+    plan = begun(tiny_plan())
+    task = Finalize(plan, winner(plan, lr=1e38), FACTS, tmp_path / "best")
+    with pytest.raises(RuntimeError, match="did not succeed with any of 3 seeds"):
+        run_task(task, worker)
+
+
+def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
+    plan = begun(tiny_plan())
+    data = plan.data.model_copy(update={"mirror": False})
+    plan = plan.model_copy(update={"data": data})
+    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
+    assert "test_tta" not in metrics
+    assert "mirrored" not in (tmp_path / "best" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet"])
+def test_a_file_that_says_something_else_is_refused(data, tmp_path, network, monkeypatch) -> None:
+    engines = EnginePool(data)
+    config = TrainConfig(network=network, width=4, depth=1, epochs=6, batch_size=16, lr=1.0)
+    list(fit(config, data, engines))
+    model = trained_model(engines.engine(config))
+    images = data.validation.images
+    assert export_onnx(tmp_path / "model.onnx", model, images) < 1e-5
+
+    def other(self, images):
+        return (images.float() * 0.9 / 255 - self.mean).permute(0, 3, 1, 2) / self.std[
+            :, None, None
+        ]
+
+    monkeypatch.setattr(Normalisation, "__call__", other)
+    with pytest.raises(ExportMismatch, match="must be within 0.0001 of PyTorch's, but differ"):
+        export_onnx(tmp_path / "model.onnx", model, images)

@@ -1,0 +1,209 @@
+"""A real search, watched while it runs through a real dashboard, and looked at afterwards."""
+
+import json
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from search.log import EventLog
+from search.watch import Watch
+from studies.study import make_or_resume
+from tests.search.processes import ONCE, finished, log_of, start_search, wait_until
+
+TRIALS = 6
+TRAINING = {"epochs": 6, "batch_size": 32}
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return response.read()
+
+
+def study_at(base: str) -> dict:
+    (summary,) = json.loads(get(f"{base}/api/studies"))["study_summaries"]
+    return json.loads(get(f"{base}/api/studies/{summary['study_id']}?after=0"))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """The folder of a search, what it printed, and what its dashboard said meanwhile."""
+    folder = tmp_path_factory.mktemp("watched")
+    process = start_search(
+        folder,
+        *("--dashboard", "--trials", TRIALS),
+        data={"dataset": "digits", "image_size": 16},
+        training=TRAINING,
+        confirm=ONCE,
+        logging={"tensorboard": True},
+        report=True,
+    )
+    wait_until(lambda: "http://127.0.0.1:" in log_of(folder))
+    base = re.search(r"http://127.0.0.1:\d+", log_of(folder))[0]
+    seen = []
+    while process.poll() is None:
+        try:
+            seen.append(study_at(base))
+        except (OSError, urllib.error.URLError):  # It ends with the search.
+            break
+        time.sleep(0.3)
+    return folder, finished(process), seen
+
+
+@pytest.fixture(scope="module")
+def base(watched):
+    """optuna-dashboard, started as the search says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = watched[0] / "runs" / "tiny"
+    command = [Path(sys.executable).with_name("optuna-dashboard"), f"sqlite:///{folder}/study.db"]
+    words = ["--artifact-dir", folder / "artifacts", "--port", port, "--server", "wsgiref"]
+    process = subprocess.Popen(
+        [*map(str, command + words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: answers(port))
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_everything_moves_while_the_search_runs(watched) -> None:
+    seen = watched[2]
+    states = [study["note"]["body"].partition("\n\n")[2] for study in seen]
+    headlines = [re.match(r"\*\*(\w+)[^:]*: (\d+) of (\d+)", state) for state in states if state]
+    done = [int(headline[2]) for headline in headlines]
+    assert done == sorted(done)
+    assert len(set(done)) >= 3
+    assert {headline[1] for headline in headlines} >= {"Searching", "Confirming"}
+    notes = {trial["note"]["body"] for study in seen for trial in study["trials"]}
+    assert any(note.startswith("**Running**") for note in notes)
+    assert any(note.startswith("**Complete**") for note in notes)
+
+
+def test_the_notes_say_how_it_ended(watched, base) -> None:
+    study = study_at(base)
+    metrics = json.loads((watched[0] / "runs/tiny/best/metrics.json").read_text())
+    note = study["note"]["body"]
+    assert f"**Finished: {TRIALS} of {TRIALS} trials done**" in note
+    assert f"| test accuracy | {metrics['test']['accuracy']:.2%} " in note
+    assert "| data | digits: 1,295 training, 143 validation" in note
+    for trial in study["trials"]:
+        body, accuracy = trial["note"]["body"], trial["values"][0]
+        assert body.startswith(f"**{trial['state']}**: ")
+        assert f"{accuracy:.2%} validation accuracy after" in body
+        steps = [value["step"] for value in trial["intermediate_values"]]
+        assert f"\n| {steps[-1]} | {accuracy:.2%} | " in body
+
+
+def test_plots_and_files_of_the_model_are_there(watched, base) -> None:
+    best, study = watched[0] / "runs" / "tiny" / "best", study_at(base)
+    metrics = json.loads((best / "metrics.json").read_text())
+    plots = {
+        plot["id"]: json.loads(plot["graph_object"]) for plot in study["plotly_graph_objects"]
+    }
+    matrix = plots["test-confusion-matrix"]["data"][0]["text"]
+    assert matrix == metrics["test"]["confusion_matrix"]
+    assert plots["final-training"]["data"][0]["y"] == metrics["curves"]["train_loss"]
+    files = {
+        artifact["filename"]: get(f"{base}/artifacts/1/{artifact['artifact_id']}")
+        for artifact in study["artifacts"]
+    }
+    assert set(files) == {"config.toml", "metrics.json", "model-card.md", "report.html"}
+    assert files["config.toml"] == (best / "config.toml").read_bytes()
+
+
+def test_a_browser_shows_it(base, browser, tmp_path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{base}/dashboard/studies/1")
+    page.wait_for_selector("text=Test images by true and predicted class")
+    page.wait_for_selector("text=Final training: loss and accuracy")
+    page.wait_for_selector("text=model-card.md")
+    page.goto(f"{base}/dashboard/studies/1/note")
+    page.wait_for_selector(f"strong:has-text('Finished: {TRIALS} of {TRIALS} trials done')")
+    assert page.locator("table").count() == 2
+    page.goto(f"{base}/dashboard/studies/1/trials?numbers=0")
+    page.wait_for_selector("strong:has-text('Complete')")
+    assert page.locator("pre").first.inner_text().startswith(tuple("\u2581\u2582\u2583\u2584"))
+    text = page.inner_text("body")
+    assert "| --- |" not in text
+    assert "convsearch writes" not in text
+    assert faults == []
+    page.close()
+
+
+def test_run_again_nothing_piles_up(watched, base) -> None:
+    before, folder = study_at(base), watched[0]
+    process = start_search(
+        folder,
+        *("--trials", TRIALS),
+        data={"dataset": "digits", "image_size": 16},
+        training=TRAINING,
+        confirm=ONCE,
+        report=True,
+    )
+    output = finished(process)
+    assert f"optuna-dashboard sqlite:///{folder}/runs/tiny/study.db --artifact-dir" in output
+    after = study_at(base)
+    for key in ("note", "artifacts", "trials"):
+        assert after[key] == before[key]
+    assert len(list((folder / "runs/tiny/artifacts").iterdir())) == 4
+
+
+def test_event_files_of_the_whole_search(watched) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="event files: tensorboard is not installed",
+    )
+    folder = watched[0] / "runs" / "tiny" / "tensorboard"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"final", *(f"trial-{i:04d}" for i in range(TRIALS))}
+    events = accumulator.EventAccumulator(str(folder / "final")).Reload()
+    assert [scalar.step for scalar in events.Scalars("loss/train")] == list(range(1, 7))
+    assert "accuracy/validation" not in events.Tags()["scalars"]
+
+
+def break_notes(path: Path) -> None:
+    """From now on the database takes no more notes."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE study_system_attributes RENAME COLUMN value_json TO gone")
+        database.commit()
+
+
+def test_a_search_does_not_fail_because_of_its_notes(search, tmp_path) -> None:
+    process = search("--trials", 3, confirm=ONCE)
+    wait_until(lambda: "trial 0 complete" in log_of(tmp_path))
+    break_notes(tmp_path / "runs" / "tiny" / "study.db")
+    output = finished(process)
+    assert "study 'tiny' is complete with 3 trials" in output
+    assert output.count("notes and files are not up to date (StorageInternalError, see sear") == 1
+    assert len(re.findall(r"^\S+ Traceback", log_of(tmp_path), re.MULTILINE)) == 1
+    assert "study_system_attr" in log_of(tmp_path)
+
+
+def test_the_warning_comes_once(tiny_plan) -> None:
+    plan = tiny_plan()
+    said, log = [], EventLog(plan.folder / "search.log")
+    watch = Watch(plan, make_or_resume(plan.place, plan.purpose()), log, said.append)
+    watch.end(None)
+    assert said == []
+    break_notes(plan.folder / "study.db")
+    watch.end({})
+    watch.end(None)
+    assert len(said) == 1
