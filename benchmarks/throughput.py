@@ -13,28 +13,22 @@ what they show.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.images import COUNT, training_images
+from benchmarks.machine import head
 from benchmarks.usual_loop import crop_and_flip, same_augmentation, usual_speed
 from train_core.config import TrainConfig
-from train_core.data.config import DataConfig
-from train_core.data.prepare import prepare
-from train_core.device import device_name, has_bf16, keep_freed_memory, pick_device
+from train_core.device import has_bf16, keep_freed_memory, pick_device
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.images import ImageData, Part, load_training_data
+from train_core.images import ImageData
 from train_core.recipes import load_recipe
-
-_IMAGES = 12_800
 
 _LABELS = {
     "light": "usual loop, crop and flip only, float32",
@@ -48,10 +42,11 @@ def main() -> None:
     """Let the contestants take turns, and print medians and ratios."""
     options = _options()
     if options.measure:
-        config, data = load_recipe(options.recipe), _images(options)
+        config = load_recipe(options.recipe)
+        data = training_images(options.dataset, options.images)
         print(json.dumps(_measure(options.measure, config, data)))
         return
-    names = [n for n in _LABELS if n != "autocast" or has_bf16(pick_device())]
+    names = [n for n in options.only if n != "autocast" or has_bf16(pick_device())]
     speeds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(options.repeats):
         for name in names:
@@ -69,16 +64,17 @@ def _measure(name: str, config: TrainConfig, data: ImageData) -> float:
 
 
 def _report(options: argparse.Namespace, speeds: dict[str, list[float]]) -> None:
-    print(f"hardware: {device_name(pick_device())}")
-    print(f"versions: Python {platform.python_version()}, torch {torch.__version__}")
     images = options.dataset or "random"
-    print(f"images: {images}, {_IMAGES} per epoch, n = {options.repeats} runs each")
+    print(
+        f"{head()}\nimages: {images}, {options.images} per epoch, n = {options.repeats} runs each"
+    )
     print(f"training: {load_recipe(options.recipe).describe()}")
     for name, values in speeds.items():
         spread = f"{min(values):,.0f} to {max(values):,.0f}"
         line = f"{_LABELS[name]:60}{statistics.median(values):8,.0f} images/s  ({spread})"
         print(line if name == "fit" else f"{line}  fit / this: {_ratio(speeds, name):.2f}")
-    print(f"ratio: {_ratio(speeds, 'usual'):.2f}")
+    if "usual" in speeds:
+        print(f"ratio: {_ratio(speeds, 'usual'):.2f}")
 
 
 def _ratio(speeds: dict[str, list[float]], other: str) -> float:
@@ -88,20 +84,10 @@ def _ratio(speeds: dict[str, list[float]], other: str) -> float:
 
 def _apart(name: str, options: argparse.Namespace) -> float:
     command = [sys.executable, __file__, "--measure", name, "--recipe", options.recipe]
+    command += ["--images", str(options.images)]
     command += ["--dataset", options.dataset] if options.dataset else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
-
-
-def _images(options: argparse.Namespace) -> ImageData:
-    device = pick_device()
-    if options.dataset:
-        config = DataConfig(dataset=options.dataset, train_size=_IMAGES)
-        return load_training_data(prepare(config), config, device)
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (_IMAGES, 32, 32, 3), dtype=np.uint8)
-    part = Part.of(images, random.integers(0, 10, _IMAGES), device)
-    return ImageData(part, None, tuple("0123456789"), mirror=True)
 
 
 def _options() -> argparse.Namespace:
@@ -109,6 +95,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dataset", help="a data set or a folder of images [random images]")
     parser.add_argument("--recipe", default="cpu", help="whose network and batch size [cpu]")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each contestant [3]")
+    parser.add_argument("--images", type=int, default=COUNT, help=f"per epoch [{COUNT}]")
+    parser.add_argument("--only", nargs="+", choices=_LABELS, default=list(_LABELS), help="whom")
     parser.add_argument("--measure", choices=_LABELS, help=argparse.SUPPRESS)
     return parser.parse_args()
 

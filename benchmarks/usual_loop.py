@@ -16,8 +16,8 @@ from torchvision import transforms
 
 from train_core import augment
 from train_core.config import TrainConfig
-from train_core.images import ImageData
-from train_core.networks import NetworkShape, build_network
+from train_core.images import ImageData, Part
+from train_core.networks import Classifier, NetworkShape, build_network
 
 _WARM_UP = 4
 """Batches at the start of an epoch that do not count: the DataLoader's workers are starting."""
@@ -40,7 +40,7 @@ def same_augmentation(data: ImageData, strength: float) -> list[Transform]:
         transforms.RandomHorizontalFlip(),
         transforms.RandomApply([warp], augment.WARPED * strength),
         transforms.ColorJitter(brightness=light, contrast=light),
-        *_to_tensor(data),
+        *to_tensor(data),
         transforms.RandomErasing(1.0, scale=(cut, cut), ratio=(1.0, 1.0)),
     ]
 
@@ -50,7 +50,7 @@ def crop_and_flip(data: ImageData) -> list[Transform]:
     return [
         transforms.RandomCrop(data.side, padding=4),
         transforms.RandomHorizontalFlip(),
-        *_to_tensor(data),
+        *to_tensor(data),
     ]
 
 
@@ -58,19 +58,44 @@ def usual_speed(
     config: TrainConfig, data: ImageData, steps: list[Transform], *, autocast: bool
 ) -> float:
     """Images per second of the better of two epochs."""
-    network = build_network(NetworkShape.of(config, len(data.classes)))
-    network.reset(torch.Generator().manual_seed(0), data.filters)
-    network = network.to(data.device)
+    network = usual_network(config, data)
     if autocast:
         network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     loader: DataLoader[Any] = DataLoader(
-        _Pictures(data, steps), config.batch_size, shuffle=True, num_workers=2, drop_last=True
+        Pictures(data.train, steps), config.batch_size, shuffle=True, num_workers=2, drop_last=True
     )
     return max(_epoch(network, optimizer, loader, autocast=autocast) for _ in range(2))
 
 
-def _to_tensor(data: ImageData) -> list[Transform]:
+def usual_network(config: TrainConfig, data: ImageData) -> Classifier:
+    """The config's network with initial weights, and with torch's own dropout."""
+    network = build_network(NetworkShape.of(config, len(data.classes)))
+    network.reset(torch.Generator().manual_seed(config.seed), data.filters)
+    # Ours expects an engine to draw its random numbers.
+    network.add_module("dropout", nn.Dropout(config.dropout))
+    return network.to(data.device)
+
+
+def usual_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    autocast: bool = False,
+) -> float:
+    """One step of training, and its loss."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
+        loss = nn.functional.cross_entropy(network(images), labels, label_smoothing=0.2)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def to_tensor(data: ImageData) -> list[Transform]:
+    """What evaluation does, too."""
     mean, std = data.normalisation.mean.tolist(), data.normalisation.std.tolist()
     return [transforms.ToTensor(), transforms.Normalize(mean, std)]
 
@@ -89,26 +114,24 @@ def _epoch(
         images, labels = images.to(device), labels.to(device)
         if autocast:
             images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            loss = nn.functional.cross_entropy(network(images), labels, label_smoothing=0.2)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
+        usual_step(network, optimizer, images, labels, autocast=autocast)
         seen += len(labels) if step >= _WARM_UP else 0
     return seen / (time.perf_counter() - started)
 
 
-class _Pictures(Dataset[tuple[torch.Tensor, int]]):
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
     """As torchvision's CIFAR10: arrays in memory, a PIL image for every request."""
 
-    def __init__(self, data: ImageData, steps: list[Transform]) -> None:
-        self._images = data.train.images.cpu().numpy()
-        self._labels = data.train.labels.tolist()
+    def __init__(self, part: Part, steps: list[Transform]) -> None:
+        """Hold the images of one part, and what is done to each when it is asked for."""
+        self._images = part.images.cpu().numpy()
+        self._labels = part.labels.tolist()
         self._transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self._labels)
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+        """One image, transformed, and its label."""
         return self._transform(Image.fromarray(self._images[row])), self._labels[row]
