@@ -5,9 +5,9 @@ DATASET ?= digits
 TRIALS ?= 20
 
 BIN := .venv/bin
-CODE := space train_core studies search tests benchmarks docs
+CODE := space train_core studies search reports serve tests benchmarks docs
 
-.PHONY: search test check format clean help
+.PHONY: search test faults check format clean help
 
 search: .venv/run.stamp  ## search on a data set: make search TRIALS=100 DATASET=cifar10
 	$(BIN)/python -m search.run --trials $(TRIALS) --dataset $(DATASET)
@@ -15,10 +15,13 @@ search: .venv/run.stamp  ## search on a data set: make search TRIALS=100 DATASET
 test: .venv/dev.stamp  ## all tests; those that need something that is not here are skipped by name
 	$(BIN)/python -m pytest
 
+faults: .venv/dev.stamp  ## kill searches at 100 random moments instead of 20: half an hour
+	CONVSEARCH_KILLS=100 $(BIN)/python -m pytest -n0 tests/faults
+
 check: .venv/dev.stamp  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy space train_core studies search benchmarks docs
+	$(BIN)/mypy space train_core studies search reports serve benchmarks docs
 	$(BIN)/lint-imports
 
 format: .venv/dev.stamp  ## format and mend what can be mended

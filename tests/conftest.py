@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from tests.browser import browser as browser
 from train_core.images import ImageData, Part
 
 SIDE = 16

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.config import ConfirmConfig, SearchConfig, SpaceConfig, WorkersConfig
+from search.config import ConfirmConfig, LoggingConfig, SearchConfig, SpaceConfig, WorkersConfig
 from space.parameters import Choice, Float, Int
 from studies.config import StudyConfig
 from train_core.config import TrainConfig
@@ -32,12 +32,13 @@ def rows(heading: str) -> dict[str, list[str]]:
     ("heading", "config", "elsewhere"),
     [
         ("The top level", SearchConfig,
-         {"data", "training", "space", "study", "confirm", "workers"}),
+         {"data", "training", "space", "study", "confirm", "workers", "logging"}),
         ("`[data]`", DataConfig, set()),
         ("`[training]`", TrainConfig, {"seed"}),
         ("`[study]`", StudyConfig, set()),
         ("`[confirm]`", ConfirmConfig, set()),
         ("`[workers]`", WorkersConfig, set()),
+        ("`[logging]`", LoggingConfig, set()),
     ],
 )  # fmt: skip
 def test_every_key_is_documented_and_no_other(heading, config, elsewhere) -> None:
@@ -53,7 +54,7 @@ def test_every_key_of_a_space_is_documented_and_no_other() -> None:
 def test_the_recipes_are_as_documented(column) -> None:
     recipe = load_recipe(("cpu", "fast", "accurate")[column])
     for key, cells in rows("`[training]`").items():
-        assert cells[column] == str(getattr(recipe, key)), key
+        assert cells[column].lower() == str(getattr(recipe, key)).lower(), key
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("space", "train_core", "studies", "search")
+PACKAGES = ("space", "train_core", "studies", "search", "reports", "serve")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -53,7 +53,8 @@ def test_every_package_and_data_file_is_installed() -> None:
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in FILES}
     assert found == set(tool["packages"])
-    for path in [p for package in PACKAGES for p in (ROOT / package).rglob("*.toml")]:
+    others = ("*.toml", "*.j2", "*.css", "*.js")
+    for path in [p for package in PACKAGES for o in others for p in (ROOT / package).rglob(o)]:
         package, *inside = path.relative_to(ROOT).parts
         patterns = tool["package-data"][package]
         assert any(Path(*inside).match(pattern) for pattern in patterns), path
