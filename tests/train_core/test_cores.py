@@ -1,8 +1,8 @@
 import os
 import subprocess
 import sys
-import time
 
+import psutil
 import pytest
 
 from train_core import cores as module
@@ -34,6 +34,12 @@ def stranger():
     started.stdout.close()
 
 
+def used(pid: int) -> float:
+    """CPU time in seconds."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
 def test_a_number_that_the_user_chose_stays(tmp_path) -> None:
     share = CoreShare(7, tmp_path / "register")
     assert share.threads() == share.threads(fresh=True) == 7
@@ -60,13 +66,15 @@ def test_a_core_is_left_to_others_who_need_it(tmp_path, quiet) -> None:
 
 
 def test_a_stranger_is_seen_and_ones_own_work_is_not(tmp_path, stranger) -> None:
-    last = module._Look.now([os.getpid()])
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
+    last, theirs, own = module._Look.now([os.getpid()]), used(stranger), used(os.getpid())
+    # Until both have worked, however little of the cores others leave to them.
+    while min(used(stranger) - theirs, used(os.getpid()) - own) < 0.5:
         pass
+    theirs, own = used(stranger) - theirs, used(os.getpid()) - own
     look = module._Look.now([os.getpid()])
-    everything = (look.busy - last.busy) / (look.when - last.when)
-    assert 0.3 < look.taken_by_others(last) < everything - 0.3
+    seconds = look.when - last.when
+    taken = look.taken_by_others(last) * seconds
+    assert 0.8 * theirs < taken < look.busy - last.busy - 0.8 * own
 
 
 def test_an_answer_holds_for_a_moment(tmp_path, monkeypatch) -> None:
