@@ -151,6 +151,17 @@ VARIANTS = {
     "sgd": Variant(
         "SGD, not Muon", {"optimizer": "sgd", "momentum": 0.85}, rates=(0.75, 1.5, 3.0)
     ),
+    "sgd-usual-norm": Variant(
+        "SGD, norms with trained scale, and bias without a learning rate of its own",
+        {"optimizer": "sgd", "momentum": 0.85},
+        exchange=_other(convnet, "BatchNorm", _UsualNorm),
+        rates=(0.75, 1.5, 3.0),
+    ),
+    "sgd-no-ema": Variant(
+        "SGD, no averaging of weights",
+        {"optimizer": "sgd", "momentum": 0.85, "ema": 0.0},
+        rates=(0.75, 1.5, 3.0),
+    ),
     "adamw": Variant("AdamW, not Muon", {"optimizer": "adamw"}, rates=(0.02, 0.04, 0.08, 0.16)),
     "biased-first": Variant(
         "added: a trained bias in the whitening layer",

@@ -84,13 +84,15 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     book = _notebook(options)
-    names = [name for name in VARIANTS if name in {"recipe", *options.variants}]
+    # The base first: the others are compared to it pair by pair.
+    names = sorted(VARIANTS, key=lambda name: name != options.base)
+    names = [name for name in names if name in {options.base, *options.variants}]
     configs = {name: _settled(name, book) for name in names}
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for seed in range(options.seeds):
         for name, config in configs.items():
             runs[name].append(book.find(name, config.model_copy(update={"seed": seed})))
-            report = _report(runs, book)
+            report = _report(runs, options.base, book)
             Path(options.out).with_suffix(".md").write_text(report, encoding="utf-8")
     print(report)
 
@@ -113,27 +115,27 @@ def _settled(name: str, book: Notebook) -> TrainConfig:
     return max(looks, key=looks.__getitem__, default=configs[0])
 
 
-def _report(runs: dict[str, list[Run]], book: Notebook) -> str:
+def _report(runs: dict[str, list[Run]], base: str, book: Notebook) -> str:
     """The table of what is there, with all that its figures need beside them."""
     lines = [
-        f"```\n{head()}\nimages: {book.images}, n = {len(runs['recipe'])} seeds",
+        f"```\n{head()}\nimages: {book.images}, n = {len(runs[base])} seeds",
         f"recipe: {book.recipe.describe()}\n```\n",
-        "| variant | validation accuracy | deviation | minus the recipe | n | time |",
+        f"| variant | validation accuracy | deviation | minus {base} | n | time |",
         "|---|---:|---:|---:|---:|---:|",
-        *(_row(name, runs[name], runs["recipe"]) for name in runs if runs[name]),
-        "\nMinus the recipe: mean of the pairs of one seed, in points, with its standard error.",
-        "Time: fastest epoch as a share of the recipe's with the same seed, median of the pairs.",
+        *(_row(name, runs[name], runs[base]) for name in runs if runs[name]),
+        f"\nMinus {base}: mean of the pairs of one seed, in points, with its standard error.",
+        f"Time: fastest epoch as a share of {base} with the same seed, median of the pairs.",
         *(_looked(name, book) for name in runs if VARIANTS[name].rates),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, mine: list[Run], recipe: list[Run]) -> str:
+def _row(name: str, mine: list[Run], base: list[Run]) -> str:
     scores = [100 * run.accuracy[-1] for run in mine]
-    pairs = list(zip(mine, recipe, strict=False))  # The recipe is the first of every round.
+    pairs = list(zip(mine, base, strict=False))
     gains = [100 * (a.accuracy[-1] - b.accuracy[-1]) for a, b in pairs]
     error = _deviation(gains) / len(gains) ** 0.5
-    gain = f"{statistics.mean(gains):+.2f} ± {error:.2f}" if name != "recipe" else ""
+    gain = f"{statistics.mean(gains):+.2f} ± {error:.2f}" if mine is not base else ""
     time = statistics.median(min(a.seconds) / min(b.seconds) for a, b in pairs)
     score = f"{statistics.mean(scores):.2f} % | {_deviation(scores):.2f}"
     return f"| {VARIANTS[name].says} | {score} | {gain} | {len(mine)} | {time:.2f} |"
@@ -153,6 +155,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dataset", default="cifar10", help="a data set or a folder [cifar10]")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each variant [5]")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--base", choices=VARIANTS, default="recipe", help="compare to [recipe]")
     parser.add_argument("--images", type=int, help="to learn from [all]")
     parser.add_argument("--epochs", type=int, help="of every training [the recipe's]")
     parser.add_argument("--threads", type=int, default=1, help="to calculate with [1]")

@@ -35,7 +35,7 @@ probabilities, embedding = session.run(None, {{"images": images}})
 
 `model.onnx` takes uint8 images `(batch, {size}, {size}, 3)`; the normalisation is inside. Its
 probabilities differ from PyTorch's by {difference:.0e} at most. To train the model again:
-`python -m train_core.run config.toml --test`.
+`python -m train_core.run config.toml --test`{temperature}.
 
 ## What to keep in mind
 
@@ -76,6 +76,7 @@ def model_card(metrics: dict[str, Any]) -> str:
             f"{name} = {_number(value)}" for name, value in metrics["params"].items()
         ),
         difference=max(metrics["onnx_difference"], 1e-9),
+        temperature=_temperature(metrics),
         calibration=f"{test['calibration_error']:.1%}",
     )
 
@@ -100,8 +101,25 @@ def figures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(
         ("macro precision, recall, F1", ", ".join(f"{value:.2%}" for value in macro.values()))
     )
-    rows.append(("calibration error", f"{test['calibration_error']:.2%}"))
+    rows.append(("calibration error", f"{test['calibration_error']:.2%}{_before(metrics)}"))
     return rows
+
+
+def _before(metrics: dict[str, Any]) -> str:
+    """What calibration has done; nothing for models from before there was any."""
+    done = metrics.get("calibration", {"temperature": 1.0})
+    if done["temperature"] == 1.0:
+        return ""
+    return f" ({done['error_before']:.2%} before temperature {done['temperature']:.2f})"
+
+
+def _temperature(metrics: dict[str, Any]) -> str:
+    if not _before(metrics):
+        return ""
+    return (
+        f"; its last layer is not yet divided by the temperature of\n"
+        f"{metrics['calibration']['temperature']:.4g} that was chosen on held-out images"
+    )
 
 
 def _looks(count: int) -> str:

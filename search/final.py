@@ -48,6 +48,7 @@ class Finalize:
 
     def run(self, worker: Worker) -> Generator[Event, None, dict[str, Any] | None]:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
+        from search.calibration import calibrated
         from search.final_export import evaluate, export_best
         from search.pictures import augmented_pictures
         from train_core.weights import trained_model
@@ -59,9 +60,12 @@ class Finalize:
         config, history = trained
         model = trained_model(engines.engine(config))
         run = RunConfig(data=final_data(self.plan.config.data), training=config)
+        temperature, held_out = calibrated(self._held_out())
+        model.network.divide_logits(temperature)
         looks = self._count_look()
         tested = evaluate(model, self.plan.data, worker.device)
         facts = self._facts(history, looks)
+        facts |= {"temperature": temperature, "held_out": held_out}
         facts["augmented"] = augmented_pictures(engines.data, config.augment)
         return export_best(self.folder, run, model, tested, facts)
 
@@ -128,7 +132,6 @@ class Finalize:
             "history": history,
             "data": self.plan.data,
             "validation_count": self.plan.validation_count,
-            "held_out": self._held_out(),
         }
 
     def _held_out(self) -> "dict[str, np.ndarray] | None":

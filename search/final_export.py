@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from search.best import keep_old, write_metrics
-from search.metrics import evaluation
+from search.calibration import at_temperature
+from search.metrics import calibration_error, evaluation
 from search.onnx_export import export_onnx
 from search.versions import versions
 from train_core.data.prepare import PreparedData
@@ -106,6 +107,7 @@ def _metrics(
         "validation": {"accuracy": trial.value, "n": facts["validation_count"]},
         "confirmed": confirmed,
         **tested.figures,
+        "calibration": _calibration(tested, facts["temperature"]),
         "selection_gap": trial.value - confirmed["mean"],
         "training": run.training.model_dump(),
         "curves": columns(facts["history"]),
@@ -118,6 +120,15 @@ def _metrics(
         },
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "versions": versions(),
+    }
+
+
+def _calibration(tested: Evaluation, temperature: float) -> dict[str, float]:
+    """What the last layer was divided by, and the calibration error if it had not been."""
+    before = at_temperature(tested.probabilities, 1 / temperature)
+    return {
+        "temperature": temperature,
+        "error_before": calibration_error(tested.labels, before),
     }
 
 

@@ -12,6 +12,7 @@ class Classifier(nn.Module, ABC):
     """Normalised images in, logits out, with dropout before the last layer."""
 
     dropout: Dropout
+    head: nn.Linear
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
@@ -37,6 +38,12 @@ class Classifier(nn.Module, ABC):
             filters: `(24, 3, 2, 2)`, the whitening filters of the data set; a network that has
                 no use for them ignores them.
         """
+
+    @torch.no_grad()
+    def divide_logits(self, divisor: float) -> None:
+        """Change the last layer, in place, so that all logits are smaller by a factor above 0."""
+        for parameter in self.head.parameters():
+            parameter.div_(divisor)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(B, classes)` of normalised images `(B, 3, H, W)`."""
