@@ -106,11 +106,16 @@ class _PoolLast(Block):
         return x
 
 
-class _UsualNorm(BatchNorm):
-    """The scale is trained, and the bias with the learning rate of everything else."""
+class _NormOfItsOwn(BatchNorm):
+    """The scale stays 1, and the bias has 64 times the learning rate of everything else.
 
-    def __init__(self, channels: int, *, momentum: float, **_: object) -> None:
-        super().__init__(channels, momentum=momentum, scale=True, bias_lr=1.0)
+    Instead of the rate its gradient is multiplied, which is the same for SGD.
+    """
+
+    def __init__(self, channels: int, momentum: float) -> None:
+        super().__init__(channels, momentum)
+        self.weight.requires_grad_(False)
+        self.bias.register_hook(lambda gradient: 64 * gradient)
 
 
 def _default_init(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -142,30 +147,25 @@ VARIANTS = {
         "pooling after norm and activation, not before",
         exchange=_other(convnet, "Block", _PoolLast),
     ),
-    "usual-norm": Variant(
-        "batch norms with trained scale, and bias without a learning rate of its own",
-        exchange=_other(convnet, "BatchNorm", _UsualNorm),
-    ),
-    "no-ema": Variant("no averaging of weights", {"ema": 0.0}),
+    "ema": Variant("added: averaging of the weights", {"ema": 0.02}),
     "no-smoothing": Variant("no label smoothing", {"label_smoothing": 0.0}),
     "sgd": Variant(
         "SGD, not Muon", {"optimizer": "sgd", "momentum": 0.85}, rates=(0.75, 1.5, 3.0)
-    ),
-    "sgd-usual-norm": Variant(
-        "SGD, norms with trained scale, and bias without a learning rate of its own",
-        {"optimizer": "sgd", "momentum": 0.85},
-        exchange=_other(convnet, "BatchNorm", _UsualNorm),
-        rates=(0.75, 1.5, 3.0),
-    ),
-    "sgd-no-ema": Variant(
-        "SGD, no averaging of weights",
-        {"optimizer": "sgd", "momentum": 0.85, "ema": 0.0},
-        rates=(0.75, 1.5, 3.0),
     ),
     "adamw": Variant("AdamW, not Muon", {"optimizer": "adamw"}, rates=(0.02, 0.04, 0.08, 0.16)),
     "biased-first": Variant(
         "added: a trained bias in the whitening layer",
         exchange=_other(build, "ConvNet", _BiasedFirst),
+    ),
+    "norm-of-its-own": Variant(
+        "added: norms without a trained scale, their bias with 64 times the learning rate",
+        exchange=_other(convnet, "BatchNorm", _NormOfItsOwn),
+    ),
+    "sgd-norm-of-its-own": Variant(
+        "SGD, and norms without a trained scale, their bias with 64 times the learning rate",
+        {"optimizer": "sgd", "momentum": 0.85},
+        exchange=_other(convnet, "BatchNorm", _NormOfItsOwn),
+        rates=(0.75, 1.5, 3.0),
     ),
 }
 """By the name that `--variants` takes; all are compared to the first one."""

@@ -103,6 +103,9 @@ def write_int8(path: Path, plain: Path, task: Quantisation) -> None:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        # Weights of 7 bits: sums of two products must fit 16 bits on processors without VNNI,
+        # where a network with weights of 8 bits was seen to lose 55 points of accuracy.
+        reduce_range=True,
     )
 
 

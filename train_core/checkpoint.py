@@ -89,7 +89,10 @@ class Checkpoint:
 
 
 def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
-    """What must be the same for a training to go on: its config and its images."""
+    """What must be the same for a training to go on: its config, images and network.
+
+    Another version may make another network of the same config.
+    """
     data = engine.data
     return {
         "config": config.model_dump(),
@@ -100,6 +103,7 @@ def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
         "std": data.normalisation.std.tolist(),
         "dtype": str(engine.shape.dtype),
         "device": data.device.type,
+        "weights": {name: list(p.shape) for name, p in engine.average.named_parameters()},
     }
 
 

@@ -67,7 +67,7 @@ class TrainConfig(BaseModel):
     augment: FiniteFloat = Field(default=0.5, ge=0, le=1)
     """Strength of all augmentations together, in [0, 1]; 0 = none."""
 
-    ema: FiniteFloat = Field(default=0.04, ge=0, lt=1)
+    ema: FiniteFloat = Field(default=0.0, ge=0, lt=1)
     """Span of the averaging of weights and batch statistics as a share of all steps, in [0, 1);
     0 = no averaging. A span, not a decay, so that it fits any number of steps."""
 

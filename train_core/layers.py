@@ -6,29 +6,21 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
-    """Batch norm without a step count and, unless asked for, without a trainable scale.
+    """Batch norm without a step count.
 
     Args:
         channels: Channels of the input `(B, channels, H, W)`.
         momentum: Share of each batch's statistics that enters the running ones, in (0, 1].
-        scale: Whether the scale is trained; otherwise it is 1.
-        bias_lr: What SGD multiplies the learning rate of the bias by.
     """
 
-    weight: Tensor
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(
-        self, channels: int, *, momentum: float = 0.1, scale: bool = True, bias_lr: float = 1.0
-    ) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
         """Allocate scale, bias and running statistics."""
         super().__init__()
-        self.momentum, self.bias_lr = momentum, bias_lr
-        if scale:
-            self.weight = nn.Parameter(torch.ones(channels))
-        else:
-            self.register_buffer("weight", torch.ones(channels))
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))

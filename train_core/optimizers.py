@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from train_core.config import Optimizer
 from train_core.device import resolve_precision
 from train_core.flat import FlatState
-from train_core.layers import BatchNorm
 
 MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
@@ -56,13 +55,13 @@ class Sgd:
 
     Args:
         flat: The state of the network to train.
-        lr_scale: `(parameters,)`, multiplies the learning rate of each weight.
         decayed: `(parameters,)`, multiplies the decay of each weight.
+        updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1 for all.
     """
 
-    def __init__(self, flat: FlatState, lr_scale: Tensor, decayed: Tensor) -> None:
+    def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
         """Allocate the momentum buffer."""
-        self._flat, self._lr_scale, self._decayed = flat, lr_scale, decayed
+        self._flat, self._decayed, self._updated = flat, decayed, updated
         self._momentum = torch.zeros_like(flat.weights)
 
     def reset(self) -> None:
@@ -79,7 +78,9 @@ class Sgd:
         self._momentum.mul_(rates.momentum).add_(gradients)
         direction = torch.addcmul(gradients, self._momentum, rates.momentum)
         weights.mul_(1 - rates.decay * self._decayed)
-        weights.sub_(direction.mul_(self._lr_scale).mul_(rates.lr))
+        if self._updated is not None:
+            direction.mul_(self._updated)
+        weights.sub_(direction.mul_(rates.lr))
 
 
 class AdamW:
@@ -135,7 +136,7 @@ class Muon:
         Args:
             flat: The state of the network to train.
             matrices: The parameters that are updated by Muon.
-            rest: Updates all others; its `lr_scale` must be 0 at the matrices.
+            rest: Updates all others; its `updated` must be 0 at the matrices.
         """
         self._rest = rest
         self._weights = [flat.matrix(flat.weights, p) for p in matrices]
@@ -208,18 +209,14 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor
 def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:
     """The optimizer of this name for a network.
 
-    Matrices and convolutions are decayed, biases and scales are not. SGD gives the biases of batch
-    norms their own learning rate (`BatchNorm.bias_lr`).
+    Matrices and convolutions are decayed, biases and scales are not.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    decay = {p: float(p.ndim > 1) for p in parameters}
+    decayed = flat.spread({p: float(p.ndim > 1) for p in parameters})
     if name == "adamw":
-        return AdamW(flat, flat.spread(decay))
-    lr_scale = {p: 1.0 for p in parameters}
-    lr_scale |= {m.bias: m.bias_lr for m in network.modules() if isinstance(m, BatchNorm)}
+        return AdamW(flat, decayed)
     if name == "sgd":
-        return Sgd(flat, flat.spread(lr_scale), flat.spread(decay))
+        return Sgd(flat, decayed)
     matrices = [p for p in parameters if p.ndim == 4]
-    untouched = dict.fromkeys(matrices, 0.0)
-    rest = Sgd(flat, flat.spread(lr_scale | untouched), flat.spread(decay | untouched))
-    return Muon(flat, matrices, rest)
+    rest = flat.spread({p: float(p.ndim != 4) for p in parameters})
+    return Muon(flat, matrices, Sgd(flat, decayed * rest, rest))

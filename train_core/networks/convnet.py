@@ -1,7 +1,7 @@
 """`ConvNet`: the airbench-like family, made for accuracy per second at small images.
 
 After Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, and the work it cites: a
-frozen whitening layer, pooling before norm, norms without scale, identity initialisation.
+frozen whitening layer, pooling before norm, identity initialisation.
 """
 
 from itertools import pairwise
@@ -15,7 +15,6 @@ from train_core.networks.interface import Classifier
 
 _LOGIT_SCALE = 1 / 9
 _NORM_MOMENTUM = 0.4
-_NORM_BIAS_LR = 64.0
 _WHITENED, _WHITENED_LEAST = 24, 16
 """Channels after the whitening: a narrow first block cannot pass 24 on, and at full resolution
 they are dear."""
@@ -35,10 +34,7 @@ class Block(nn.Module):
             nn.Conv2d(channels if i else channels_in, channels, 3, padding=1, bias=False)
             for i in range(depth)
         )
-        self.norms = nn.ModuleList(
-            BatchNorm(channels, momentum=_NORM_MOMENTUM, scale=False, bias_lr=_NORM_BIAS_LR)
-            for _ in range(depth)
-        )
+        self.norms = nn.ModuleList(BatchNorm(channels, _NORM_MOMENTUM) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, channels, H // 2, W // 2)` from `(B, channels_in, H, W)`."""
