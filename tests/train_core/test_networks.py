@@ -5,6 +5,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from train_core.layers import BatchNorm, Dropout
 from train_core.networks import NetworkShape, build_network
+from train_core.networks.resnet import Shortcut
 
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -58,7 +59,7 @@ def test_convolutions_start_by_passing_their_inputs_on() -> None:
 def test_blocks_are_residual_from_depth_3_on(depth, residual) -> None:
     block = made(depth=depth).blocks[0].eval()
     images = torch.randn(2, 16, 8, 8)
-    block.norms[-1].weight.zero_()  # Silences the last branch.
+    nn.init.zeros_(block.norms[-1].weight)  # Silences the last branch.
     first = nn.functional.silu(block.norms[0](nn.functional.max_pool2d(block.convs[0](images), 2)))
     expected = nn.functional.silu(first) if residual else torch.zeros_like(first)
     torch.testing.assert_close(block(images), expected)
@@ -84,6 +85,14 @@ def test_resnet_blocks_start_as_skips() -> None:
     block = made("resnet", width=8).stages[0][0].eval()
     maps = torch.rand(1, 8, 6, 6)
     torch.testing.assert_close(block(maps), maps)
+
+
+@pytest.mark.parametrize(("step", "side"), [(1, 6), (2, 6), (2, 7)])
+def test_a_shortcut_is_a_strided_convolution(step, side) -> None:
+    ours, theirs = Shortcut(16, 8, step), nn.Conv2d(16, 8, 1, step, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    maps = torch.randn(2, 16, side, side)
+    torch.testing.assert_close(ours(maps), theirs(maps))
 
 
 def test_batch_norm_is_torchs() -> None:

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, conv1x1
+from torchvision.models.resnet import BasicBlock
 
 from train_core.layers import BatchNorm, Dropout
 from train_core.networks.interface import Classifier
@@ -61,10 +61,27 @@ class SmallResNet(Classifier):
             parameter.copy_(draw)
 
 
+class Shortcut(nn.Conv2d):
+    """A 1x1 convolution with a stride, which leaves out the pixels before it starts.
+
+    With the stride in the convolution, oneDNN writes past its memory in the backward pass where
+    channels are fewer than its blocks of 8 or 16 (oneDNN issue 6035).
+    """
+
+    def __init__(self, channels_in: int, channels: int, step: int) -> None:
+        """Allocate the weights."""
+        super().__init__(channels_in, channels, 1, bias=False)
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, channels, H / step, W / step)`, rounded up, from `(B, channels_in, H, W)`."""
+        return super().forward(x[..., :: self.step, :: self.step])
+
+
 def _stage(channels_in: int, channels: int, depth: int, stride: int) -> nn.Sequential:
     shortcut = None
     if stride != 1 or channels_in != channels:
-        shortcut = nn.Sequential(conv1x1(channels_in, channels, stride), BatchNorm(channels))
+        shortcut = nn.Sequential(Shortcut(channels_in, channels, stride), BatchNorm(channels))
     first = BasicBlock(channels_in, channels, stride, shortcut, norm_layer=BatchNorm)
     rest = [BasicBlock(channels, channels, norm_layer=BatchNorm) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
