@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Sized
 from pathlib import Path
@@ -24,6 +25,9 @@ app = new_app()
 
 KEY = "CONVSEARCH_API_KEY"
 """Where the API key is read from; never an argument, which everybody on the machine can see."""
+
+_LOOK = 1.0
+"""Seconds between two looks for a model that is waited for."""
 
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
@@ -50,6 +54,9 @@ def main(  # noqa: PLR0913 - one argument per flag
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     processes: _Processes = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="wait for a model that is not there yet")
+    ] = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     from serve.facts import find_model
@@ -63,6 +70,8 @@ def main(  # noqa: PLR0913 - one argument per flag
             unsure_below=unsure_below,
         )
         folder = find_model(model)
+        if wait:
+            _wait_for(folder)
         listening = _listen(host, port)
     count = processes or cores()
     figures = Figures(count)
@@ -110,6 +119,14 @@ def _answer(
     server.run()
     server.close()
     return 0
+
+
+def _wait_for(folder: Path) -> None:
+    """Until a search has exported; all files of an export appear at once."""
+    if not (folder / "metrics.json").is_file():
+        print(f"waiting for a model in {folder}", flush=True)
+    while not (folder / "metrics.json").is_file():
+        time.sleep(_LOOK)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -47,19 +47,26 @@ def read_only(app: "WSGIApplication") -> "WSGIApplication":
 
 
 def bind(app: "WSGIApplication") -> WSGIServer:
-    """A server on the first free port from 8080 on.
+    """A server on the first free port from 8080 on, for this machine only.
 
     Raises:
         OSError: None of the ports is free.
     """
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         try:
-            return make_server(
-                "127.0.0.1", port, app, server_class=_Server, handler_class=_QuietHandler
-            )
+            return server_at("127.0.0.1", port, app)
         except OSError:
             continue
     raise OSError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
+
+
+def server_at(host: str, port: int, app: "WSGIApplication") -> WSGIServer:
+    """A server at an address, with a thread per request.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    return make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

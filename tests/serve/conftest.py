@@ -99,11 +99,20 @@ class Service:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **(env or {})},
         )  # fmt: skip
+        self.said = self._line()
+        if not self.said.startswith("waiting"):
+            self.url = self.said.split(" on ")[1].split()[0].rstrip("/")
+
+    def _line(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise AssertionError(self.process.communicate()[1])
-        self.url = line.split(" on ")[1].split()[0].rstrip("/")
+        return line
+
+    def waited(self) -> None:
+        """Return when it has what it waited for."""
+        self.url = self._line().split(" on ")[1].split()[0].rstrip("/")
 
     def get(self, path: str) -> bytes:
         with urlopen(self.url + path, timeout=30) as response:

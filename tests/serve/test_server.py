@@ -1,6 +1,7 @@
 """The service as a process: what it imports, writes, says and survives."""
 
 import json
+import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,16 @@ def test_no_command_needs_them(run_module, name) -> None:
     code += f"runpy.run_module('serve.{name}', run_name='__main__')"
     done = run_module("timeit", "-n1", "-r1", "-s", "pass", code)
     assert "Usage" in done.stdout, done.stderr
+
+
+def test_it_waits_for_a_model_if_told_to(start, best, tmp_path) -> None:
+    service = start("--model", tmp_path / "x" / "best", "--wait")
+    assert service.said == f"waiting for a model in {tmp_path / 'x' / 'best'}\n"
+    shutil.copytree(best, tmp_path / "copy")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "copy").rename(tmp_path / "x" / "best")
+    service.waited()
+    assert ask(service, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
 
 
 def test_it_starts_quickly(start, best) -> None:
