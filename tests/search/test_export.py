@@ -27,7 +27,7 @@ def finished(tmp_path_factory):
     """A study's folder with its `best/`."""
     root = tmp_path_factory.mktemp("finished")
     write_pictures(root / "pictures")
-    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
+    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 30, "lr": 16.0}))
     run_task(Finalize(plan, winner(plan), FACTS, plan.folder / "best"), new_worker())
     return plan.folder
 

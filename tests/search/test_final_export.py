@@ -26,7 +26,7 @@ from train_core.weights import load_model, trained_model
 def exported(tmp_path_factory):
     root = tmp_path_factory.mktemp("exported")
     write_pictures(root / "pictures")
-    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
+    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 16.0}))
     folder = root / "best"
     _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), new_worker())
     return plan, folder, metrics
@@ -63,7 +63,7 @@ def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None
     assert metrics["curves"]["val_accuracy"] == [None] * 15
     run = load_run_config(str(folder / "config.toml"))
     assert run.data.train_on_validation
-    assert run.training.lr == 8.0
+    assert run.training.lr == 16.0
     assert run.training.seed != plan.trial_config({}, 0).seed
 
 
@@ -123,7 +123,7 @@ def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
     shutil.copytree(exported[1], folder)
     run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
     assert read_metrics(folder)["training"]["lr"] == 1.0
-    assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 8.0
+    assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 16.0
 
 
 def test_the_look_is_counted_although_the_export_fails(

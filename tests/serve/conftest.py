@@ -30,7 +30,7 @@ def best(tmp_path_factory) -> Path:
     """The `best/` folder."""
     root = tmp_path_factory.mktemp("served")
     write_pictures(root / "pictures")
-    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 8.0}))
+    plan = begun(plan_in(root, training={**TINY["training"], "epochs": 30, "lr": 16.0}))
     found = winner(plan)
     for seed in range(2):
         config = confirmation_config(plan, found.trial, seed)
