@@ -66,14 +66,17 @@ def _write(path: Path, model: TrainedModel) -> None:
         # The exporter warns of its own and its libraries' deprecations, which are not the user's.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
+        program = torch.onnx.export(
             PlainImages(model),
             (example(model),),
-            path,
             input_names=["images"],
             output_names=["probabilities", "embedding"],
             dynamic_shapes=dynamic_shapes(),
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+        assert program is not None
+        # Where the code was that made each node, with the folders of whoever exports.
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
+        program.save(path, external_data=False)

@@ -15,6 +15,9 @@ def write_torch(path: Path, model: TrainedModel) -> None:
     # A copy, since the model must stay; channels that come last would be written with a warning.
     network = deepcopy(PlainImages(model)).to(memory_format=torch.contiguous_format)
     program = torch.export.export(network, (example(model),), dynamic_shapes=dynamic_shapes())
+    # The folders of whoever exports.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     torch.export.save(program, path)
 
 

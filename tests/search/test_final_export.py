@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from search.best import read_metrics
+from search.calibration import at_temperature
+from search.confirm import Confirm, confirmation_config
 from search.final import Finalize
 from search.onnx_export import ExportMismatch, export_onnx, run_onnx
 from tests.conftest import write_pictures
@@ -154,6 +156,32 @@ def test_a_final_training_that_diverges_is_tried_with_other_seeds(
     task = Finalize(plan, winner(plan, lr=1e38), FACTS, tmp_path / "best")
     with pytest.raises(RuntimeError, match="did not succeed with any of 3 seeds"):
         run_task(task, worker)
+
+
+def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_path) -> None:
+    plan, worker = begun(tiny_plan()), new_worker()
+    found = winner(plan)
+    _, before = run_task(Finalize(plan, found, FACTS, tmp_path / "plain"), worker)
+    assert before["calibration"]["temperature"] == 1.0
+    confirmation = Confirm(plan, found.trial.number, 0, confirmation_config(plan, found.trial, 0))
+    run_task(confirmation, worker)
+    _, after = run_task(Finalize(plan, found, FACTS, tmp_path / "calibrated"), worker)
+    temperature = after["calibration"]["temperature"]
+    assert abs(temperature - 1) > 0.01
+    plain, calibrated = (
+        np.load(tmp_path / name / "evaluation.npz")["probabilities"]
+        for name in ("plain", "calibrated")
+    )
+    np.testing.assert_allclose(calibrated, at_temperature(plain, temperature), atol=1e-5)
+    assert after["calibration"]["error_before"] == pytest.approx(
+        before["test"]["calibration_error"], abs=1e-5
+    )
+    assert "before temperature" in (tmp_path / "calibrated" / "README.md").read_text()
+    said = load_model(tmp_path / "calibrated" / "model.safetensors")
+    shown = torch.from_numpy(np.array(load_part(plan.data, "test").images))
+    np.testing.assert_allclose(
+        probabilities(said.network, shown, said.normalisation).numpy(), calibrated, atol=1e-4
+    )
 
 
 def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
