@@ -61,10 +61,6 @@ def test_patience_looks_at_the_epochs_before_the_interruption(data, tmp_path) ->
     assert facts(fit(config, data, checkpoint=Checkpoint(tmp_path / "trial"))) == facts(whole)
 
 
-def other_images(data):
-    return image_data(seed=7)
-
-
 @pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 5}, {"lr": 2.0}, None])
 def test_another_training_begins_anew(data, tmp_path, change) -> None:
     path = tmp_path / "trial"
@@ -86,7 +82,16 @@ def empty(path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [truncated, foreign, empty, os.remove])
+def of_another_network(path) -> None:
+    """Of the same config in another version, whose weights were not the same ones."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    head = content[8 : 8 + size].replace(b"head.weight", b"last.weight")
+    assert head != content[8 : 8 + size]
+    path.write_bytes(content[:8] + head + content[8 + size :])
+
+
+@pytest.mark.parametrize("damage", [truncated, foreign, of_another_network, empty, os.remove])
 def test_a_broken_file_is_none(data, tmp_path, damage) -> None:
     path = tmp_path / "trial"
     interrupted(SMALL, data, path, 2)
