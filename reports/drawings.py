@@ -90,12 +90,13 @@ def trial_drawings(summary: Summary) -> Iterator[Drawing]:
         pruned = sum(c.kind == "pruned" for c in drawn.curves)
         bar = f", with the {drawn.bar_name} as it stands now" if drawn.bar else ""
         looks = " Diamonds mark the epochs after which the pruner looks." if drawn.looks else ""
+        moved = f" Early trials met a lower bar than today's.{looks}" if drawn.bar else ""
         yield Drawing(
             "curves", "Learning curves", curves_figure(drawn, winner),
             f"Validation accuracy by epoch of {len(drawn.curves)} trials, {pruned} of them pruned"
             f"{bar}.",
-            f"A cross ends a pruned trial. Early trials met a lower bar than today's.{looks}"
-            if drawn.bar else "A cross ends a pruned trial.",
+            f"A cross ends a pruned trial.{moved} "
+            "Epochs before the last may be scored on fewer of the validation images.",
             height=440,
         )  # fmt: skip
     else:

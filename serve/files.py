@@ -22,14 +22,22 @@ def pictures(given: Iterable[Path]) -> list[Path]:
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """All pictures below a folder, by their suffix, sorted; links to folders are not followed."""
-    for place, folders, files in os.walk(folder):
+    """All pictures below a folder, by their suffix, sorted; links to folders are not followed.
+
+    A folder that cannot be opened comes last, as if it were a picture: reading it will fail, and
+    whoever reads says so.
+    """
+    closed: list[Path] = []
+    for place, folders, files in os.walk(
+        folder, onerror=lambda e: closed.append(Path(e.filename))
+    ):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         for name in sorted(files):
             path = Path(place, name)
             # A pipe would never end; a link to nowhere is named when it cannot be read.
             if not _hidden(name) and path.suffix.lower() in SUFFIXES and not _special(path):
                 yield path
+    yield from closed
 
 
 def _hidden(name: str) -> bool:

@@ -13,6 +13,11 @@ from PIL import Image
 from tests.browser import browser as browser
 from train_core.images import ImageData, Part
 
+_BOUND = [
+    "setpriv",
+    *(f"--{which}=-dac_override,-dac_read_search" for which in ("bounding-set", "inh-caps")),
+]
+
 SIDE = 16
 CPU = torch.device("cpu")
 
@@ -77,11 +82,19 @@ def write_images(root, count: int, seed: int = 0) -> None:
 
 @pytest.fixture
 def run_module(tmp_path):
-    """Run `python -m MODULE` as a user would, in an empty folder."""
+    """Run `python -m MODULE` as a user would, in an empty folder.
 
-    def run(module: str, *arguments: object, env: dict[str, str] | None = None, **options):
+    With `bound`, permissions count even for root.
+    """
+
+    def run(
+        module: str, *arguments: object, env: dict[str, str] | None = None, bound=False, **options
+    ):
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", module, *map(str, arguments)],
+            [
+                *(_BOUND if bound and not os.getuid() else []),
+                *(sys.executable, "-W", "error", "-m", module, *map(str, arguments)),
+            ],
             capture_output=True,
             text=True,
             cwd=tmp_path,

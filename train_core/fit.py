@@ -9,8 +9,15 @@ from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool
 from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
 from train_core.evaluate import score
-from train_core.images import ImageData
+from train_core.images import ImageData, Part
 from train_core.record import EpochRecord
+
+MIDDLE_IMAGES = 2_500
+"""Validation images, at most, that a training is scored on after every epoch but its last.
+
+Enough to see which trainings fall behind (docs/performance.md), and as many images as take no
+notable time however large the validation part is.
+"""
 
 
 def fit(
@@ -34,8 +41,10 @@ def fit(
             whether that is for good.
 
     Yields:
-        One record after every epoch; the last one's `val_accuracy` is the training's result. The
-        records from before an interruption come first, as they were.
+        One record after every epoch; the last one's `val_accuracy` is the training's result, the
+        others' are of at most `MIDDLE_IMAGES` of the validation images, the same ones in every
+        training, unless `patience` may end it there. The records from before an interruption come
+        first, as they were.
 
     Raises:
         Diverged: The loss is no longer finite.
@@ -60,7 +69,8 @@ def _epochs(
     records = checkpoint.resume(engine, config) if checkpoint else []
     yield from records
     while len(records) < config.epochs and not _stands_still(records, config.patience):
-        record = _one_epoch(engine, len(records) + 1)
+        epoch = len(records) + 1
+        record = _one_epoch(engine, epoch, _scored_on(engine.data, config, epoch))
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
             raise Diverged(record.epoch)
         records.append(record)
@@ -77,14 +87,21 @@ def _stands_still(records: list[EpochRecord], patience: int) -> bool:
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
-def _one_epoch(engine: Engine, epoch: int) -> EpochRecord:
+def _scored_on(data: ImageData, config: TrainConfig, epoch: int) -> Part | None:
+    """All validation images if this epoch's score can be the result, else some of them."""
+    if data.validation is None or config.patience or epoch == config.epochs:
+        return data.validation
+    return data.validation.thinned(MIDDLE_IMAGES)
+
+
+def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord:
     started = time.perf_counter()
     train_loss, train_accuracy, lr = engine.run_epoch()
     seconds = time.perf_counter() - started
-    part, normalisation = engine.data.validation, engine.data.normalisation
     val_loss = val_accuracy = None
-    if part is not None:
-        val_loss, val_accuracy = score(engine.average, part, normalisation, engine.shape.dtype)
+    if held_out is not None:
+        normalisation, dtype = engine.data.normalisation, engine.shape.dtype
+        val_loss, val_accuracy = score(engine.average, held_out, normalisation, dtype)
     return EpochRecord(
         epoch=epoch,
         train_loss=train_loss,

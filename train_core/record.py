@@ -18,11 +18,12 @@ class EpochRecord(BaseModel):
     """Share of the epoch's augmented images classified rightly while training."""
 
     val_loss: float | None
-    """Mean cross-entropy of the averaged weights on the validation part, without smoothing;
+    """Mean cross-entropy of the averaged weights on validation images, without smoothing;
     None without a validation part."""
 
     val_accuracy: float | None
-    """Accuracy of the averaged weights on the validation part; None without one."""
+    """Accuracy of the averaged weights on the same images: all of the validation part after the
+    last epoch, perhaps a part of it before (`fit`); None without one."""
 
     lr: float
     """Learning rate of the epoch's last step, for the batch size in use."""

@@ -39,6 +39,15 @@ def test_files_folders_and_bad_ones_together(predict, tmp_path) -> None:
     ]
 
 
+def test_a_folder_that_cannot_be_opened_is_named(predict, tmp_path) -> None:
+    (tmp_path / "album" / "closed").mkdir(mode=0, parents=True)
+    (tmp_path / "album" / "one.png").write_bytes(encoded(stripe(0)))
+    done = predict("album", bound=True)
+    assert done.returncode == 1
+    assert done.stdout.split()[:2] == ["album/one.png", "a"]
+    assert done.stderr == "error: album/closed: Permission denied\n"
+
+
 def test_json_lines_name_everything(predict, tmp_path) -> None:
     (tmp_path / "one.png").write_bytes(encoded(stripe(1)))
     (tmp_path / "broken.png").write_bytes(b"")

@@ -10,7 +10,7 @@ from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool, EngineShape, smoothed_cross_entropy
 from train_core.errors import Diverged
 from train_core.evaluate import score
-from train_core.fit import fit
+from train_core.fit import MIDDLE_IMAGES, fit
 from train_core.images import ImageData, Normalisation, Part
 from train_core.record import EpochRecord
 
@@ -96,6 +96,30 @@ def test_the_score_is_that_of_the_averaged_weights(data) -> None:
     live = score(engine._live.eval(), data.validation, data.normalisation, torch.float32)
     assert (last.val_loss, last.val_accuracy) == average
     assert live[0] != average[0]
+
+
+@pytest.mark.parametrize("patience", [0, 9])
+def test_only_a_score_that_can_be_the_result_is_of_all_images(patience) -> None:
+    data = image_data(validation=2 * MIDDLE_IMAGES)
+    some = Part(data.validation.images[::2], data.validation.labels[::2])
+    engines, dtype = EnginePool(data), torch.float32
+    config = SMALL.model_copy(update={"precision": "fp32", "patience": patience})
+    for record in fit(config, data, engines):
+        average = engines.engine(config).average
+        of_some, of_all = (
+            score(average, p, data.normalisation, dtype) for p in (some, data.validation)
+        )
+        assert of_some != of_all
+        expected = of_all if patience or record.epoch == config.epochs else of_some
+        assert (record.val_loss, record.val_accuracy) == expected
+
+
+@pytest.mark.parametrize(("count", "left"), [(1, 1), (9, 9), (10, 10), (11, 6), (20, 10), (21, 7)])
+def test_a_part_is_thinned_evenly(count, left) -> None:
+    part = Part.of(*stripes(count), CPU)
+    thin = part.thinned(10)
+    assert len(thin) == left
+    assert torch.equal(thin.images, part.images[:: -(-count // 10)])
 
 
 def test_the_average_is_one_of_weights_and_statistics(data) -> None:

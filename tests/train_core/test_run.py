@@ -64,6 +64,17 @@ def test_more_images_than_there_are_is_a_mistake(run_module, tiny) -> None:
     assert done.stdout == ""
 
 
+def test_a_folder_that_cannot_be_opened_is_a_mistake(run_module, tiny, image_folder) -> None:
+    closed = image_folder / "train" / "b" / "closed"
+    closed.mkdir(mode=0)
+    done = run_module("train_core.run", tiny(), bound=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: every folder of images must be readable, but '{closed}': Permission denied; "
+        f"mend its permissions or move it away\n"
+    )
+
+
 def test_a_recipe_gives_few_images_more_epochs(run_module, tiny) -> None:
     config = tiny()
     # A learning rate that ends the training in its first epochs: it is the plan that counts.

@@ -1,6 +1,7 @@
 """A folder of images in ImageFolder layout: one sub-folder per class."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,11 +121,24 @@ def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[
     found = [
         _image_file(path, root, label)
         for label, name in enumerate(classes)
-        for path in sorted((part_root / name).rglob("*"))
+        for path in sorted(_files_below(part_root / name))
         if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(part_root).parts)
     ]
     return [file for file in found if file is not None]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """What is in a folder and in its folders, leaving out what is hidden."""
+
+    def refuse(error: OSError) -> None:
+        raise ValueError(
+            f"every folder of images must be readable, but '{error.filename}': {error.strerror}; "
+            f"mend its permissions or move it away"
+        ) from None
+
+    for where, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where, name) for name in files if not name.startswith("."))
 
 
 def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
