@@ -43,7 +43,7 @@ def main() -> None:
     plan = settle(config, prepare(data), "cpu")
     engines = EnginePool(load_training_data(plan.data, plan.config.data, pick_device()))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    hits = []
+    hits: list[np.ndarray] = []
     while len(hits) < options.trials:
         trial = study.ask()
         try:

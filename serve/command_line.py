@@ -66,7 +66,7 @@ def printable(text: str) -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    """Cores that this process may use, by its affinity and by its container's quota."""
+    from joblib import cpu_count
+
+    return int(cpu_count())

@@ -27,10 +27,17 @@ than one."""
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """CPU cores that this process may use, by its affinity and by its container's quota."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def _processors() -> list[int]:
+    """Numbers of the processors that this process may run on; a quota takes time, not these."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 class CoreShare:
@@ -69,7 +76,8 @@ class CoreShare:
             return self._threads
         workers = self._workers()
         look = _Look.now(workers)
-        free = cores() - look.taken_by_others(self._last) + _SLACK
+        left = len(_processors()) - look.taken_by_others(self._last) + _SLACK
+        free = min(cores(), left)
         self._last, self._threads = look, max(1, int(free) // max(1, len(workers)))
         return self._threads
 
@@ -86,7 +94,8 @@ class CoreShare:
 
 @dataclass(frozen=True)
 class _Look:
-    """CPU time in seconds that has been used so far: by all, and by each process of searches."""
+    """CPU time in seconds that has been used so far: on the processors that this process may run
+    on by all, and by each process of searches."""
 
     when: float
     busy: float
@@ -94,8 +103,12 @@ class _Look:
 
     @classmethod
     def now(cls, workers: list[int]) -> "_Look":
-        times = psutil.cpu_times()
-        busy = times.user + times.system + getattr(times, "nice", 0.0)
+        allowed = set(_processors())
+        busy = sum(
+            times.user + times.system + getattr(times, "nice", 0.0)
+            for number, times in enumerate(psutil.cpu_times(percpu=True))
+            if number in allowed
+        )
         # What surrounds a worker, such as a dashboard that is starting, has its bursts.
         family = {p.pid for p in psutil.Process(os.getppid()).children(recursive=True)}
         pids = {*workers, *family, os.getppid()}

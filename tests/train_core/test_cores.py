@@ -8,6 +8,11 @@ import pytest
 from train_core import cores as module
 from train_core.cores import CoreShare, cores
 
+_QUOTA = (
+    "mount -t tmpfs none /sys/fs/cgroup && echo {quota} 100000 > /sys/fs/cgroup/cpu.max && "
+    "exec {python} -c 'from {module} import cores; print(cores())'"
+)
+
 needs_two = pytest.mark.skipif(cores() < 2, reason="needs two cores")
 
 
@@ -75,6 +80,42 @@ def test_a_stranger_is_seen_and_ones_own_work_is_not(tmp_path, stranger) -> None
     seconds = look.when - last.when
     taken = look.taken_by_others(last) * seconds
     assert 0.8 * theirs < taken < look.busy - last.busy - 0.8 * own
+
+
+@needs_two
+@pytest.mark.parametrize("module", ["train_core.cores", "serve.command_line"])
+@pytest.mark.parametrize(("quota", "expected"), [("100000", 1), ("max", cores())])
+def test_a_container_s_quota_counts(module, quota, expected) -> None:
+    own = ["unshare", "--mount", "sh", "-c"]
+    if subprocess.run([*own, "mount -t tmpfs none /mnt"], capture_output=True).returncode:
+        pytest.skip("needs to be allowed to mount")
+    script = _QUOTA.format(quota=quota, python=sys.executable, module=module)
+    done = subprocess.run([*own, script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == expected
+
+
+@needs_two
+def test_a_quota_is_not_eaten_up_by_others_on_other_processors(
+    tmp_path, quiet, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "_processors", lambda: list(range(64)))
+    quiet[0] = 40.0
+    assert CoreShare(None, tmp_path).threads() == cores()
+
+
+def test_only_processors_that_this_process_may_use_count() -> None:
+    first = psutil.cpu_times(percpu=True)[0]
+    before = first.user + first.system + getattr(first, "nice", 0.0)
+    one = subprocess.run(
+        [
+            *("taskset", "--cpu-list", "0", sys.executable, "-c"),
+            "from train_core.cores import _Look; print(_Look.now([]).busy)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert before <= float(one.stdout) <= before + 60
 
 
 def test_an_answer_holds_for_a_moment(tmp_path, monkeypatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from train_core.cores import cores
 from train_core.data.decode import decode
 from train_core.processes import die_with_parent
 
@@ -39,7 +40,7 @@ def decode_all(
         return
     tasks = [(chunk, side) for chunk in chunks(paths, total_bytes)]
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(mp_context=spawn, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
         done = pool.map(_decode_chunk, tasks)
         screen = Console(stderr=True)
         shown = track(done, label, len(tasks), console=screen, transient=True)
