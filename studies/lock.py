@@ -10,6 +10,9 @@ from sqlalchemy.pool import NullPool
 
 from studies.storage import backend, cannot_open, make_folder, sqlite_file
 
+_YEAR = 31_536_000
+"""Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever."""
+
 
 def study_lock(
     url: str, name: str, folder: Path, what: str = ""
@@ -39,7 +42,12 @@ def study_lock(
         return _DatabaseLock(url, f"SELECT pg_advisory_lock({key})")
     if kind in ("mysql", "mariadb"):
         key_text = hashlib.sha256(label.encode()).hexdigest()[:32]
-        return _DatabaseLock(url, f"SELECT GET_LOCK('convsearch-{key_text}', -1)")
+        return _DatabaseLock(
+            url,
+            f"SELECT GET_LOCK('convsearch-{key_text}', {_YEAR})",
+            # A server that hangs up on the idle also lets go of their locks.
+            f"SET SESSION wait_timeout = {_YEAR}",
+        )
     database = sqlite_file(url)
     path = database or folder / "study"
     path = path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock")
@@ -64,10 +72,10 @@ class _EnterAgain(AbstractContextManager[object]):
 class _DatabaseLock(AbstractContextManager[object]):
     """A lock that the database server holds for as long as a connection is open."""
 
-    def __init__(self, url: str, statement: str) -> None:
+    def __init__(self, url: str, statement: str, *before: str) -> None:
         # Without a pool, leaving closes the connection, and the server lets go even after a kill.
         self._url, self._engine = url, sqlalchemy.create_engine(url, poolclass=NullPool)
-        self._statement = statement
+        self._statements = (*before, statement)
         self._connection: sqlalchemy.Connection | None = None
 
     def __enter__(self) -> object:
@@ -75,7 +83,11 @@ class _DatabaseLock(AbstractContextManager[object]):
             self._connection = self._engine.connect()
         except sqlalchemy.exc.SQLAlchemyError as error:
             raise ValueError(cannot_open(self._url, error)) from None
-        self._connection.execute(sqlalchemy.text(self._statement))
+        for statement in self._statements:
+            answer = self._connection.execute(sqlalchemy.text(statement))
+        # PostgreSQL's function returns nothing, MySQL's 1, or NULL for an error without a word.
+        granted = answer.scalar()
+        assert granted in ("", 1), f"the database did not give the lock but {granted!r}"
         return self
 
     def __exit__(self, *exception: object) -> None:

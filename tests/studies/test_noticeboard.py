@@ -12,7 +12,7 @@ from studies.records import trial_records
 from studies.storage import close_storage, open_storage, sqlite_url
 
 
-@pytest.fixture(params=["memory", "sqlite", "journal", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "journal", "postgresql", "mysql"])
 def study(request, tmp_path):
     match request.param:
         case "memory":
@@ -21,12 +21,12 @@ def study(request, tmp_path):
             storage = open_storage(sqlite_url(tmp_path))
         case "journal":
             storage = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
-        case "postgresql":
-            storage = open_storage(request.getfixturevalue("postgresql_url"))
+        case _:
+            storage = open_storage(request.getfixturevalue(f"{request.param}_url"))
     yield optuna.create_study(
         storage=storage, study_name=f"s-{tmp_path.name}", direction="maximize"
     )
-    if request.param in ("sqlite", "postgresql"):
+    if request.param not in ("memory", "journal"):
         close_storage(storage)
 
 
