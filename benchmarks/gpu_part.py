@@ -105,8 +105,8 @@ def attempt(what: str, measure: Callable[[], list[Row]]) -> list[Row]:
     """What is measured, or one row that says how that failed; the part goes on."""
     try:
         return measure()
-    except RuntimeError as error:
-        # All errors of torch and CUDA are of this kind.
+    # Torch's and CUDA's, and a training's own such as running out of memory.
+    except Exception as error:  # noqa: BLE001
         traceback.print_exc()
         return [Row(what, more={"failed": f"{type(error).__name__}: {_first_line(error)}"})]
 

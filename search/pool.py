@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -56,6 +57,12 @@ class _Member:
         if isinstance(told, EpochEnded | Ended | Done):
             self.losses = 0
 
+    def give(self, task: Task) -> None:
+        """Send a task; a process that is gone is noticed where its answer is waited for."""
+        self.task = task
+        with suppress(OSError):
+            self.connection.send(task)
+
 
 @dataclass
 class WorkerPool:
@@ -109,8 +116,7 @@ class WorkerPool:
         while True:
             for member in self._members:
                 if member.task is None and waiting:
-                    member.task = waiting.pop(0)
-                    member.connection.send(member.task)
+                    member.give(waiting.pop(0))
             busy = [m for m in self._members if m.task is not None]
             if not busy:
                 return
@@ -176,9 +182,10 @@ class WorkerPool:
             return WorkerLost(f"{message} while stopping")
         if member.losses > _MAX_LOSSES:
             raise WorkerDied(f"{message} for the {member.losses}th time without getting further")
+        assert member.task is not None
         started = self._start(member.slot)
         member.process, member.connection = started.process, started.connection
-        member.connection.send(member.task)
+        member.give(member.task)
         return WorkerLost(f"{message}; another one takes over")
 
     def _start(self, slot: Slot) -> _Member:

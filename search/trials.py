@@ -19,7 +19,7 @@ from studies.attributes import CONFIG, HISTORY, INDEX, REASON
 from studies.full_disk import is_full_disk
 from studies.ledger import Ledger
 from studies.study import work_on
-from train_core.errors import OutOfMemory, TrainingStopped
+from train_core.errors import TrainingStopped
 from train_core.record import EpochRecord, columns
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def _outcome(
     event_files: EventFiles,
 ) -> Generator[Event, None, Outcome]:
     """Sample and train."""
+    from train_core.device import still_works
     from train_core.fit import fit
 
     history: list[EpochRecord] = []
@@ -144,14 +145,16 @@ def _outcome(
         if state == "handed back" and checkpoint:
             checkpoint.write()
     except TrainingStopped as early:
-        if isinstance(early, OutOfMemory):
-            engines.clear()
         return Outcome("pruned", tuple(history), str(early))
     # Any fault of one trial must leave the search alive; five in a row stop it.
     except Exception as error:
         if is_full_disk(error):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not still_works(worker.device):
+            # Whatever this process tries next would fail as well; another one goes on with it.
+            yield Warned(f"{worker.device} no longer answers, after: {reason}")
+            raise SystemExit(1) from None
         return Outcome("failed", tuple(history), reason, traceback.format_exc())
     return Outcome(state, tuple(history), why)
 

@@ -52,6 +52,12 @@ def image_data(train: int = 96, validation: int = 30, seed: int = 0) -> ImageDat
     return ImageData(parts[0], parts[1] if validation else None, ("a", "b", "c"), mirror=True)
 
 
+def pytest_configure(config) -> None:
+    """Leave GPUs alone but for the tests that need one: only a CPU gives the same bits again."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture
 def data() -> ImageData:
     return image_data()

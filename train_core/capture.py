@@ -12,7 +12,7 @@ _SHAPES = 256
 """Shapes that may be compiled in one process; from torch's own limit of 8 on, a shape would
 silently run uncompiled."""
 
-_WARM_UP = 3
+WARM_UP = 3
 """Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
 workspaces, neither of which a graph may hold."""
 
@@ -35,7 +35,7 @@ def capture(
     aside = torch.cuda.Stream(device)
     aside.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(aside):
-        for _ in range(_WARM_UP):
+        for _ in range(WARM_UP):
             step()
     torch.cuda.current_stream(device).wait_stream(aside)
     graph = torch.cuda.CUDAGraph()

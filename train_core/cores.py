@@ -103,12 +103,10 @@ class _Look:
 
     @classmethod
     def now(cls, workers: list[int]) -> "_Look":
-        allowed = set(_processors())
-        busy = sum(
-            times.user + times.system + getattr(times, "nice", 0.0)
-            for number, times in enumerate(psutil.cpu_times(percpu=True))
-            if number in allowed
-        )
+        allowed, counted = _processors(), psutil.cpu_times(percpu=True)
+        if max(allowed) < len(counted):  # Otherwise some are switched off or hidden.
+            counted = [counted[number] for number in allowed]
+        busy = sum(t.user + t.system + getattr(t, "nice", 0.0) for t in counted)
         # What surrounds a worker, such as a dashboard that is starting, has its bursts.
         family = {p.pid for p in psutil.Process(os.getppid()).children(recursive=True)}
         pids = {*workers, *family, os.getppid()}

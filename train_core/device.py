@@ -17,7 +17,10 @@ def pick_device(index: int = 0) -> torch.device:
     """
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
-        return torch.device("cuda", index % torch.cuda.device_count())
+        device = torch.device("cuda", index % torch.cuda.device_count())
+        # What is captured keeps some of its state on the current device, whatever it runs on.
+        torch.cuda.set_device(device)
+        return device
     return torch.device("cpu")
 
 
@@ -61,6 +64,15 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given, so that clocks tell the truth."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def still_works(device: torch.device) -> bool:
+    """Whether the device answers; some errors lose a GPU for the rest of the process."""
+    try:
+        synchronize(device)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _cpu_model() -> str:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from train_core.augment import augment, draw, flips
-from train_core.capture import capture, compiled
+from train_core.capture import WARM_UP, capture, compiled
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
 from train_core.flat import FlatState
 from train_core.images import ImageData
+from train_core.loss import loss_and_logits
 from train_core.networks import Classifier, NetworkShape, build_network
 from train_core.optimizers import Rates, build_optimizer
 from train_core.schedule import average_table, lr_table
@@ -155,12 +155,14 @@ class Engine:
 
     def _tables_of(self, config: TrainConfig) -> None:
         total = config.epochs * self.steps_per_epoch
-        if total != len(self._lr_table):
-            self._lr_table, self._mix_table = torch.zeros(2, total, device=self.data.device)
+        # Before a capture, a few steps run however short the training is.
+        length = max(total, WARM_UP)
+        if length != len(self._lr_table):
+            self._lr_table, self._mix_table = torch.zeros(2, length, device=self.data.device)
             self._replay = None
         factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
-        self._lr_table.copy_(torch.tensor(factors))
-        self._mix_table.copy_(torch.tensor(average_table(config.ema, total)))
+        self._lr_table[:total].copy_(torch.tensor(factors))
+        self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
 
     def _settings_of(self, config: TrainConfig) -> None:
         share = config.batch_size / _REFERENCE_BATCH
@@ -231,69 +233,43 @@ class Engine:
         self._average_state.state.lerp_(self._state.state, share)
 
 
+_CAPACITY, _CAPTURED_CAPACITY = 4, 16
+"""Shapes that keep their buffers. Buffers are made in milliseconds; what was captured is worth its
+memory, and more shapes than the default space has."""
+
+
 class EnginePool:
     """Engines by shape, for the trainings of one data set; the least recently used one goes first.
 
     Args:
         data: What all of them train on.
-        capacity: How many shapes keep their buffers.
     """
 
-    def __init__(self, data: ImageData, capacity: int = 4) -> None:
+    def __init__(self, data: ImageData) -> None:
         """Start empty."""
-        self.data, self._capacity = data, capacity
+        self.data = data
         self._engines: OrderedDict[EngineShape, Engine] = OrderedDict()
 
     def engine(self, config: TrainConfig) -> Engine:
         """The engine for this config, made when it is first needed."""
         shape = EngineShape.of(config, self.data)
         if shape not in self._engines:
-            while len(self._engines) >= self._capacity:
+            while len(self._engines) >= (_CAPTURED_CAPACITY if shape.cuda_graph else _CAPACITY):
                 self._engines.popitem(last=False)
             self._engines[shape] = Engine(shape, self.data)
         self._engines.move_to_end(shape)
         return self._engines[shape]
+
+    @property
+    def shapes(self) -> set[EngineShape]:
+        """Those that have their buffers now."""
+        return set(self._engines)
 
     def clear(self) -> None:
         """Let go of all buffers, for instance after running out of memory."""
         self._engines.clear()
         if self.data.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def loss_and_logits(
-    network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The forward pass of a step, in the precision of the images.
-
-    Args:
-        network: In training mode.
-        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
-        labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1).
-
-    Returns:
-        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
-    """
-    with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
-        logits = network(images)
-    return smoothed_cross_entropy(logits, labels, smoothing), logits
-
-
-def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
-    """Mean cross-entropy with label smoothing, `F.cross_entropy` with a tensor for the smoothing.
-
-    Args:
-        logits: `(B, classes)`.
-        labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1).
-
-    Returns:
-        0-d float32, nats per example.
-    """
-    log_probabilities = F.log_softmax(logits.float(), 1)
-    likelihood = log_probabilities.gather(1, labels[:, None]).mean()
-    return (smoothing - 1) * likelihood - smoothing * log_probabilities.mean()
 
 
 def _network(shape: NetworkShape, device: torch.device) -> Classifier:

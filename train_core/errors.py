@@ -7,6 +7,15 @@
 These are a run's outcomes, not faults of the caller (`ValueError`) and not bugs.
 """
 
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    # cuDNN says so when no algorithm's workspace fits.
+    "unable to find an engine to execute this computation",
+)
+
 
 class TrainingStopped(Exception):
     """A training that cannot go on; its message is one line for people."""
@@ -36,4 +45,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    said = str(error) if isinstance(error, RuntimeError) else ""
+    return any(words in said for words in _NO_MEMORY)

@@ -1,6 +1,7 @@
 """Scoring a network on images that it was not trained on."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +34,14 @@ def logits_of(
     for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)
         # A generator must not yield in here: its caller would run under autocast.
-        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+        with _exact(), torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
             logits = network(shown.to(dtype, memory_format=torch.channels_last))
         yield logits.float()
+
+
+def _exact() -> AbstractContextManager[None]:
+    """On a GPU: no trying of kernels for sizes that come a few times, and no TF32 for float32."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
 def score(

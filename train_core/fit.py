@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
-from train_core.engine import Engine, EnginePool
+from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
 from train_core.evaluate import score
 from train_core.images import ImageData, Part
@@ -35,7 +35,8 @@ def fit(
         config: All that decides the training.
         data: What to learn from and what to score on.
         engines: Where the buffers live and where the trained network is afterwards
-            (`engines.engine(config).average`); None = for this training only.
+            (`engines.engine(config).average`); None = for this training only. Empty after
+            running out of memory.
         checkpoint: Where the training keeps its state, and where it goes on from; None = it
             always begins anew. Its file stays when the training ends: only the caller knows
             whether that is for good.
@@ -50,16 +51,24 @@ def fit(
         Diverged: The loss is no longer finite.
         OutOfMemory: The device cannot hold the training.
     """
+    pool, begun = EnginePool(data) if engines is None else engines, False
     try:
-        yield from _epochs(config, (engines or EnginePool(data)).engine(config), checkpoint)
+        for record in _epochs(config, pool.engine(config), checkpoint):
+            begun = True
+            yield record
     except (RuntimeError, MemoryError) as error:
         if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
             raise
         reason = str(error).splitlines()[0]
     else:
         return
-    # Raised out here, the exception keeps no frame alive that holds the network.
-    raise OutOfMemory(f"out of memory: {reason}")
+    # Out here, no exception keeps a frame alive that holds the network.
+    crowded = pool.shapes - {EngineShape.of(config, data)}
+    pool.clear()
+    if begun or not crowded:
+        raise OutOfMemory(f"out of memory: {reason}")
+    # What other trainings left took the room; alone, this one may fit.
+    yield from fit(config, data, pool, checkpoint)
 
 
 def _epochs(

@@ -34,7 +34,10 @@ class Part:
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
 
     def thinned(self, at_most: int) -> "Part":
-        """Every second image, or every third, and so on: all over the part and without a copy."""
+        """Every second image, or every third, and so on: all over the part and without a copy.
+
+        At least half of `at_most`, where the part is larger.
+        """
         every = max(1, -(-len(self) // at_most))
         return Part(self.images[::every], self.labels[::every])
 

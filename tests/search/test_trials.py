@@ -2,9 +2,10 @@ import gc
 import weakref
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
-from search.events import Began, Ended, EpochEnded
+from search.events import Began, Ended, EpochEnded, Warned
 from search.trials import RunTrials
 from studies.attributes import OWNER, Owner
 from studies.ledger import Ledger, TooManyFailures
@@ -153,6 +154,26 @@ def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> No
     assert "Traceback" in failed.details
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")
+def test_a_lost_device_ends_the_process_and_not_the_trial(tiny_plan, worker) -> None:
+    plan = tiny_plan(trials=2)
+    study = make_or_resume(plan.place, plan.purpose())
+
+    def engine(config):
+        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with")
+
+    worker.engines(plan.data, plan.config.data).engine = engine
+    worker.device = torch.device("cuda", 1)
+    steps, told = RunTrials(plan, None).run(worker), []
+    with pytest.raises(SystemExit):
+        told.extend(steps)
+    lost = (
+        "cuda:1 no longer answers, after: RuntimeError: CUDA error: device-side assert triggered"
+    )
+    assert told[-1] == Warned(lost)
+    assert [record.state for record in trial_records(study)] == ["running"]
+
+
 def test_faults_in_a_row_stop_the_search_with_the_first_cause(tiny_plan, worker) -> None:
     plan = tiny_plan(trials=50)
     make_or_resume(plan.place, plan.purpose())
@@ -204,7 +225,8 @@ def test_no_network_outlives_its_trial(tiny_plan, worker, monkeypatch, pruner) -
         shapes = {record.params["width"] for record in trial_records(study)}
         assert len(shapes) > 5
         # Two networks (current and averaged) for each of the shapes that are kept on purpose.
-        assert len(alive) <= 2 * engines._capacity
+        assert len(engines.shapes) < len(shapes)
+        assert len(alive) <= 2 * len(engines.shapes)
     finally:
         gc.enable()
 

@@ -6,12 +6,15 @@ from torch.nn.functional import cross_entropy
 
 from tests.conftest import CPU, image_data, stripes
 from tests.train_core.waits import waits
+from train_core.capture import WARM_UP
 from train_core.config import TrainConfig
-from train_core.engine import Engine, EnginePool, EngineShape, smoothed_cross_entropy
-from train_core.errors import Diverged
+from train_core.device import still_works
+from train_core.engine import Engine, EnginePool, EngineShape
+from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
 from train_core.evaluate import score
 from train_core.fit import MIDDLE_IMAGES, fit
 from train_core.images import ImageData, Normalisation, Part
+from train_core.loss import smoothed_cross_entropy
 from train_core.record import EpochRecord
 
 SMALL = TrainConfig(width=4, depth=2, epochs=4, batch_size=16, lr=20.0, augment=0.3, seed=1)
@@ -227,10 +230,83 @@ def test_digits_are_never_mirrored(data) -> None:
 
 
 def test_the_pool_lets_the_least_recently_used_shape_go(data) -> None:
-    engines = EnginePool(data, capacity=2)
-    shapes = [SMALL.model_copy(update={"batch_size": size}) for size in (8, 16, 32)]
-    first, second = engines.engine(shapes[0]), engines.engine(shapes[1])
+    engines = EnginePool(data)
+    shapes = [SMALL.model_copy(update={"batch_size": size}) for size in (8, 16, 24, 32, 40)]
+    first, second, *_ = [engines.engine(shape) for shape in shapes[:4]]
     assert engines.engine(shapes[0]) is first
-    engines.engine(shapes[2])
+    engines.engine(shapes[4])
+    assert len(engines.shapes) == 4
     assert engines.engine(shapes[0]) is first
     assert engines.engine(shapes[1]) is not second
+
+
+class RoomForOne(EnginePool):
+    """A device that holds the buffers of one shape, and none of batch size 64."""
+
+    def engine(self, config):
+        full = self.shapes and EngineShape.of(config, self.data) not in self._engines
+        if full or config.batch_size == 64:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate much.\nMore.")
+        return super().engine(config)
+
+
+def test_buffers_of_other_trainings_make_room(data) -> None:
+    engines, larger = RoomForOne(data), SMALL.model_copy(update={"batch_size": 32})
+    train(SMALL, data, engines)
+    assert results(train(larger, data, engines)) == results(train(larger, data))
+    assert len(engines.shapes) == 1
+
+
+def test_what_does_not_fit_alone_is_said(data) -> None:
+    engines = RoomForOne(data)
+    train(SMALL, data, engines)
+    with pytest.raises(OutOfMemory, match=r"out of memory: CUDA out of memory\. Tried .* much\.$"):
+        train(SMALL.model_copy(update={"batch_size": 64}), data, engines)
+    assert len(engines.shapes) == 0
+
+
+def test_running_out_of_memory_later_is_not_begun_again(data, monkeypatch) -> None:
+    engines = EnginePool(data)
+    engines.engine(SMALL.model_copy(update={"batch_size": 32}))
+    records = fit(SMALL, data, engines)
+    assert next(records).epoch == 1
+
+    def run_epoch(self):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(Engine, "run_epoch", run_epoch)
+    with pytest.raises(OutOfMemory):
+        next(records)
+    assert len(engines.shapes) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `x`"), True),
+        (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("The size of tensor a (3) must match"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_running_out_of_memory_has_many_names(error, expected) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+def test_the_steps_before_a_capture_fit_into_the_shortest_training(data) -> None:
+    shortest = SMALL.model_copy(update={"epochs": 1, "batch_size": 96, "warmup": 0.0})
+    engine = Engine(EngineShape.of(shortest, data), data)
+    engine.start(shortest)
+    assert engine.steps_per_epoch == 1
+    engine.shuffle()
+    engine.run_steps(WARM_UP)
+
+
+def test_a_device_that_does_not_answer_is_noticed() -> None:
+    assert still_works(CPU)
+    if not torch.cuda.is_available():
+        assert not still_works(torch.device("cuda"))

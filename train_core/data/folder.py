@@ -131,6 +131,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
     """What is in a folder and in its folders, leaving out what is hidden."""
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            return  # A test part need not have every class.
         raise ValueError(
             f"every folder of images must be readable, but '{error.filename}': {error.strerror}; "
             f"mend its permissions or move it away"
