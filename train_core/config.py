@@ -84,7 +84,7 @@ class TrainConfig(BaseModel):
 
     compile: bool = False
     """Compile forward and backward pass with `torch.compile`, once per shape: tens of seconds, and
-    on a CPU a C++ compiler is needed."""
+    a compiler is needed, on a CPU for C++, on a GPU for C."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the initial weights, the order of the images, augmentation and dropout."""

@@ -183,6 +183,13 @@ def test_work_is_cut_so_that_several_processes_have_some() -> None:
     assert list(chain(*chunks(paths, 300 * 300_000))) == paths
 
 
+def test_the_test_part_need_not_have_every_class(image_folder, tmp_path) -> None:
+    shutil.rmtree(image_folder / "test" / "c")
+    prepared = prepare(config(image_folder, tmp_path))
+    assert prepared.classes == ("a", "b", "c")
+    assert load_labels(prepared, "test").tolist() == [0] * 5 + [1] * 5
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
