@@ -74,7 +74,11 @@ class _DatabaseLock(AbstractContextManager[object]):
 
     def __init__(self, url: str, statement: str, *before: str) -> None:
         # Without a pool, leaving closes the connection, and the server lets go even after a kill.
-        self._url, self._engine = url, sqlalchemy.create_engine(url, poolclass=NullPool)
+        # Without a transaction either: servers may end those that do nothing for long.
+        self._url = url
+        self._engine = sqlalchemy.create_engine(
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
         self._statements = (*before, statement)
         self._connection: sqlalchemy.Connection | None = None
 

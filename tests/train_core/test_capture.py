@@ -61,6 +61,8 @@ def test_a_cuda_graph_changes_nothing_on_a_cpu(data) -> None:
         assert (here.train_loss, here.val_loss) == (there.train_loss, there.val_loss)
 
 
+# What torch 2.11 says of its own code.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_compiled_step_trains_as_an_eager_one_and_is_compiled_once(data) -> None:
