@@ -102,14 +102,14 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> No
                 seen = now
             process = search(**LONG)
     children = family_of(process)
-    finished(process)
+    finished(process, seconds=250.0 + 10 * KILLS)
     assert kills > KILLS / 2, "the search is too short for this test"
     assert all_gone(children)
     disturbed, result = ended(tmp_path), exported(tmp_path)
     assert not list(Path(tmp_path).rglob("*checkpoint*"))
 
     (tmp_path / "runs").rename(tmp_path / "disturbed")
-    finished(search(**LONG))
+    finished(search(**LONG), seconds=250.0 + 10 * KILLS)
     straight = ended(tmp_path)
     assert sorted(straight) == sorted(disturbed) == list(range(8))
     for index, record in straight.items():

@@ -65,8 +65,8 @@ def kill(process: subprocess.Popen) -> None:
         pass
 
 
-def finished(process: subprocess.Popen, code: int = 0) -> str:
-    output, _ = process.communicate(timeout=250)
+def finished(process: subprocess.Popen, code: int = 0, seconds: float = 250.0) -> str:
+    output, _ = process.communicate(timeout=seconds)
     assert process.returncode == code, output
     return output
 
