@@ -8,16 +8,16 @@ filters, one at a time on random numbers, in the memory format and precision of 
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.clock import seconds_of
 from benchmarks.images import training_images
 from benchmarks.machine import head
 from train_core.config import TrainConfig
-from train_core.device import keep_freed_memory, resolve_precision, synchronize
+from train_core.device import keep_freed_memory, resolve_precision
 from train_core.engine import EnginePool
 from train_core.images import ImageData
 from train_core.recipes import load_recipe
@@ -84,15 +84,7 @@ def _times(
 
 
 def _seconds(work: Callable[[], object], data: ImageData, repeats: int) -> float:
-    times = []
-    for _ in range(repeats + 2):
-        synchronize(data.device)
-        started = time.perf_counter()
-        work()
-        synchronize(data.device)
-        times.append(time.perf_counter() - started)
-    # The first ones choose an implementation and warm the caches.
-    return statistics.median(times[2:])
+    return statistics.median(seconds_of(work, data.device, repeats + 2)[2:])
 
 
 def _options() -> argparse.Namespace:

@@ -9,8 +9,6 @@ at the rate of a large copy. Nobody reaches both; the ratio says what is left to
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,9 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.clock import seconds_of
 from benchmarks.images import training_images
 from benchmarks.machine import head
-from train_core.device import keep_freed_memory, resolve_precision, synchronize
+from train_core.device import keep_freed_memory, resolve_precision
 from train_core.engine import EnginePool
 from train_core.images import ImageData
 from train_core.recipes import load_recipe
@@ -94,20 +93,9 @@ def _rates(data: ImageData, dtype: torch.dtype) -> tuple[float, float]:
     matrix = torch.randn(side, side, device=data.device).to(dtype)
     source = torch.zeros(count, device=data.device)
     target = torch.zeros_like(source)
-    product = _fastest(data, lambda: matrix @ matrix)
-    copy = _fastest(data, lambda: target.copy_(source))
+    product = min(seconds_of(lambda: matrix @ matrix, data.device, 10))
+    copy = min(seconds_of(lambda: target.copy_(source), data.device, 10))
     return 2 * side**3 / product, 2 * 4 * count / copy
-
-
-def _fastest(data: ImageData, work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(10):
-        synchronize(data.device)
-        started = time.perf_counter()
-        work()
-        synchronize(data.device)
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def _options() -> argparse.Namespace:

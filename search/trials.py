@@ -130,7 +130,6 @@ def _outcome(
     event_files: EventFiles,
 ) -> Generator[Event, None, Outcome]:
     """Sample and train."""
-    from train_core.device import still_works
     from train_core.fit import fit
 
     history: list[EpochRecord] = []
@@ -148,13 +147,9 @@ def _outcome(
         return Outcome("pruned", tuple(history), str(early))
     # Any fault of one trial must leave the search alive; five in a row stop it.
     except Exception as error:
-        if is_full_disk(error):
+        if is_full_disk(error) or worker.lost_its_device:
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        if not still_works(worker.device):
-            # Whatever this process tries next would fail as well; another one goes on with it.
-            yield Warned(f"{worker.device} no longer answers, after: {reason}")
-            raise SystemExit(1) from None
         return Outcome("failed", tuple(history), reason, traceback.format_exc())
     return Outcome(state, tuple(history), why)
 

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event as EventType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.events import Done, Event, Failed
+from search.events import Done, Event, Failed, Warned
 from search.interrupts import SIGNALS
 from studies.full_disk import full_disk_in_words, is_full_disk
 from train_core.cores import CoreShare
@@ -59,6 +59,15 @@ class Worker:
         keep_freed_memory()
         self.share_cores(fresh=True)
         return pick_device(self.slot.number)
+
+    @property
+    def lost_its_device(self) -> bool:
+        """Whether there is a device that no longer answers."""
+        if "device" not in vars(self):
+            return False
+        from train_core.device import still_works
+
+        return not still_works(self.device)
 
     @cached_property
     def _cores(self) -> CoreShare:
@@ -113,6 +122,11 @@ def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> Non
             connection.send(Done(_run(task, worker, connection)))
         # Whatever it is, the session must hear of it rather than wait.
         except Exception as error:  # noqa: BLE001
+            if worker.lost_its_device:
+                # Whatever this process tries next would fail too; another one takes the task.
+                lost = f"{worker.device} no longer answers, after: {_in_words(error)}"
+                connection.send(Warned(lost))
+                raise SystemExit(1) from None
             connection.send(Failed(_in_words(error), traceback.format_exc()))
 
 

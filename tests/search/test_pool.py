@@ -3,10 +3,12 @@
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import torch
 
-from search.events import WorkerLost
+from search.events import Done, Warned, WorkerLost
 from search.pool import WorkerDied, WorkerPool
 
 
@@ -30,6 +32,21 @@ class Die:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class LoseTheDevice:
+    """A task whose first process loses its GPU; the file remembers that there was one."""
+
+    before: Path
+
+    def run(self, worker):
+        yield from ()
+        if self.before.exists():
+            return "done"
+        self.before.touch()
+        worker.device = torch.device("cuda")
+        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with")
+
+
 @pytest.fixture
 def pool():
     with WorkerPool(1, trains=False) as pool:
@@ -51,3 +68,12 @@ def test_a_task_that_kills_every_process_is_given_up(pool) -> None:
     # Whoever goes on all the same finds no process, and gets another one.
     pool._members[0].task, pool._members[0].losses = None, 0
     assert pool.call(Answer("again")) == "again"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")
+def test_a_process_that_loses_its_device_is_replaced(pool, tmp_path) -> None:
+    told = [e for _, e in pool.run([LoseTheDevice(tmp_path / "before")]) if e is not None]
+    warning = "cuda no longer answers, after: CUDA error: device-side assert triggered"
+    assert told[0] == Warned(warning)
+    assert isinstance(told[1], WorkerLost)
+    assert told[2] == Done("done")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from search.events import Began, Ended, EpochEnded, Warned
+from search.events import Began, Ended, EpochEnded
 from search.trials import RunTrials
 from studies.attributes import OWNER, Owner
 from studies.ledger import Ledger, TooManyFailures
@@ -155,22 +155,17 @@ def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> No
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")
-def test_a_lost_device_ends_the_process_and_not_the_trial(tiny_plan, worker) -> None:
+def test_a_lost_device_is_no_fault_of_the_trial(tiny_plan, worker) -> None:
     plan = tiny_plan(trials=2)
     study = make_or_resume(plan.place, plan.purpose())
 
     def engine(config):
-        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with")
+        raise RuntimeError("CUDA error: device-side assert triggered")
 
     worker.engines(plan.data, plan.config.data).engine = engine
     worker.device = torch.device("cuda", 1)
-    steps, told = RunTrials(plan, None).run(worker), []
-    with pytest.raises(SystemExit):
-        told.extend(steps)
-    lost = (
-        "cuda:1 no longer answers, after: RuntimeError: CUDA error: device-side assert triggered"
-    )
-    assert told[-1] == Warned(lost)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        run_task(RunTrials(plan, None), worker)
     assert [record.state for record in trial_records(study)] == ["running"]
 
 
