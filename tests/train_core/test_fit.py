@@ -272,6 +272,7 @@ def test_running_out_of_memory_later_is_not_begun_again(data, monkeypatch) -> No
     assert next(records).epoch == 1
 
     def run_epoch(self):
+        monkeypatch.undo()  # Only once: begun again, it would go through.
         raise RuntimeError("CUDA error: out of memory")
 
     monkeypatch.setattr(Engine, "run_epoch", run_epoch)
