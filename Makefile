@@ -5,7 +5,7 @@ DATASET ?= digits
 TRIALS ?= 20
 
 BIN := .venv/bin
-CODE := space train_core studies search reports serve tests benchmarks docs
+CODE := records space train_core studies search reports serve tests benchmarks docs
 
 .PHONY: search test faults check format clean help
 
@@ -21,7 +21,7 @@ faults: .venv/dev.stamp  ## kill searches at 100 random moments instead of 20: h
 check: .venv/dev.stamp  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy space train_core studies search reports serve benchmarks docs
+	$(BIN)/mypy records space train_core studies search reports serve benchmarks docs
 	$(BIN)/lint-imports
 
 format: .venv/dev.stamp  ## format and mend what can be mended

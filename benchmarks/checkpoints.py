@@ -15,12 +15,12 @@ from pathlib import Path
 
 from benchmarks.images import training_images
 from benchmarks.machine import head
+from records.outcome import EpochRecord
 from search.config import SearchConfig
 from train_core.checkpoint import Checkpoint
 from train_core.device import keep_freed_memory
 from train_core.engine import EnginePool
 from train_core.recipes import RecipeName, load_recipe
-from train_core.record import EpochRecord
 
 _RECIPES: tuple[RecipeName, ...] = ("cpu", "fast", "accurate")
 

@@ -24,11 +24,11 @@ from threading import Event
 
 from benchmarks.machine import head
 from benchmarks.search_overhead import overheads, stand_in_plan
-from search.dashboard import Dashboard
-from search.log import EventLog
-from search.watch import Watch
-from studies.records import trial_records
+from search.display.dashboard import Dashboard
+from search.display.log import EventLog
+from search.display.watch import Watch
 from studies.study import Place, find
+from studies.trials import trial_records
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _search(args: argparse.Namespace, variant: Variant, folder: Path) -> Search:
         client = pool.submit(_read, dashboard.url, variant.pause, stop) if dashboard.url else None
         workers = [pool.submit(overheads, plan, args.epoch_seconds) for _ in range(args.workers)]
         study = find(plan.place)
-        watch = Watch(plan, study, EventLog(plan.folder / "search.log"), complaints.append)
+        watch = Watch(plan, study, EventLog(plan.folder / "search.display.log"), complaints.append)
         _wait(workers, watch if variant.notes else None)
         stop.set()
         return Search(
@@ -132,7 +132,7 @@ def _full(args: argparse.Namespace, folder: Path) -> Place:
     """A study with all its trials and notes."""
     plan = stand_in_plan(folder, args.trials, args.epochs)
     overheads(plan, 0.0)
-    Watch(plan, find(plan.place), EventLog(folder / "search.log"), print).end(None)
+    Watch(plan, find(plan.place), EventLog(folder / "search.display.log"), print).end(None)
     return plan.place
 
 

@@ -17,9 +17,9 @@ import psutil
 
 from benchmarks.machine import head
 from search.config import SearchConfig
-from search.events import Ended, Event
-from search.progress import Silent
+from search.display.progress import Silent
 from search.session import run_search
+from search.workers.events import Ended, Event
 
 _AROUND = 5
 """Trials over which a figure is the median: the first of the ten, and those before the last."""

@@ -12,8 +12,9 @@ import statistics
 from pathlib import Path
 
 from benchmarks.machine import head
-from studies.records import TrialRecord, trial_records
+from records.trial import TrialRecord
 from studies.study import Place, find
+from studies.trials import trial_records
 
 
 def main() -> None:

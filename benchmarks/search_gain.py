@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import head
-from studies.records import TrialRecord, trial_records
+from records.trial import TrialRecord
 from studies.study import Place, find
+from studies.trials import trial_records
 from train_core.config import TrainConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device

@@ -16,16 +16,17 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.machine import head
+from records.outcome import EpochRecord
+from records.trial import TrialRecord
 from search.config import SearchConfig
-from search.events import Ended
 from search.plan import Plan, settle
-from search.trials import RunTrials
-from search.worker import Slot, Worker
-from studies.records import TrialRecord, trial_records
+from search.trial import RunTrials
+from search.workers.events import Ended
+from search.workers.worker import Slot, Worker
 from studies.study import find, make_or_resume
+from studies.trials import trial_records
 from train_core.config import TrainConfig
 from train_core.data.prepare import prepare
-from train_core.record import EpochRecord
 
 _NEAR = 10
 """Trials on either side over which a figure is the median."""

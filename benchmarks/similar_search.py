@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import head
-from serve.index_file import Entry, IndexFacts, new_index
-from serve.nearest import Collection
+from serve.library.index_file import Entry, IndexFacts, new_index
+from serve.library.nearest import Collection
 
 _COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 

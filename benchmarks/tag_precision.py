@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from serve.facts import read_facts
-from serve.thresholds import per_class, read_held_out
+from serve.library.thresholds import per_class, read_held_out
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.images import training_images
 from benchmarks.machine import head
-from train_core.cores import cores
+from records.machine import cores
 from train_core.device import keep_freed_memory
 from train_core.engine import EnginePool
 from train_core.recipes import RecipeName, load_recipe

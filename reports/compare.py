@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from reports.command_line import new_app, run_app, user_mistakes
-from reports.files import write_whole
+from records.command_line import new_app, run_app, user_mistakes
+from records.files import write_whole
 from studies.study import Place
 
 app = new_app()

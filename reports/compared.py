@@ -5,11 +5,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from records.trial import ranked
 from reports.drawings import Drawing
 from reports.exported import Exported
 from reports.figures.theme import COLOURS, figure
 from reports.numbers.answer import Answer, answer
-from reports.numbers.base import Numbers, ranked
+from reports.numbers.base import Numbers
 from reports.numbers.cost import Cost, cost
 from reports.numbers.course import Step, course
 from reports.numbers.seeds import seeds

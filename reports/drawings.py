@@ -6,6 +6,7 @@ from itertools import combinations
 
 import plotly.graph_objects as go
 
+from records.words import percent
 from reports.figures import borrowed
 from reports.figures.answer import answer_figure
 from reports.figures.diagnosis import (
@@ -26,7 +27,6 @@ from reports.figures.trials import curves_figure, history_figure, timeline_figur
 from reports.replica import chosen, replica, searched
 from reports.source import Source
 from reports.summary import Model, Summary
-from reports.words import percent
 
 _MOST_LINES, _MOST_SLICES, _LARGEST_MATRIX = 150, 12, 100
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from reports.numbers.base import Kind, Numbers
+from reports.numbers.base import Numbers
 from reports.numbers.cost import Cost
 from reports.numbers.more import More
 from reports.numbers.pruning import Pruning
@@ -82,7 +82,7 @@ def _outcomes(paid: Cost) -> Finding:
     )  # fmt: skip
 
 
-_WHAT_TO_DO: Mapping[Kind, str] = {
+_WHAT_TO_DO: Mapping[str, str] = {
     "diverged": "Lower the upper end of the learning rate: these trials teach little.",
     "out of memory": "Leave out the largest batch size or width, or start fewer workers.",
     "timed out": "Raise trial_timeout, or train fewer epochs.",

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from reports import words
+from records import words
 from reports.drawings import Drawing
 from reports.figures.theme import templates
 

@@ -16,9 +16,9 @@ from optuna.distributions import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from reports.numbers.base import Numbers, ranked, value_of
+from records.trial import TrialRecord, ranked
+from reports.numbers.base import Numbers
 from space import Float, Int, Parameter, Space
-from studies.records import TrialRecord
 
 LEAST = 10
 """Complete trials below which an importance says nothing."""
@@ -96,7 +96,7 @@ def importances(study: Study) -> Importances:
 
 
 def _copy(trial: TrialRecord | None, space: Space) -> FrozenTrial:
-    if trial is None or (value := value_of(trial)) is None:
+    if trial is None or (value := trial.result) is None:
         return create_trial(state=TrialState.FAIL)
     params = dict(_known(trial, space))
     distributions = {name: _distribution(space.parameters[name]) for name in params}

@@ -7,13 +7,14 @@ from typing import Any
 from optuna.study import Study
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from records.trial import TrialRecord
 from space import Space, parse_space
 from studies.attributes import MACHINE, TEST_EVALUATIONS, owner_of
 from studies.fingerprint import FINGERPRINT
 from studies.heartbeat import is_gone
-from studies.records import TrialRecord, confirmations, trial_records
 from studies.storage import shown
 from studies.study import SETTINGS, Place, find
+from studies.trials import confirmations, trial_records
 
 
 class Source(BaseModel):

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
+from records.trial import ranked
 from reports.exported import ClassQuality, Exported, Metrics, Predictions
 from reports.numbers.answer import Answer, answer
-from reports.numbers.base import Numbers, ranked
+from reports.numbers.base import Numbers
 from reports.numbers.cost import Cost, cost
 from reports.numbers.curves import Curves, curves
 from reports.numbers.history import Point, Timeline, history, timeline

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.config import SearchConfig
-    from search.result import SearchResult
+    from search.display.result import SearchResult
     from search.session import run_search
 
 __all__ = ["SearchConfig", "SearchResult", "run_search"]
 
 _HOMES = {
     "SearchConfig": "search.config",
-    "SearchResult": "search.result",
+    "SearchResult": "search.display.result",
     "run_search": "search.session",
 }
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from records.toml import read_toml, unknown_key, validate
 from space import load_space
 from studies.config import StudyConfig
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
 from train_core.recipes import RecipeName
-from train_core.toml_file import read_toml, unknown_key, validate
 
 
 class Section(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from records.toml import validate, without_none
 from search.config import SearchConfig
 from space import Space, Value, load_space, parse_space
 from studies.sampler import seed_for
@@ -17,7 +18,6 @@ from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_labels
 from train_core.data.select import choose_rows
 from train_core.recipes import RecipeName, training_for
-from train_core.toml_file import validate, without_none
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from records.command_line import new_app, run_app, user_mistakes, warn
 from search.config import SearchConfig, load_search_config
-from train_core.command_line import new_app, run_app, user_mistakes, warn
 
 if TYPE_CHECKING:
     from studies.study import Place
@@ -76,19 +76,19 @@ def _search(settings: SearchConfig) -> int:
 
 def _draw(place: "Place") -> None:
     """The page about the search; whatever goes wrong with it, the search has ended as it has."""
-    from search.log import EventLog
-    from search.outcome import command
+    from search.display.last_lines import command
+    from search.display.log import EventLog
 
     try:
         from reports.run import write_report
-        from search.attached import attach_results
+        from search.display.attached import attach_results
         from studies.study import find
 
         print(f"report in {write_report(place)}")
         attach_results(find(place), place)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
         with suppress(OSError):
-            EventLog(place.folder / "search.log").write(traceback.format_exc().rstrip())
+            EventLog(place.folder / "search.display.log").write(traceback.format_exc().rstrip())
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         warn(
             f"the report could not be drawn ({reason}), the search is as it was: "
@@ -98,8 +98,8 @@ def _draw(place: "Place") -> None:
 
 def _run(settings: SearchConfig, begun: "Callable[[Place], None]") -> int:
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
-    from search.conclude import conclude
-    from search.progress import new_display
+    from search.display.conclude import conclude
+    from search.display.progress import new_display
     from search.session import run_search
 
     return conclude(lambda: run_search(settings, new_display(), begun))

@@ -6,33 +6,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from search.after import finish
-from search.checkpoints import sweep_trials
+from records.files import is_full_disk
+from records.toml import validate, write_toml
 from search.config import SearchConfig
-from search.counts import Counts, count
-from search.dashboard import Dashboard
-from search.event_files import refuse_missing
-from search.events import Done, Ended, Event
-from search.interrupts import Interrupts, StopNow
-from search.introduction import introduce
-from search.log import EventLog
-from search.pace import Pace
+from search.display.counts import Counts, count
+from search.display.dashboard import Dashboard
+from search.display.introduction import introduce
+from search.display.log import EventLog
+from search.display.pace import Pace
+from search.display.progress import Display, Silent
+from search.display.result import SearchResult
+from search.display.watch import Watch
+from search.finalize.finish import finish
 from search.plan import Plan, settle
-from search.pool import WorkerPool
-from search.prepare import prepare_apart
-from search.progress import Display, Silent
-from search.result import SearchResult
-from search.scout import LookAround, Machine, MeasureSpeed
-from search.trials import RunTrials
-from search.watch import Watch
+from search.trial import RunTrials
+from search.workers.checkpoints import sweep_trials
+from search.workers.event_files import refuse_missing
+from search.workers.events import Done, Ended, Event
+from search.workers.interrupts import Interrupts, StopNow
+from search.workers.pool import WorkerPool
+from search.workers.prepare import prepare_apart
+from search.workers.probe import LookAround, Machine, MeasureSpeed
 from studies.attributes import MACHINE, this_host
-from studies.full_disk import is_full_disk
+from studies.broker import clear_dead
 from studies.heartbeat import Heartbeat
-from studies.ledger import clear_dead
-from studies.records import trial_records
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
-from train_core.toml_file import validate, write_toml
+from studies.trials import trial_records
 
 
 def run_search(
@@ -125,7 +125,7 @@ class Session:
         self.interrupts, self.shown = interrupts, shown
         self.study = make_or_resume(plan.place, plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
-        self.log = EventLog(plan.folder / "search.log")
+        self.log = EventLog(plan.folder / "search.display.log")
         self.watch = Watch(plan, self.study, self.log, self._say)
         self._told_to_stop = False
         write_toml(plan.folder / "search.toml", plan.settings())

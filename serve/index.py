@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from serve.command_line import SOME_FAILED, complain, new_app, run_app, say, user_mistakes
+from records.command_line import SOME_FAILED, complain, new_app, run_app, say, user_mistakes
 from serve.predict import ModelOption
 
 app = new_app()
@@ -21,7 +21,7 @@ def main(
 ) -> int:
     """Look at all pictures that are new or changed; what was done before is kept."""
     from serve.facts import find_model
-    from serve.indexing import index_for, update
+    from serve.library.indexing import index_for, update
     from serve.model import Model
 
     with user_mistakes():

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serve.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
 
 app = new_app()
 
@@ -25,9 +25,9 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Say what pictures show, the most probable classes first."""
-    from serve.batches import Unreadable, answers
     from serve.facts import find_model
-    from serve.files import pictures
+    from serve.library.batches import Unreadable, answers
+    from serve.library.files import pictures
     from serve.model import Model
 
     with user_mistakes():

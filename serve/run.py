@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve.command_line import cores, new_app, run_app, user_mistakes
-from serve.crew import Crew, Ready
-from serve.figures import Figures
+from records.command_line import new_app, run_app, user_mistakes
+from records.machine import cores
 from serve.predict import ModelOption
+from serve.web.crew import Crew, Ready
+from serve.web.figures import Figures
 
 if TYPE_CHECKING:
-    from serve.settings import ServiceConfig
+    from serve.web.settings import ServiceConfig
 
 app = new_app()
 
@@ -60,7 +61,7 @@ def main(  # noqa: PLR0913 - one argument per flag
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     from serve.facts import find_model
-    from serve.settings import ServiceConfig
+    from serve.web.settings import ServiceConfig
 
     _log_requests()
     with user_mistakes():
@@ -95,7 +96,7 @@ def _answer(
     """What each process does."""
     from waitress.server import create_server
 
-    from serve.app import create_app
+    from serve.web.app import create_app
 
     waiting: list[Sized] = []
     with user_mistakes():
@@ -146,7 +147,7 @@ def _announce(folder: Path, host: str, listening: socket.socket) -> None:
 
 
 def _api_key(file: Path | None) -> str | None:
-    from serve.settings import SHORTEST_KEY
+    from serve.web.settings import SHORTEST_KEY
 
     try:
         key = os.environ.get(KEY, "") if file is None else file.read_text(encoding="utf-8").strip()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serve.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
 from serve.predict import ModelOption
 
 app = new_app()
@@ -22,10 +22,10 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Name the pictures of a collection that are most like this one."""
-    from serve.batches import Unreadable, answers
     from serve.facts import find_model
+    from serve.library.batches import Unreadable, answers
+    from serve.library.nearest import load_collection
     from serve.model import Model
-    from serve.nearest import load_collection
 
     with user_mistakes():
         loaded = Model(find_model(model))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve.command_line import (
+from records.command_line import (
     SOME_FAILED,
     USER_MISTAKE,
     complain,
@@ -46,9 +46,9 @@ def main(
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
     from serve.facts import find_model
-    from serve.files import below
+    from serve.library.files import below
+    from serve.library.tagging import AlreadyThere, check_folders
     from serve.model import Model
-    from serve.tagging import AlreadyThere, check_folders
 
     with user_mistakes():
         loaded = Model(find_model(model))
@@ -73,7 +73,7 @@ def _thresholds(
     model: "Model", threshold: float | None, precision: float | None
 ) -> Mapping[str, float | None]:
     """Least probability per class."""
-    from serve.thresholds import per_class, read_held_out
+    from serve.library.thresholds import per_class, read_held_out
 
     if precision is None:
         return dict.fromkeys(model.classes, 0.5 if threshold is None else threshold)
@@ -112,8 +112,8 @@ def _tag_all(
     thresholds: Mapping[str, float | None],
 ) -> int:
     """Returns how many pictures could not be read or copied."""
-    from serve.batches import Unreadable, answers
-    from serve.tagging import AlreadyThere, copy, new_table, tag
+    from serve.library.batches import Unreadable, answers
+    from serve.library.tagging import AlreadyThere, copy, new_table, tag
 
     bad = trusted = 0
     with new_table(table) as writer:

@@ -27,8 +27,11 @@ FURTHEST = "furthest"
 """Epochs that earlier runs of this trial had reported at most."""
 
 OWNER = "owner"
+CAUSE = "cause"
+"""Why a trial was pruned or failed, one of `records.outcome.Cause`."""
+
 REASON = "reason"
-"""Why a trial was pruned or failed, in words."""
+"""Why a trial was pruned or failed, the same in words."""
 
 CONFIG = "config"
 """The training's whole config, written before it starts, so that any trial can be replayed."""

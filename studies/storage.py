@@ -10,7 +10,7 @@ import sqlalchemy.exc
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 
-from studies.full_disk import is_full_disk
+from records.files import is_full_disk
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a SQLite connection waits for another one's write."""

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from records.outcome import EpochRecord
 from train_core.config import TrainConfig
 from train_core.engine import Engine
-from train_core.record import EpochRecord
 
 _FACTS = "convsearch.checkpoint"
 

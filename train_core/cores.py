@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from records.machine import cores
+
 _LOOK = 0.3
 """Seconds of a fresh look at what else runs, in which this process does nothing itself."""
 
@@ -24,13 +26,6 @@ _EVERY = 2.0
 _SLACK = 0.5
 """Cores that others may use before one is left to them: up to there, two threads are still faster
 than one."""
-
-
-def cores() -> int:
-    """CPU cores that this process may use, by its affinity and by its container's quota."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
 
 
 def _processors() -> list[int]:

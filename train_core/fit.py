@@ -4,13 +4,13 @@ import math
 import time
 from collections.abc import Iterator
 
+from records.outcome import EpochRecord
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
 from train_core.evaluate import score
 from train_core.images import ImageData, Part
-from train_core.record import EpochRecord
 
 MIDDLE_IMAGES = 2_500
 """Validation images, at most, that a training is scored on after every epoch but its last.

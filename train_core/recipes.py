@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Literal, get_args
 
+from records.toml import validate
 from train_core.config import TrainConfig
-from train_core.toml_file import validate
 
 RecipeName = Literal["cpu", "fast", "accurate"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from train_core.command_line import new_app, run_app, user_mistakes
+from records.command_line import new_app, run_app, user_mistakes
+from records.toml import read_toml, write_toml
 from train_core.data.prepare import PreparedData, load_labels, prepare
 from train_core.data.select import choose_rows
 from train_core.run_config import RunConfig, resolve_run
-from train_core.toml_file import read_toml, write_toml
 
 if TYPE_CHECKING:
-    from train_core.record import EpochRecord
+    from records.outcome import EpochRecord
 
 app = new_app()
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from records.toml import read_toml, validate
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
 from train_core.recipes import RecipeName, training_for
-from train_core.toml_file import read_toml, validate
 
 
 class RunConfig(BaseModel):

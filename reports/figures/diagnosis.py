@@ -6,14 +6,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from reports.figures.theme import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, epoch_axis, figure
-from reports.numbers.base import Kind
 from reports.numbers.more import More
 from reports.numbers.pruning import Pruning
 from reports.numbers.ranges import NEAR, Range
 from reports.numbers.seeds import Seeds
 from reports.replica import Importances
 
-_COLOURS: dict[Kind, str] = {
+_COLOURS: dict[str, str] = {
     "complete": BLUE,
     "pruned": GREY,
     "diverged": ORANGE,
@@ -58,7 +57,7 @@ def ranges_figure(ranges: Sequence[Range]) -> go.Figure:
     return drawn
 
 
-def outcomes_figure(counts: Mapping[Kind, int]) -> go.Figure:
+def outcomes_figure(counts: Mapping[str, int]) -> go.Figure:
     """How the trials ended, as one bar."""
     traces = [
         go.Bar(

@@ -7,11 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from reports.figures.theme import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, epoch_axis, figure
-from reports.numbers.base import Kind
 from reports.numbers.curves import Curve, Curves
 from reports.numbers.history import Bar, Point, Timeline
 
-_LOOKS: dict[Kind, tuple[str, str]] = {
+_LOOKS: dict[str, tuple[str, str]] = {
     "complete": (BLUE, "circle"),
     "pruned": (GREY, "x-thin-open"),
     "diverged": (ORANGE, "triangle-down"),
@@ -20,7 +19,7 @@ _LOOKS: dict[Kind, tuple[str, str]] = {
     "failed": (PURPLE, "cross-thin-open"),
     "running": (GREEN, "circle-open"),
     "waiting": (GREY, "circle-open"),
-    "handed back": (GREY, "line-ew-open"),
+    "requeued": (GREY, "line-ew-open"),
 }
 
 
@@ -98,7 +97,7 @@ def timeline_figure(timeline: Timeline) -> go.Figure:
                 y=[timeline.lanes[bar.lane] for bar in bars],
                 name=kind,
                 marker={"color": _LOOKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
-                marker_pattern_shape="/" if few and kind in ("pruned", "handed back") else "",
+                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
                 customdata=[
                     [bar.number, round((bar.end - bar.start).total_seconds(), 1)] for bar in bars
                 ],
@@ -111,7 +110,7 @@ def timeline_figure(timeline: Timeline) -> go.Figure:
     )  # fmt: skip
 
 
-def _kinds(items: Iterable[Point | Bar]) -> list[Kind]:
+def _kinds(items: Iterable[Point | Bar]) -> list[str]:
     found = {item.kind for item in items}
     return [kind for kind in _LOOKS if kind in found]
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from records.trial import TrialRecord
 from reports.exported import Metrics
-from reports.numbers.base import Numbers, value_of
+from reports.numbers.base import Numbers
 from reports.numbers.seeds import Seeds
-from studies.records import TrialRecord
 
 
 class Estimate(Numbers):
@@ -60,7 +60,7 @@ def answer(
     winner = by_number[confirmed[0].number] if confirmed else (order[0] if order else None)
     if winner is None:
         return None
-    value = value_of(winner)
+    value = winner.result
     assert value is not None
     estimates = [_validated(value, validation)]
     if confirmed:

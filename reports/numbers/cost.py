@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from reports.numbers.base import Kind, Numbers, kind_of
-from studies.records import TrialRecord
+from records.trial import TrialRecord
+from reports.numbers.base import Numbers
 
 
 class Cost(Numbers):
     """What the trials of a search cost; a trial that was run again counts once."""
 
-    counts: dict[Kind, int]
+    counts: dict[str, int]
     """How many trials stand how."""
 
     done: int
@@ -46,7 +46,7 @@ class Cost(Numbers):
         return max(0.0, 1 - self.epochs / self.full_epochs) if self.full_epochs else None
 
 
-_NOT_DONE = ("failed", "running", "waiting", "handed back")
+_NOT_DONE = ("failed", "running", "waiting", "requeued")
 
 
 def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -> Cost:
@@ -57,10 +57,10 @@ def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -
         total: Trials that the study should end with.
         epochs: Epochs of a full training.
     """
-    counts = Counter(map(kind_of, trials))
-    done = [t for t in trials if kind_of(t) not in _NOT_DONE]
+    counts = Counter((t.kind for t in trials))
+    done = [t for t in trials if t.kind not in _NOT_DONE]
     spans = [(t.started, t.ended) for t in trials if t.started and t.ended]
-    counted = [t for t in trials if t.state != "handed back"]
+    counted = [t for t in trials if t.state != "requeued"]
     return Cost(
         counts=dict(counts),
         done=len(done),

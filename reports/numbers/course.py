@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from reports.numbers.base import Numbers, best_so_far, value_of
+from records.trial import TrialRecord
+from reports.numbers.base import Numbers, best_so_far
 from reports.numbers.cost import busy_until, union
-from studies.records import TrialRecord
 
 
 class Step(Numbers):
@@ -24,7 +24,7 @@ def course(trials: Sequence[TrialRecord]) -> tuple[Step, ...]:
     """The steps of a study."""
     done = [(t.ended, t) for t in trials if t.state in ("complete", "pruned") and t.ended]
     done.sort(key=lambda pair: (pair[0], pair[1].number))
-    best = best_so_far([value_of(t) for _, t in done])
+    best = best_so_far([t.result for _, t in done])
     spans = union([(t.started, t.ended) for t in trials if t.started and t.ended])
     epochs, steps = 0, []
     for place, (ended, trial) in enumerate(done):

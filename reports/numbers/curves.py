@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.numbers.base import Kind, Numbers, finite, kind_of
-from studies.records import TrialRecord
+from records.trial import TrialRecord, finite
+from reports.numbers.base import Numbers
 
 
 class Curve(Numbers):
     """One trial, epoch by epoch."""
 
     number: int
-    kind: Kind
+    kind: str
     epochs: tuple[int, ...]
     """Counted from 1."""
 
@@ -53,7 +53,7 @@ def curves(
         prune_after: Share of the epochs without pruning, and between two looks.
         epochs: Epochs of a full training; None = as many as the longest curve has.
     """
-    shown = [t for t in trials if t.curve and t.state != "handed back"]
+    shown = [t for t in trials if t.curve and t.state != "requeued"]
     epochs = epochs or max((max(t.curve) for t in shown), default=0)
     quantile = {"median": 0.5, "percentile": 1 - keep}.get(pruner)
     return Curves(
@@ -90,7 +90,7 @@ def _curve(trial: TrialRecord) -> Curve:
     points = sorted(trial.curve.items())
     return Curve(
         number=trial.number,
-        kind=kind_of(trial),
+        kind=trial.kind,
         epochs=tuple(epoch for epoch, _ in points),
         values=tuple(finite(value) for _, value in points),
     )

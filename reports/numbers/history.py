@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
-from reports.numbers.base import Kind, Numbers, best_so_far, finite, kind_of, value_of
-from studies.records import TrialRecord
+from records.trial import TrialRecord, finite
+from reports.numbers.base import Numbers, best_so_far
 
 
 class Point(Numbers):
     """One trial that ended or was pruned."""
 
     number: int
-    kind: Kind
+    kind: str
     value: float | None
     """Validation accuracy: the result of a complete trial, the last one of another."""
 
@@ -24,7 +24,7 @@ class Bar(Numbers):
     """One trial on the time line."""
 
     number: int
-    kind: Kind
+    kind: str
     lane: int
     """Which worker, counted from 0: the rank of its lane."""
 
@@ -44,9 +44,9 @@ class Timeline(Numbers):
 def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
     """The trials that ended, by number; those that were handed back count under a later number."""
     ended = [t for t in trials if t.state in ("complete", "pruned", "failed")]
-    best = best_so_far([value_of(t) for t in ended])
+    best = best_so_far([t.result for t in ended])
     return tuple(
-        Point(number=t.number, kind=kind_of(t), value=last_value(t), best=b)
+        Point(number=t.number, kind=t.kind, value=last_value(t), best=b)
         for t, b in zip(ended, best, strict=True)
     )
 
@@ -54,7 +54,7 @@ def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
 def last_value(trial: TrialRecord) -> float | None:
     """The result, or else the last finite accuracy that was reported."""
     if trial.state == "complete":
-        return value_of(trial)
+        return trial.result
     reported = [v for _, v in sorted(trial.curve.items()) if finite(v) is not None]
     return reported[-1] if reported else None
 
@@ -74,7 +74,7 @@ def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
     bars = [
         Bar(
             number=t.number,
-            kind=kind_of(t),
+            kind=t.kind,
             lane=place[str(t.worker).rsplit(":", 1)[0], lanes[str(t.worker)]],
             start=t.started,
             end=t.ended or now,

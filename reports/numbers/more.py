@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.numbers.base import Numbers, best_so_far, value_of
-from studies.records import TrialRecord
+from records.trial import TrialRecord
+from reports.numbers.base import Numbers, best_so_far
 
 
 class More(Numbers):
@@ -28,7 +28,7 @@ class More(Numbers):
 def more(trials: Sequence[TrialRecord]) -> More:
     """How the best grew. Pruned trials count as trials that did not become the best."""
     done = [t for t in trials if t.state in ("complete", "pruned")]
-    values = [value_of(t) for t in done]
+    values = [t.result for t in done]
     best, chance = best_so_far(values), expected_best(values)
     half = len(done) // 2
     enough = len(done) >= 10 and best[half - 1] is not None

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.numbers.base import Numbers, finite, ranked
-from studies.records import TrialRecord
+from records.trial import TrialRecord, finite, ranked
+from reports.numbers.base import Numbers
 
 LEADERS = 5
 """How many of the best trials are held against the bar."""
@@ -74,7 +74,7 @@ def pruning(
 
 def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:
     """None with fewer than three trials that have a finite value in that epoch."""
-    both = [(t.curve[epoch], t.value) for t in complete if finite(t.curve.get(epoch)) is not None]
+    both = [(t.curve[epoch], t.result) for t in complete if finite(t.curve.get(epoch)) is not None]
     if len(both) < 3:
         return None
     now, final = np.array(both, dtype=np.float64).T

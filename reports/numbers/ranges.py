@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from reports.numbers.base import Numbers, ranked
+from records.trial import TrialRecord, ranked
+from reports.numbers.base import Numbers
 from space import Choice, Parameter, Space
-from studies.records import TrialRecord
 
 NEAR = 0.05
 """How near to an end of its range, as a share of it, a value counts as at the edge."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.numbers.base import Numbers, value_of
-from studies.records import TrialRecord
+from records.trial import TrialRecord
+from reports.numbers.base import Numbers
 
 
 class Candidate(Numbers):
@@ -45,7 +45,7 @@ class Seeds(Numbers):
 
 def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord]) -> Seeds:
     """Hold the spread over seeds against the differences between candidates."""
-    searched = {t.number: value_of(t) for t in trials}
+    searched = {t.number: t.result for t in trials}
     found = [_candidate(n, searched.get(n), runs) for n, runs in confirmed.items() if runs]
     found.sort(key=lambda candidate: -candidate.mean)
     spread, freedom = _pooled([c.confirmed for c in found])

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from safetensors import safe_open
 
-from studies.records import TrialRecord
+from records.trial import TrialRecord
 from tests.search.processes import ONCE, finished, kill, log_of, records, wait_until
 
 KILLS = int(os.environ.get("CONVSEARCH_KILLS", "20"))

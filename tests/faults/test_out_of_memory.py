@@ -31,7 +31,7 @@ def test_trials_without_memory_are_pruned_and_the_search_goes_on(search, tmp_pat
     limit = worker.memory_info().vms + _ROOM
     resource.prlimit(worker.pid, resource.RLIMIT_AS, (limit, limit))
     finished(process)
-    ended = [r for r in records(tmp_path) if r.state != "handed back"]
+    ended = [r for r in records(tmp_path) if r.state != "requeued"]
     assert len(ended) == 8
     starved = [r for r in ended if r.reason and r.reason.startswith("out of memory")]
     assert starved

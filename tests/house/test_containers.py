@@ -159,7 +159,11 @@ def test_the_example_has_every_setting_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("search", "search.run"), ("dashboard", "studies.dashboard_service"), ("serve", "serve.run")],
+    [
+        ("search", "search.run"),
+        ("dashboard", "studies.dashboard.__main__"),
+        ("serve", "serve.run"),
+    ],
 )
 def test_commands_have_flags_that_exist(run_module, name, module) -> None:
     service = SERVICES[name]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from search.best import read_metrics
 from search.config import load_search_config
-from search.onnx_export import run_onnx
-from studies.records import trial_records
+from search.export.best import read_metrics
+from search.export.onnx import run_onnx
 from studies.study import Place, find
+from studies.trials import trial_records
 from train_core.evaluate import probabilities
 from train_core.run_config import load_run_config
 from train_core.weights import load_model

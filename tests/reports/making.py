@@ -129,8 +129,8 @@ def make_study(
 
 def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES) -> dict:
     """A `best/` folder as an export leaves it, of a model that is right three times in four."""
-    from search.best import write_metrics
-    from search.metrics import evaluation
+    from search.export.best import write_metrics
+    from search.export.evaluation import evaluation
 
     folder, random = place.folder / "best", np.random.default_rng(0)
     labels = np.arange(40 * len(classes)) % len(classes)

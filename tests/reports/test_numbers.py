@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from records.trial import TrialRecord
 from reports.exported import ClassQuality
 from reports.figures.model import confusion_figure, training_figure
 from reports.findings import findings
-from reports.numbers.base import best_so_far, kind_of
+from reports.numbers.base import best_so_far
 from reports.numbers.cost import busy_until, cost, union
 from reports.numbers.course import course
 from reports.numbers.curves import curves, looks
@@ -20,11 +21,10 @@ from reports.numbers.pruning import pruning
 from reports.numbers.ranges import ranges
 from reports.numbers.seeds import seeds
 from reports.numbers.tested import most_confused, reliability, row_shares
-from search.metrics import calibration_error
+from search.export.evaluation import calibration_error
 from space import parse_space
 from studies.config import StudyConfig
 from studies.pruner import build_pruner
-from studies.records import TrialRecord
 from train_core.errors import Diverged, OutOfMemory
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ TRIALS = [
     record(0, curve=(0.3, 0.5, 0.6)),
     record(1, curve=(0.4, 0.5, 0.8)),
     record(2, "pruned", (0.1, 0.2), reason="median rule after epoch 2"),
-    record(3, "handed back", (0.2,)),
+    record(3, "requeued", (0.2,)),
     record(4, curve=(0.2, 0.6, 0.7)),
     record(5, "failed", (), reason="OSError: disk"),
 ]
@@ -70,15 +70,15 @@ def test_kinds_follow_what_trainings_say_of_themselves() -> None:
         "timed out": "over the trial_timeout of 5 s after epoch 2",
     }
     for kind, reason in said.items():
-        assert kind_of(record(0, "pruned", (0.1,), reason=reason)) == kind
+        assert record(0, "pruned", (0.1,), reason=reason).kind == kind
     assert issubclass(OutOfMemory, Exception)
-    assert kind_of(record(0, "failed", reason="diverged in epoch 2")) == "failed"
+    assert record(0, "failed", reason="diverged in epoch 2").kind == "failed"
 
 
 def test_cost_counts_what_was_trained_once() -> None:
     paid = cost(TRIALS, 10, 3)
     assert (paid.done, paid.total, paid.epochs, paid.full_epochs) == (4, 10, 11, 12)
-    assert paid.counts == {"complete": 3, "pruned": 1, "handed back": 1, "failed": 1}
+    assert paid.counts == {"complete": 3, "pruned": 1, "requeued": 1, "failed": 1}
     assert paid.pruned_share == pytest.approx(0.25)
     assert paid.epochs_saved == pytest.approx(1 / 12)
     assert (paid.trial_seconds, paid.busy_seconds, paid.images) == (60, 60, 1100)

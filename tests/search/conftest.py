@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from records.trial import TrialRecord
 from search.config import SearchConfig
-from search.confirm import Candidate
+from search.finalize.confirm import Candidate
 from search.plan import Plan, settle
-from search.worker import Slot, Worker
-from studies.records import TrialRecord
+from search.workers.worker import Slot, Worker
 from studies.study import make_or_resume
 from tests.search.processes import TINY, kill, start_search
 from train_core.data.prepare import prepare

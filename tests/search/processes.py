@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from studies.records import trial_records
+from records.toml import write_toml
 from studies.study import Place, find
-from train_core.toml_file import write_toml
+from studies.trials import trial_records
 
 TINY = {
     "trials": 6,
@@ -87,5 +87,5 @@ def wait_until(condition, seconds: float = 100.0) -> None:
 
 
 def log_of(tmp_path) -> str:
-    path = tmp_path / "runs" / "tiny" / "search.log"
+    path = tmp_path / "runs" / "tiny" / "search.display.log"
     return path.read_text() if path.exists() else ""

@@ -4,12 +4,12 @@ import multiprocessing
 
 import pytest
 
-from search.after import finish
-from search.best import read_metrics
-from search.confirm import candidates, confirmation_config, missing
-from search.events import Done
+from records.trial import TrialRecord
+from search.export.best import read_metrics
+from search.finalize.confirm import candidates, confirmation_config, missing
+from search.finalize.finish import finish
+from search.workers.events import Done
 from studies.attributes import CONFIRMED
-from studies.records import TrialRecord
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from search.calibration import at_temperature, calibrated, temperature_for
-from search.metrics import calibration_error
+from search.export.evaluation import calibration_error
+from search.finalize.calibrate import at_temperature, calibrated, temperature_for
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

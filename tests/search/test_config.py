@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
+from records.toml import write_toml
 from search.config import SearchConfig, load_search_config
-from search.counts import count
-from search.introduction import introduce
+from search.display.counts import count
+from search.display.introduction import introduce
 from search.plan import build_space, settle
 from search.run import app
-from search.scout import Machine
+from search.workers.probe import Machine
 from tests.search.processes import TINY
 from train_core.data.prepare import prepare
 from train_core.recipes import load_recipe
-from train_core.toml_file import write_toml
 
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
+from records.outcome import EpochRecord
 from search.config import LoggingConfig
-from search.event_files import EventFiles, event_files_of_trial, refuse_missing
-from search.events import Ended, EpochEnded, Warned
-from search.trials import RunTrials
-from studies.records import trial_records
+from search.trial import RunTrials
+from search.workers.event_files import EventFiles, event_files_of_trial, refuse_missing
+from search.workers.events import Ended, EpochEnded, Warned
 from studies.study import make_or_resume
+from studies.trials import trial_records
 from tests.search.conftest import run_task
-from train_core.record import EpochRecord
 
 pytest.importorskip("tensorboard", reason="event files: tensorboard is not installed")
 
@@ -80,7 +80,7 @@ def test_a_trial_that_goes_on_has_no_step_twice(tiny_plan, worker) -> None:
     assert "hparam/validation_accuracy" not in read(folder / "trial-0001").Tags()["scalars"]
     worker._stop.up = False
     run_task(RunTrials(plan, None), worker)
-    (again,) = (r for r in trial_records(study) if r.index == 1 and r.state != "handed back")
+    (again,) = (r for r in trial_records(study) if r.index == 1 and r.state != "requeued")
     events = read(folder / "trial-0001")
     assert len(list((folder / "trial-0001").iterdir())) == 3  # Two processes, the parameters.
     assert again.number != 1

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from search.final import Finalize
-from search.formats import export_of
-from search.onnx_export import ExportMismatch, run_onnx
+from search.export.formats import export_of
+from search.export.onnx import ExportMismatch, run_onnx
+from search.finalize.final import Finalize
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
@@ -41,7 +41,7 @@ def study(finished, tmp_path):
 
 def export(run_module, study, name):
     return run_module(
-        "search.export", "--runs", study.parent, "--study", study.name, "--format", name
+        "search.export.__main__", "--runs", study.parent, "--study", study.name, "--format", name
     )
 
 
@@ -166,7 +166,7 @@ def test_what_differs_is_not_left_behind_and_the_old_file_stays(study) -> None:
     ],
 )
 def test_mistakes_are_one_line(run_module, arguments, text) -> None:
-    done = run_module("search.export", *arguments)
+    done = run_module("search.export.__main__", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr
     assert done.stderr.count("\n") == 1

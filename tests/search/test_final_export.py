@@ -6,11 +6,11 @@ import onnxruntime
 import pytest
 import torch
 
-from search.best import read_metrics
-from search.calibration import at_temperature
-from search.confirm import Confirm, confirmation_config
-from search.final import Finalize
-from search.onnx_export import ExportMismatch, export_onnx, run_onnx
+from search.export.best import read_metrics
+from search.export.onnx import ExportMismatch, export_onnx, run_onnx
+from search.finalize.calibrate import at_temperature
+from search.finalize.confirm import Confirm, confirmation_config
+from search.finalize.final import Finalize
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
@@ -134,7 +134,7 @@ def test_the_look_is_counted_although_the_export_fails(
     plan = begun(tiny_plan())
     task = Finalize(plan, winner(plan), FACTS, tmp_path / "best")
     with monkeypatch.context() as strict:
-        strict.setattr("search.onnx_export.TOLERANCE", -1.0)
+        strict.setattr("search.export.onnx.TOLERANCE", -1.0)
         with pytest.raises(ExportMismatch):
             run_task(task, worker)
     _, metrics = run_task(task, worker)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search.metrics import accuracy_interval, calibration_error, evaluation, mean_and_std
+from search.export.evaluation import accuracy_interval, calibration_error, evaluation, mean_and_std
 
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 PREDICTED = np.array([0, 1, 1, 1, 0, 2])

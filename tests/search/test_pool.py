@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.events import Done, Warned, WorkerLost
-from search.pool import WorkerDied, WorkerPool
+from search.workers.events import Done, Warned, WorkerLost
+from search.workers.pool import WorkerDied, WorkerPool
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@ import io
 
 from rich.console import Console
 
-from search.counts import count
-from search.events import Began, Ended, EpochEnded, WorkerLost
-from search.progress import LiveDisplay, PlainLines, duration
-from studies.records import TrialRecord
+from records.trial import TrialRecord
+from search.display.counts import count
+from search.display.progress import LiveDisplay, PlainLines, duration
+from search.workers.events import Began, Ended, EpochEnded, WorkerLost
 
 
 def record(number: int, state: str, value: float | None = None) -> TrialRecord:

@@ -22,7 +22,7 @@ def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp
     page = (tmp_path / "runs" / "tiny" / "report" / "index.html").read_text()
     assert re.search("Stopped: [123] of 4 trials done", page)
     assert "Traceback" not in output
-    assert [record.state for record in records(tmp_path)][-2:] == ["handed back", "waiting"]
+    assert [record.state for record in records(tmp_path)][-2:] == ["requeued", "waiting"]
     process = search(**slow)
     wait_until(lambda: done(tmp_path) == 4)
     kill(process)
@@ -53,7 +53,7 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(search, tmp_path) -> None:
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
     states = [record.state for record in records(tmp_path)]
-    assert states == ["handed back", "waiting"]
+    assert states == ["requeued", "waiting"]
 
 
 def test_workers_do_not_outlive_a_killed_parent(search, tmp_path) -> None:
@@ -79,7 +79,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -
     output = finished(process, code=130)
     assert "worker 0 died (exit code -9); another one takes over" in output
     states = [record.state for record in records(tmp_path)]
-    assert states.count("handed back") == 1
+    assert states.count("requeued") == 1
     assert done(tmp_path) == 3
 
 
@@ -89,7 +89,9 @@ def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tm
     process.terminate()
     finished(process, code=143)
     done_before = done(tmp_path)
-    outcome = run_module("search.finalize", "--study", "tiny", "--runs", tmp_path / "runs")
+    outcome = run_module(
+        "search.finalize.__main__", "--study", "tiny", "--runs", tmp_path / "runs"
+    )
     assert outcome.returncode == 0, outcome.stderr
     assert "test accuracy: " in outcome.stdout
     assert done(tmp_path) == done_before

@@ -5,12 +5,12 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from search.events import Began, Ended, EpochEnded
-from search.trials import RunTrials
+from search.trial import RunTrials
+from search.workers.events import Began, Ended, EpochEnded
 from studies.attributes import OWNER, Owner
-from studies.ledger import Ledger, TooManyFailures
-from studies.records import trial_records
+from studies.broker import Ledger, TooManyFailures
 from studies.study import make_or_resume
+from studies.trials import trial_records
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
 from train_core.networks import Classifier
@@ -60,7 +60,7 @@ def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker) -> No
         if isinstance(event, EpochEnded) and event.job == "trial 2":
             worker._stop.set()  # In the middle of a trial.
     worker._stop.up = False
-    assert trial_records(study)[2].state in ("handed back", "waiting", "failed")
+    assert trial_records(study)[2].state in ("requeued", "waiting", "failed")
     run_task(RunTrials(plan, None), worker)
     again = [r for r in trial_records(study) if r.state in ("complete", "pruned")]
     expected = trial_records(undisturbed)
@@ -90,8 +90,8 @@ def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, wo
     assert first == Ended("trial 2", "failed", None, "its worker died 3 times, at last in epoch 1")
     assert (last.job, last.outcome) == ("trial 3", "complete")
     assert [r.state for r in trial_records(study)] == [
-        "handed back",
-        "handed back",
+        "requeued",
+        "requeued",
         "failed",
         "complete",
     ]

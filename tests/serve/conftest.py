@@ -11,10 +11,10 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from search.confirm import Confirm, confirmation_config
-from search.final import Finalize
-from serve.app import create_app
+from search.finalize.confirm import Confirm, confirmation_config
+from search.finalize.final import Finalize
 from serve.model import Model
+from serve.web.app import create_app
 from tests.conftest import stripes, write_images, write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
@@ -55,7 +55,7 @@ def collection(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def index(collection, best) -> Path:
     """Its index."""
-    from serve.indexing import index_for, update
+    from serve.library.indexing import index_for, update
 
     path, model = collection.parent / "album.index", Model(best)
     update(index_for(path, model, collection), model, collection, print)

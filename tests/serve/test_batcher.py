@@ -7,10 +7,10 @@ from queue import Queue
 import numpy as np
 import pytest
 
-from serve.batcher import Batcher
-from serve.errors import Busy
-from serve.figures import Figures
 from serve.model import Answers
+from serve.web.batcher import Batcher
+from serve.web.errors import Busy
+from serve.web.figures import Figures
 from tests.conftest import stripes
 from tests.serve.conftest import wait_until
 

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from serve.index_file import Entry, IndexFacts, new_index, open_index
+from serve.library.index_file import Entry, IndexFacts, new_index, open_index
+from serve.library.nearest import Collection, load_collection
 from serve.model import Model
-from serve.nearest import Collection, load_collection
 from tests.serve.conftest import encoded, stripe, wait_until
 
 

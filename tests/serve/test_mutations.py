@@ -5,9 +5,9 @@
 
 import pytest
 
-from serve.app import create_app
-from serve.replies import ErrorReply, PredictReply
-from serve.settings import ServiceConfig
+from serve.web.app import create_app
+from serve.web.replies import ErrorReply, PredictReply
+from serve.web.settings import ServiceConfig
 from tests.serve.conftest import encoded, stripe
 from tests.serve.mutations import mutated
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 
-from serve.app import create_app
-from serve.settings import ServiceConfig
+from serve.web.app import create_app
+from serve.web.settings import ServiceConfig
 
 schemathesis = pytest.importorskip("schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from serve.command_line import printable
+from records.command_line import printable
 from tests.serve.conftest import encoded, stripe
 
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.app import create_app
 from serve.model import Model
-from serve.replies import ErrorReply
-from serve.settings import ServiceConfig
+from serve.web.app import create_app
+from serve.web.replies import ErrorReply
+from serve.web.settings import ServiceConfig
 from tests.serve.conftest import encoded, stripe
 
 KEY = "a-key-of-sixteen-letters"
@@ -130,7 +130,7 @@ def test_a_collection_is_optional(model) -> None:
 
 
 def test_a_picture_of_the_collection_that_is_gone_is_said_to_be(best, tmp_path) -> None:
-    from serve.index_file import Entry, IndexFacts, new_index
+    from serve.library.index_file import Entry, IndexFacts, new_index
 
     model = Model(best)
     index = new_index(tmp_path / "x", IndexFacts(model.digest, str(tmp_path), model.features))
@@ -245,7 +245,7 @@ def test_a_queue_that_is_too_long_is_shortened_at_once(model) -> None:
 
 def test_large_pictures_wait_for_each_other_and_a_few_at_most(model, monkeypatch) -> None:
     """Four wait for the one that is decoded; the next is sent away; small ones go on."""
-    monkeypatch.setattr("serve.uploads._LARGE", 1000)
+    monkeypatch.setattr("serve.web.uploads._LARGE", 1000)
     app = create_app(model, ServiceConfig(seconds=30))
     decoder = app.extensions["convsearch"].decoder
     large = encoded(np.zeros((40, 40, 3), np.uint8))

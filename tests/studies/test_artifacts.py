@@ -3,7 +3,7 @@ import json
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from studies.artifacts import artifacts_folder, attach
+from studies.dashboard.artifacts import artifacts_folder, attach
 from tests.studies.conftest import begun
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from studies.artifacts import artifacts_folder, attach
-from studies.ledger import Ledger
+from studies.broker import Ledger
+from studies.dashboard.artifacts import artifacts_folder, attach
 from studies.study import Place
 from tests.studies.conftest import begun
 from tests.studies.workers import run_one
@@ -91,7 +91,7 @@ def test_takes_the_next_port_and_only_this_machine(port) -> None:
 
 
 def test_a_taken_port_is_passed_over(tmp_path) -> None:
-    from studies.dashboard import FIRST_PORT, bind
+    from studies.dashboard.beside import FIRST_PORT, bind
 
     first = bind(lambda environ, start: [])
     second = bind(lambda environ, start: [])

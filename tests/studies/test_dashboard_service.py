@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from studies.artifacts import artifacts_folder
-from studies.ledger import Ledger
+from studies.broker import Ledger
+from studies.dashboard.artifacts import artifacts_folder
 from studies.study import Place
 from tests.studies.conftest import begun
 from tests.studies.test_dashboard import ask

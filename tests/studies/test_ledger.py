@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import TrialState
 
 from studies.attributes import INDEX, OWNER, REASON, Owner, handed_back
+from studies.broker import MAX_FAILURES, Claim, Ledger, TooManyFailures, clear_dead, finished
 from studies.config import StudyConfig
 from studies.heartbeat import GRACE, Heartbeat
-from studies.ledger import MAX_FAILURES, Claim, Ledger, TooManyFailures, clear_dead, finished
 from studies.study import Place, find
 from tests.studies.conftest import FIRST, SPACE, begun
 from tests.studies.workers import run_one

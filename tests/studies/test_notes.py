@@ -3,9 +3,9 @@ from datetime import datetime
 
 import pytest
 
-from studies.notes import escaped, study_note, trial_note
-from studies.records import TrialRecord
-from studies.sparkline import sparkline, spread
+from records.trial import TrialRecord
+from studies.dashboard.notes import escaped, study_note, trial_note
+from studies.dashboard.sparkline import sparkline, spread
 
 
 def record(state: str, **changes) -> TrialRecord:
@@ -45,7 +45,7 @@ CURVE = """
         (record("failed", reason="KeyError: a|b"), "**Failed** after 2 epochs: KeyError: a\\|b"),
         (record("running", ended=None),
          "**Running**: 75.00% validation accuracy after 2 epochs of 4."),
-        (record("handed back"),
+        (record("requeued"),
          "**Stopped from outside** after 2 epochs. It goes on under another number, as place 5 of "
          "the search."),
     ],

@@ -6,10 +6,10 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import Trial
 from optuna_dashboard import get_note, save_note
 
-from studies.notes import trial_note
-from studies.noticeboard import BELOW, Noticeboard
-from studies.records import trial_records
+from studies.dashboard.notes import trial_note
+from studies.dashboard.writer import BELOW, Noticeboard
 from studies.storage import close_storage, open_storage, sqlite_url
+from studies.trials import trial_records
 
 
 @pytest.fixture(params=["memory", "sqlite", "journal", "postgresql", "mysql"])

@@ -1,6 +1,6 @@
 import json
 
-from studies.plots import confusion_matrix, save_plots, training_curves
+from studies.dashboard.plots import confusion_matrix, save_plots, training_curves
 from studies.study import Place
 from tests.studies.conftest import begun
 

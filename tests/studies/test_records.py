@@ -2,10 +2,11 @@ import os
 
 from optuna.trial import TrialState
 
+from records.trial import ranked
 from studies.attributes import CONFIG, CONFIRMED, HISTORY, REASON, this_host
-from studies.ledger import Ledger
-from studies.records import best_trials, confirmations, trial_records
+from studies.broker import Ledger
 from studies.study import Place
+from studies.trials import confirmations, trial_records
 from tests.studies.conftest import FIRST, SPACE, begun
 
 
@@ -30,7 +31,7 @@ def test_records_say_what_happened(tmp_path) -> None:
     study.tell(ledger.claim().trial, state=TrialState.FAIL)
 
     records = trial_records(study)
-    states = ["complete", "pruned", "handed back", "running", "failed"]
+    states = ["complete", "pruned", "requeued", "running", "failed"]
     assert [record.state for record in records] == states
     first = records[0]
     assert (first.value, first.params, first.config) == (0.75, FIRST, {"epochs": 2})
@@ -51,7 +52,7 @@ def test_the_best_come_first_and_of_equal_ones_the_earlier(tmp_path) -> None:
     pruned = ledger.claim().trial
     pruned.report(0.99, 1)
     study.tell(pruned, state=TrialState.PRUNED)
-    best = best_trials(trial_records(study), 3)
+    best = ranked(trial_records(study))[:3]
     assert [record.number for record in best] == [1, 3, 2]
 
 

@@ -3,8 +3,8 @@ from optuna.samplers import TPESampler
 from pydantic import ValidationError
 
 from space import load_space
+from studies.broker import Ledger
 from studies.config import StudyConfig
-from studies.ledger import Ledger
 from studies.sampler import seed_for
 from studies.study import Place, Purpose, make_or_resume, work_on
 from tests.studies.workers import score

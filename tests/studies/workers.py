@@ -6,8 +6,8 @@ import sys
 import time
 
 from studies.attributes import CONFIG
+from studies.broker import Ledger
 from studies.config import StudyConfig
-from studies.ledger import Ledger
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE
 

@@ -4,10 +4,10 @@ from importlib import resources
 import pytest
 from pydantic import ValidationError
 
+from records.toml import read_toml, validate, write_toml
 from train_core.config import TrainConfig
 from train_core.recipes import least_images, load_recipe, recipe_names, training_for
 from train_core.run_config import load_run_config, resolve_run
-from train_core.toml_file import read_toml, validate, write_toml
 
 
 def test_is_frozen() -> None:

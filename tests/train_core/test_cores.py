@@ -85,7 +85,7 @@ def test_a_stranger_is_seen_and_ones_own_work_is_not(tmp_path, stranger) -> None
 
 
 @needs_two
-@pytest.mark.parametrize("module", ["train_core.cores", "serve.command_line"])
+@pytest.mark.parametrize("module", ["train_core.cores", "records.command_line"])
 @pytest.mark.parametrize(
     ("quota", "expected"), [("100000", 1), ("max", len(module._processors()))]
 )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from records.outcome import EpochRecord
 from tests.conftest import CPU, image_data, stripes
 from tests.train_core.waits import waits
 from train_core.capture import WARM_UP
@@ -15,7 +16,6 @@ from train_core.evaluate import score
 from train_core.fit import MIDDLE_IMAGES, fit
 from train_core.images import ImageData, Normalisation, Part
 from train_core.loss import smoothed_cross_entropy
-from train_core.record import EpochRecord
 
 SMALL = TrainConfig(width=4, depth=2, epochs=4, batch_size=16, lr=20.0, augment=0.3, seed=1)
 

@@ -10,9 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from train_core.cores import cores
+from records.machine import cores, die_with_parent
 from train_core.data.decode import decode
-from train_core.processes import die_with_parent
 
 _FEW_FILES, _FEW_BYTES = 768, 16 << 20
 """Starting processes costs more than decoding this much."""

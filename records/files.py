@@ -1,0 +1,75 @@
+"""Files that are whole or not there, and the disk that has no room for them."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_IO_ERROR = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
+"""What SQLite says when a limit stands in its way; a disk without room is `SQLITE_FULL`."""
+
+
+def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a file in one step, so that no kill and no reader finds half of it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        content: Text is written as UTF-8.
+        durable: Whether it must be on the disk before it takes the old one's place.
+
+    Raises:
+        OSError: For instance because the disk is full; an older file is still whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = part_of(path)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes a file before it takes its place; a kill can leave it there."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def parts_of(path: Path) -> list[Path]:
+    """What killed processes left of writing this file."""
+    return list(path.parent.glob(f"{path.name}.*.part"))
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, says that nothing more can be written."""
+    return any(map(_says_so, chain(error)))
+
+
+def full_disk_in_words(error: BaseException) -> str:
+    """One line for people, about an exception that `is_full_disk`."""
+    reason = str(next(filter(_says_so, chain(error))))
+    return (
+        f"the disk must have room for what a search writes, but got: {reason}; make room and run "
+        f"the same command again: nothing that was finished is lost"
+    )
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it came from."""
+    origin: BaseException | None = error
+    while origin is not None:
+        yield origin
+        origin = origin.__cause__ or origin.__context__
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0)
+        return code == sqlite3.SQLITE_FULL or code in _IO_ERROR
+    return isinstance(error, OSError) and error.errno in _ERRNOS

@@ -1,0 +1,250 @@
+"""`Metrics`: the one schema of `best/metrics.json`, written by the search, read by everybody."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from records.files import write_whole
+from records.statistics import Spread, accuracy_interval
+from records.words import percent, points
+
+FORMAT: Literal[1] = 1
+"""Raise it when a reader of today could no longer use the file, or `model.onnx` beside it."""
+
+
+class _Record(BaseModel):
+    """Frozen; what later versions add is kept when a file is written again."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Quality(_Record):
+    """Precision, recall and F1, in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class ClassQuality(Quality):
+    """Those of one class, with its number of images."""
+
+    n: int
+
+
+class Evaluation(_Record):
+    """One evaluation on the test images."""
+
+    accuracy: float
+    interval_95: tuple[float, float]
+    n: int
+    calibration_error: float
+    macro: Quality
+    per_class: dict[str, ClassQuality]
+    confusion_matrix: list[list[int]]
+    """Images; rows are true classes, columns predicted ones."""
+
+
+class Calibration(_Record):
+    """What the last layer was divided by, and the calibration error if it had not been."""
+
+    temperature: float = 1.0
+    error_before: float = 0.0
+
+
+class SearchFacts(_Record):
+    """The search that found the model."""
+
+    study: str
+    recipe: str | None = None
+    space: str | None = None
+    sampler: str | None = None
+    pruner: str | None = None
+    seed: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    candidates: int = 0
+    """Trials that were confirmed."""
+
+    test_evaluations: int = 1
+    """How often the search has evaluated a model on the test images, this time included."""
+
+
+class PartFacts(_Record):
+    """One part of the data set."""
+
+    count: int
+    sha256: str
+    """Of its images and labels as they are in the cache."""
+
+
+class DataFacts(_Record):
+    """The data set."""
+
+    name: str
+    classes: tuple[str, ...] = Field(min_length=1)
+    image_size: int = Field(ge=1)
+    train: PartFacts
+    test: PartFacts
+
+
+class Validated(_Record):
+    """Validation accuracy in the search, and of how many images."""
+
+    accuracy: float
+    n: int
+
+
+class Estimate(_Record):
+    """An accuracy in [0, 1] with what is known of its uncertainty: the shape of all that is told."""
+
+    name: str
+    accuracy: float
+    low: float | None
+    """None when nothing is known of the spread."""
+
+    high: float | None
+    interval: str
+    """What `low` and `high` are."""
+
+    n: int | None
+    of: str
+    """What is counted by n."""
+
+
+class Metrics(_Record):
+    """The content of `best/metrics.json`."""
+
+    format: Literal[1] = FORMAT
+    created: str
+    search: SearchFacts
+    trial: int
+    params: dict[str, Any]
+    validation: Validated
+    confirmed: Spread
+    test: Evaluation
+    test_tta: Evaluation | None = None
+    """With mirrored views averaged; None where mirroring makes no sense."""
+
+    calibration: Calibration = Calibration()
+    selection_gap: float
+    """What the search claimed above the mean with fresh seeds."""
+
+    training: dict[str, Any]
+    curves: dict[str, list[float | None]]
+    data: DataFacts
+    parameters: int
+    onnx_difference: float | None = None
+    """The largest difference of a probability between ONNX and PyTorch."""
+
+    device: str = "not recorded"
+    versions: dict[str, str]
+
+    @property
+    def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
+        """From what the search claimed to what the test says."""
+        return (
+            validated(self.validation.accuracy, self.validation.n),
+            confirmed(self.confirmed),
+            tested(self.test),
+        )
+
+
+def validated(accuracy: float, n: int | None) -> Estimate:
+    """What the search claims."""
+    low, high = accuracy_interval(round(accuracy * n), n) if n else (None, None)
+    return Estimate(
+        name="in the search", accuracy=accuracy, low=low, high=high, interval="95 % interval",
+        n=n, of="validation images",
+    )  # fmt: skip
+
+
+def confirmed(spread: Spread) -> Estimate:
+    """What fresh seeds say."""
+    mean, std = spread.mean, spread.std
+    low, high = (None, None) if std is None else (mean - std, mean + std)
+    return Estimate(
+        name="confirmed", accuracy=mean, low=low, high=high, interval="± one standard deviation",
+        n=spread.n, of="fresh seeds",
+    )  # fmt: skip
+
+
+def tested(test: Evaluation) -> Estimate:
+    """What the test images say."""
+    low, high = test.interval_95
+    return Estimate(
+        name="test", accuracy=test.accuracy, low=low, high=high, interval="95 % interval",
+        n=test.n, of="test images",
+    )  # fmt: skip
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Read `metrics.json` of a `best/` folder.
+
+    Raises:
+        OSError: There is none that can be read.
+        ValueError: In one sentence, if it is not what a search exported, or of another format.
+    """
+    path = folder / "metrics.json"
+    text = path.read_text(encoding="utf-8")
+    try:
+        values = json.loads(text)
+        made = values.get("format") if isinstance(values, dict) else None
+        if made is not None and made != FORMAT:
+            raise ValueError(
+                f"exports of format {FORMAT} can be read, but '{folder}' has format {made}: use "
+                f"the version of convsearch that made it, or a newer one"
+            )
+        return Metrics.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except json.JSONDecodeError as error:
+        reason = str(error)
+    raise ValueError(f"'{path}' must be what a search exported, but: {reason}")
+
+
+def write_metrics(folder: Path, metrics: Metrics) -> None:
+    """Write `metrics.json`, in one step: somebody may be reading it."""
+    content = metrics.model_dump(mode="json", exclude_none=False)
+    # Absent and not null, as in all files so far.
+    content = {k: v for k, v in content.items() if v is not None or k not in _OPTIONAL}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_whole(folder / "metrics.json", text)
+
+
+_OPTIONAL = ("test_tta", "onnx_difference")
+
+
+def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
+    """The figures that matter, name and value in words, as console, card and dashboard have them."""
+    searched, fresh, test = metrics.estimates
+    spread = "" if fresh.high is None else f" ± {percent(fresh.high - fresh.accuracy)}"
+    yield "validation accuracy in the search", percent(searched.accuracy)
+    yield "confirmed with fresh seeds", f"{percent(fresh.accuracy)}{spread} (n = {fresh.n})"
+    yield "selection gap (luck of the search)", points(metrics.selection_gap)
+    yield (
+        "test accuracy",
+        (
+            f"{percent(test.accuracy)} (95 % interval {percent(test.low)} to {percent(test.high)}, "
+            f"n = {test.n})"
+        ),
+    )
+    if metrics.test_tta is not None:
+        yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
+    macro = metrics.test.macro
+    values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
+    yield "macro precision, recall, F1", values
+    yield "calibration error", f"{percent(metrics.test.calibration_error)}{_before(metrics)}"
+
+
+def _before(metrics: Metrics) -> str:
+    """What calibration has done; nothing for models from before there was any."""
+    done = metrics.calibration
+    if done.temperature == 1.0:
+        return ""
+    return f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"

@@ -1,0 +1,105 @@
+"""How a training goes and how it ends: `EpochRecord`, `State`, `Cause`, `Outcome`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class State(StrEnum):
+    """Where a trial stands."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    RUNNING = "running"
+    WAITING = "waiting"
+    REQUEUED = "requeued"
+    """Stopped from outside; it goes on under another number, and this one counts for nothing."""
+
+
+class Cause(StrEnum):
+    """Why a trial was pruned or failed."""
+
+    RULE = "rule"
+    """The pruner stopped it, since it fell behind."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "timed out"
+    ERROR = "error"
+    """A fault in the training or around it."""
+
+    WORKER_DIED = "worker died"
+
+
+class EpochRecord(BaseModel):
+    """One epoch, counted from 1. Losses are in nats per example, accuracies in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int
+    train_loss: float
+    """Mean loss over the epoch's augmented images, with label smoothing."""
+
+    train_accuracy: float
+    """Share of the epoch's augmented images classified rightly while training."""
+
+    val_loss: float | None
+    """Mean cross-entropy of the averaged weights on validation images, without smoothing;
+    None without a validation part."""
+
+    val_accuracy: float | None
+    """Accuracy of the averaged weights on the same images: all of the validation part after the
+    last epoch, perhaps a part of it before (`fit`); None without one."""
+
+    lr: float
+    """Learning rate of the epoch's last step, for the batch size in use."""
+
+    seconds: float
+    """Wall time of the epoch's training steps, validation not included."""
+
+    images: int
+    """Training images seen in the epoch."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Training throughput of this epoch."""
+        return self.images / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. It holds no tensors, so nothing of the training outlives it.
+
+    Attributes:
+        state: COMPLETE, PRUNED, FAILED or REQUEUED.
+        history: Its epochs, also those from before an interruption.
+        cause: Why it was pruned or failed; None otherwise.
+        reason: The same in words, one line.
+        details: The traceback of a fault, for the log.
+    """
+
+    state: State
+    history: tuple[EpochRecord, ...] = ()
+    cause: Cause | None = None
+    reason: str | None = None
+    details: str = ""
+
+    @property
+    def accuracy(self) -> float | None:
+        """The last validation accuracy, in [0, 1]; None if there was none."""
+        return self.history[-1].val_accuracy if self.history else None
+
+
+def columns(records: Sequence[EpochRecord]) -> dict[str, list[float | None]]:
+    """The records of a training as one list per field, rounded to what plots can show."""
+    return {
+        field: [_rounded(getattr(record, field)) for record in records]
+        for field in EpochRecord.model_fields
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,104 @@
+"""The statistics that results are told with; NumPy and nothing else."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+BINS = 15
+"""Intervals of confidence between 0 and 1 for the calibration error."""
+
+
+class Spread(BaseModel):
+    """What several values come to."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    mean: float
+    std: float | None
+    """Sample standard deviation; None for a single value."""
+
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """The spread of at least one value."""
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(mean=float(np.mean(values)), std=std, n=len(values))
+
+
+class ConfidenceBins(NamedTuple):
+    """Images by confidence, in `BINS` intervals of equal width; each field is `(BINS,)`.
+
+    Attributes:
+        n: Images in each.
+        confidence: Sum of their confidences.
+        right: How many of them were classified rightly.
+    """
+
+    n: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+
+
+def wilson_interval(
+    hits: np.ndarray | float, count: np.ndarray | float, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """The Wilson score interval of a share (Wilson, 1927).
+
+    Args:
+        hits: How many were right; need not be whole.
+        count: Of how many, above 0.
+        confidence: Of the two-sided interval, in (0, 1); the lower end alone is a one-sided bound
+            of confidence `(1 + confidence) / 2`.
+
+    Returns:
+        Lower and upper end in [0, 1], of the shape of the arguments.
+    """
+    hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / count
+    middle, half = (
+        share + z**2 / (2 * count),
+        z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)),
+    )
+    scale = 1 + z**2 / count
+    return np.clip((middle - half) / scale, 0, 1), np.clip((middle + half) / scale, 0, 1)
+
+
+def accuracy_interval(hits: int, count: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of an accuracy."""
+    low, high = wilson_interval(hits, count)
+    return float(low), float(high)
+
+
+def confidence_bins(labels: np.ndarray, probabilities: np.ndarray) -> ConfidenceBins:
+    """Sort images by their confidence.
+
+    Args:
+        labels: `(N,)` int.
+        probabilities: `(N, classes)`.
+    """
+    confidence = probabilities.max(1).astype(np.float64)
+    right = (probabilities.argmax(1) == labels).astype(np.float64)
+    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts, sums, hits = (
+        np.bincount(place, weights=weights, minlength=BINS)
+        for weights in (None, confidence, right)
+    )
+    return ConfidenceBins(counts, sums, hits)
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Expected calibration error in [0, 1] (Guo et al., 2017).
+
+    The mean gap between confidence and accuracy over the bins, weighted by the images in each.
+
+    Args:
+        labels: `(N,)` int.
+        probabilities: `(N, classes)`.
+    """
+    bins = confidence_bins(labels, probabilities)
+    return float(np.abs(bins.right - bins.confidence).sum() / len(labels))

@@ -1,0 +1,80 @@
+"""`TrialRecord`: one trial of a study as plain, frozen values, whatever the study is kept in."""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from records.outcome import Cause, State
+
+
+class TrialRecord(BaseModel):
+    """One trial."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    index: int | None
+    """Its place in the search; a trial that is run again keeps it. None = not started."""
+
+    state: State
+    accuracy: float | None
+    """Validation accuracy in [0, 1]: the result of a complete trial, the last one of a pruned."""
+
+    params: dict[str, Any]
+    config: dict[str, Any] | None
+    """The training's whole config; None = not started."""
+
+    curve: dict[int, float]
+    """Epoch, counted from 1 -> validation accuracy."""
+
+    history: dict[str, list[float | None]]
+    """Field of the epoch records -> one value per epoch; empty before the trial ended."""
+
+    cause: Cause | None = None
+    """Why it was pruned or failed."""
+
+    reason: str | None
+    """The same in words."""
+
+    started: datetime | None
+    ended: datetime | None
+
+    worker: str | None = None
+    """Host and pid of the process that ran it, as `host:pid`; None = not started."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time from start to end; None before the end."""
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started).total_seconds()
+
+    @property
+    def done(self) -> bool:
+        """Whether it counts towards the total of its study."""
+        return self.state in (State.COMPLETE, State.PRUNED)
+
+    @property
+    def kind(self) -> str:
+        """Its state, or for a trial that no rule pruned, what did: "diverged" and the like."""
+        pruned_otherwise = self.state == State.PRUNED and self.cause not in (None, Cause.RULE)
+        return str(self.cause if pruned_otherwise else self.state)
+
+    @property
+    def result(self) -> float | None:
+        """The accuracy of a complete trial; None for others, and where it is not finite."""
+        return finite(self.accuracy) if self.state == State.COMPLETE else None
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None for NaN and infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def ranked(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The trials with a result, best first; of equal ones the earlier first."""
+    known = [(trial.result, trial) for trial in trials if trial.result is not None]
+    return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]

@@ -1,0 +1,1 @@
+"""The `best/` folder, and the model in the formats of other frameworks."""

@@ -1,0 +1,61 @@
+"""`python -m search.export`: the best model of a study in the format of another framework."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from records.command_line import complain, new_app, run_app, user_mistakes
+from search.export.tensorflow import ConversionFailed, require_tensorflow
+
+app = new_app()
+
+
+class Format(StrEnum):
+    """What can be written."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+    TENSORFLOW = "tensorflow"
+    INT8 = "int8"
+
+
+@app.command()
+def main(
+    study: Annotated[str, typer.Option(help="name of the study")],
+    format: Annotated[Format, typer.Option(help="int8 is ONNX for small devices")],
+    runs: Annotated[str, typer.Option(help="folder of all studies")] = "runs",
+) -> int:
+    """Write `runs/STUDY/best/model.*`, compare it with PyTorch, and say how far they differ."""
+    folder = Path(runs) / study / "best"
+    with user_mistakes():
+        _require_export(folder)
+        if format is Format.TENSORFLOW:
+            require_tensorflow()
+    # Imports torch, which a mistake should not have to wait for.
+    from search.export.formats import export_of
+    from search.export.onnx import ExportMismatch
+
+    with user_mistakes():
+        export = export_of(folder, format.value)
+    try:
+        lines = export.write()
+    except (ExportMismatch, ConversionFailed) as error:
+        complain(f"{error}; nothing was written")
+        return 1
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _require_export(folder: Path) -> None:
+    if not (folder / "model.safetensors").is_file():
+        raise ValueError(
+            f"a study must have an exported model, but '{folder}' holds none: "
+            f"`python -m search.finalize --study {folder.parent.name}` makes it"
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_app(app))

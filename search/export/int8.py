@@ -1,0 +1,122 @@
+"""A trained model as an ONNX file of 8-bit integers, for small devices, and what that costs.
+
+Calibrated on training images, and measured on the validation images of the search. The test
+images stay closed: the search looks at them once, and counts. The exported model was trained on
+the validation images too, so that its accuracy on them says nothing; the difference does.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from search.export.best import read_metrics
+from search.export.onnx import ExportMismatch, run_onnx
+from train_core.data.prepare import load_part, prepare
+from train_core.data.select import choose_rows
+from train_core.data.split import stratified_subset
+from train_core.run_config import load_run_config
+
+MOST_LOST = 0.05
+"""Accuracy that may be lost; more is no rounding, but a range that was badly chosen."""
+
+_CALIBRATED, _AT_ONCE = 512, 64
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """The images that it takes.
+
+    Attributes:
+        calibration: `(N, side, side, 3)` uint8, training images that are not validated on.
+        images: `(M, side, side, 3)` uint8, the validation images.
+        labels: `(M,)` int64.
+    """
+
+    calibration: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+
+    def cost(self, plain: Path, small: Path) -> str:
+        """What the 8-bit file gets wrong that the float32 file gets right, in words.
+
+        Raises:
+            ExportMismatch: It is more than `MOST_LOST`.
+        """
+        before, after = (run_onnx(p, self.images)[0].argmax(1) for p in (plain, small))
+        was, now = before == self.labels, after == self.labels
+        lost = float(was.mean() - now.mean())
+        if lost > MOST_LOST:
+            raise ExportMismatch(
+                f"8 bits may cost {MOST_LOST:.0%} accuracy, but cost {lost:.2%} on "
+                f"{len(was)} validation images: keep model.onnx"
+            )
+        worse, better = int((was & ~now).sum()), int((now & ~was).sum())
+        return (
+            f"accuracy on {len(was)} validation images: {now.mean():.2%} with 8 bits, "
+            f"{was.mean():.2%} without, {-lost * 100:+.2f} points ({worse} right ones "
+            f"became wrong, {better} wrong ones right); the model was trained on these images, so "
+            f"only the difference counts"
+        )
+
+
+def quantisation(folder: Path) -> Quantisation:
+    """The images for a `best/` folder, from the cache of decoded images.
+
+    Raises:
+        ValueError: In one sentence, if they are not there or are not those of the training.
+    """
+    config = load_run_config(str(folder / "config.toml")).data
+    prepared, metrics = prepare(config), read_metrics(folder)
+    if metrics is None or metrics["data"]["train"]["sha256"] != prepared.train.sha256:
+        raise ValueError(
+            f"8 bits are calibrated on the images of the training, but those of "
+            f"'{config.dataset}' have changed since '{folder}' was exported: search again"
+        )
+    arrays = load_part(prepared, "train")
+    rows = choose_rows(arrays.labels, config.model_copy(update={"train_on_validation": False}))
+    classes = len(prepared.classes)
+    size = min(max(_CALIBRATED, classes), len(rows.train))
+    seen = rows.train[stratified_subset(arrays.labels[rows.train], size, seed=0)]
+    return Quantisation(
+        arrays.images[seen], arrays.images[rows.validation], arrays.labels[rows.validation]
+    )
+
+
+def write_int8(path: Path, plain: Path, task: Quantisation) -> None:
+    """Write the convolutions and the last layer of an ONNX file with 8-bit weights and inputs."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    # It logs on the root logger, and what it warns of is its own business.
+    logging.getLogger().setLevel(logging.ERROR)
+    inferred = path.with_suffix(".inferred")
+    quant_pre_process(plain, inferred)
+    quantize_static(
+        inferred,
+        path,
+        _Batches(task.calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        # Weights of 7 bits: sums of two products must fit 16 bits on processors without VNNI,
+        # where a network with weights of 8 bits was seen to lose 55 points of accuracy.
+        reduce_range=True,
+    )
+
+
+class _Batches:
+    """A `CalibrationDataReader`, as ONNX Runtime calls one."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._batches: Iterator[np.ndarray] = iter(
+            images[i : i + _AT_ONCE] for i in range(0, len(images), _AT_ONCE)
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"images": batch}

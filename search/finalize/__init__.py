@@ -1,0 +1,1 @@
+"""What follows the trials: confirmation, final training, the one test."""

@@ -1,0 +1,1 @@
+"""Worker processes, what they are sent and what they tell."""

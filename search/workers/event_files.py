@@ -1,0 +1,128 @@
+"""Event files of trainings for TensorBoard, when `[logging] tensorboard = true` asks for them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from records.outcome import EpochRecord
+from search.config import LoggingConfig
+from search.plan import Plan
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_METRIC = "hparam/validation_accuracy"
+
+
+def refuse_missing(config: LoggingConfig) -> None:
+    """Refuse to begin what needs a package that is not there.
+
+    Raises:
+        ValueError: In one sentence, with the way to install it.
+    """
+    if config.tensorboard and find_spec("tensorboard") is None:
+        raise ValueError(
+            "[logging] tensorboard = true needs the package 'tensorboard', but it is not "
+            "installed: pip install 'convsearch[tensorboard]', or leave the key out"
+        )
+
+
+class EventFiles:
+    """The event file of one training; without a folder it does nothing.
+
+    Use it in a `with` statement. A training never fails because of it.
+
+    Args:
+        folder: Where it goes; None = nobody asked for event files.
+
+    Attributes:
+        trouble: Why nothing is written any more, in one line; None = all is well.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        """Open nothing yet."""
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+        self.trouble: str | None = None
+
+    def __enter__(self) -> Self:
+        """Open the file.
+
+        A training that goes on from a checkpoint tells all its epochs again: what an earlier
+        process wrote of them no longer counts.
+        """
+        if self._folder is not None:
+            with self._safely():
+                # Imports TensorBoard, which takes a second.
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._folder), purge_step=0)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        if self._writer is not None:
+            with self._safely():
+                self._writer.close()
+
+    def follow(self, records: Iterable[EpochRecord]) -> Iterable[EpochRecord]:
+        """The same records, written as they pass by; each can be seen at once."""
+        return records if self._writer is None else self._written(records)
+
+    def end(self, params: Mapping[str, object], accuracy: float | None) -> None:
+        """Write what the training was tried with, and its last validation accuracy, if any."""
+        if self._writer is None:
+            return
+        metrics = {} if accuracy is None else {_METRIC: accuracy}
+        with self._safely():
+            # Into the training's own folder, where TensorBoard takes both files for one run.
+            self._writer.add_hparams(dict(params), metrics, run_name=".")
+
+    def _written(self, records: Iterable[EpochRecord]) -> Iterator[EpochRecord]:
+        for record in records:
+            if self._writer is not None:
+                with self._safely():
+                    for tag, value in scalars(record):
+                        self._writer.add_scalar(tag, value, record.epoch)
+                    self._writer.flush()
+            yield record
+
+    @contextmanager
+    def _safely(self) -> Iterator[None]:
+        try:
+            yield
+        # For instance a full disk: not worth the training.
+        except Exception as error:  # noqa: BLE001
+            self._writer = None
+            self.trouble = f"event files in {self._folder} end here: {error}"
+
+
+def event_files_of_trial(plan: Plan, index: int) -> EventFiles:
+    """Those of a trial, by its place in the search, which it keeps when it is run again."""
+    return EventFiles(_folder(plan, f"trial-{index:04d}"))
+
+
+def event_files_of_final(plan: Plan) -> EventFiles:
+    """Those of the final training."""
+    return EventFiles(_folder(plan, "final"))
+
+
+def scalars(record: EpochRecord) -> Iterator[tuple[str, float]]:
+    """Tag and value of everything about an epoch that is known."""
+    values = {
+        "loss/train": record.train_loss,
+        "loss/validation": record.val_loss,
+        "accuracy/train": record.train_accuracy,
+        "accuracy/validation": record.val_accuracy,
+        "learning_rate": record.lr,
+        "images_per_second": record.images_per_second,
+        "epoch_seconds": record.seconds,
+    }
+    return ((tag, value) for tag, value in values.items() if value is not None)
+
+
+def _folder(plan: Plan, name: str) -> Path | None:
+    wanted = plan.config.logging.tensorboard
+    return plan.folder / "tensorboard" / name if wanted else None

@@ -1,0 +1,85 @@
+"""What workers tell the session."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Began:
+    """A training begins.
+
+    Attributes:
+        job: What it is called, for instance "trial 12".
+        description: The training in one line.
+        epochs: How many it will have.
+    """
+
+    job: str
+    description: str
+    epochs: int
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A training has finished an epoch; `accuracy` is None without a validation part."""
+
+    job: str
+    epoch: int
+    accuracy: float | None
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A training ended.
+
+    Attributes:
+        job: What it is called.
+        outcome: "complete", "pruned", "failed" or "requeued".
+        accuracy: Its last validation accuracy, if it had any.
+        reason: Why, unless it is complete.
+        details: The traceback of a failure, for the log.
+    """
+
+    job: str
+    outcome: str
+    accuracy: float | None
+    reason: str | None = None
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task is over, with what it returned."""
+
+    result: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task could not be done.
+
+    Attributes:
+        message: One line for people.
+        details: The traceback, for the log; empty for a user's mistake.
+    """
+
+    message: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker's process is gone; another one takes its place and its task."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something went wrong that costs nobody a training."""
+
+    message: str
+
+
+Event = Began | EpochEnded | Ended | WorkerLost | Warned

@@ -1,0 +1,199 @@
+"""The session's side of the workers: start them, hand out tasks, gather what they tell."""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event as EventType
+from types import TracebackType
+from typing import Any, Self
+
+from search.workers.events import Done, Ended, EpochEnded, Event, Failed, WorkerLost
+from search.workers.interrupts import StopNow, signals_held_back
+from search.workers.worker import Slot, Task, work
+
+_MAX_LOSSES = 3
+
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+class WorkerDied(Exception):
+    """Worker processes are gone again and again without having said why."""
+
+
+class TaskFailed(Exception):
+    """A task could not be done.
+
+    Attributes:
+        details: The traceback in the worker, for the log.
+    """
+
+    def __init__(self, failed: Failed) -> None:
+        """Take over what the worker said."""
+        super().__init__(failed.message)
+        self.details = failed.details
+
+
+@dataclass
+class _Member:
+    process: SpawnProcess
+    connection: "Connection[object, Any]"
+    slot: Slot
+    task: Task | None = None
+    losses: int = 0
+    """Processes lost in this place since a training last got further in it."""
+
+    furthest: dict[str, int] = field(default_factory=dict)
+    """Job -> the last epoch that was heard of."""
+
+    def hear(self, told: object) -> None:
+        """Forget the losses, if there is progress."""
+        if isinstance(told, EpochEnded):
+            if told.epoch <= self.furthest.get(told.job, 0):
+                return  # Told again, from a checkpoint.
+            self.furthest[told.job] = told.epoch
+        if isinstance(told, EpochEnded | Ended | Done):
+            self.losses = 0
+
+    def give(self, task: Task) -> None:
+        """Send a task; a process that is gone is noticed where its answer is waited for."""
+        self.task = task
+        with suppress(OSError):
+            self.connection.send(task)
+
+
+@dataclass
+class WorkerPool:
+    """Worker processes and what they are doing.
+
+    Args:
+        threads: CPU threads of each worker; None = an even share of the cores.
+        role: What the processes are called, for those who look at them from outside.
+        trains: Whether they will train, and should import torch while they wait.
+    """
+
+    threads: int | None
+    role: str = "worker"
+    trains: bool = True
+    stop: EventType = field(default_factory=_CONTEXT.Event)
+    """Set it to ask everybody to come to an end."""
+
+    _members: list[_Member] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Use it in a `with` statement, so that no process is left behind."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Send everybody home, or end them when something went wrong."""
+        self.kill() if kind else self.close()
+
+    def grow(self, count: int) -> None:
+        """Start workers until there are `count`."""
+        while len(self._members) < count:
+            slot = Slot(len(self._members), self.threads, self.trains)
+            self._members.append(self._start(slot))
+
+    def run(self, tasks: list[Task]) -> Iterator[tuple[int, Event | Done | None]]:
+        """Hand the tasks out, one at a time to each worker, and pass on what they tell.
+
+        Yields:
+            Worker number and event, `Done` for every task that ended; (-1, None) five times a
+            second when nothing happens, so that the caller can look around.
+
+        Raises:
+            TaskFailed: A task could not be done.
+            WorkerDied: Several processes in a row are gone in one place.
+        """
+        waiting = list(tasks)
+        while True:
+            for member in self._members:
+                if member.task is None and waiting:
+                    member.give(waiting.pop(0))
+            busy = [m for m in self._members if m.task is not None]
+            if not busy:
+                return
+            ready = wait([m.connection for m in busy], timeout=0.2)
+            if not ready:
+                yield -1, None
+            for member in busy:
+                if member.connection in ready:
+                    yield member.slot.number, self._receive(member)
+
+    def call(self, task: Task) -> Any:
+        """Have one worker do one task, and return its result.
+
+        Raises:
+            StopNow: Everybody was asked to come to an end; the task is not waited for.
+        """
+        for _, told in self.run([task]):
+            if isinstance(told, Done):
+                return told.result
+            if self.stop.is_set():
+                raise StopNow
+        raise AssertionError("a task ended without a result")
+
+    def close(self) -> None:
+        """Let the workers go when they are done."""
+        for member in self._members:
+            try:
+                member.connection.send(None)
+            except OSError:  # It is gone already.
+                continue
+        for member in self._members:
+            member.process.join()
+        self._members.clear()
+
+    def kill(self) -> None:
+        """End the workers at once; their trials are taken over by whoever asks next."""
+        for member in self._members:
+            member.process.kill()
+        for member in self._members:
+            member.process.join()
+        self._members.clear()
+
+    def _receive(self, member: _Member) -> Event | Done:
+        try:
+            told = member.connection.recv()
+        except (EOFError, OSError):
+            return self._replace(member)
+        if isinstance(told, Done | Failed):
+            member.task = None
+        if isinstance(told, Failed):
+            raise TaskFailed(told)
+        assert isinstance(told, Event | Done)
+        member.hear(told)
+        return told
+
+    def _replace(self, member: _Member) -> WorkerLost:
+        """Start another process in the place of one that is gone, with the same task."""
+        member.process.join()
+        code, member.losses = member.process.exitcode, member.losses + 1
+        message = f"worker {member.slot.number} died (exit code {code})"
+        if self.stop.is_set():
+            member.task = None
+            return WorkerLost(f"{message} while stopping")
+        if member.losses > _MAX_LOSSES:
+            raise WorkerDied(f"{message} for the {member.losses}th time without getting further")
+        assert member.task is not None
+        started = self._start(member.slot)
+        member.process, member.connection = started.process, started.connection
+        member.give(member.task)
+        return WorkerLost(f"{message}; another one takes over")
+
+    def _start(self, slot: Slot) -> _Member:
+        here, there = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(
+            target=work, args=(there, slot, self.stop), name=f"{self.role}-{slot.number}"
+        )
+        with signals_held_back():
+            process.start()
+        there.close()
+        return _Member(process, here, slot)

@@ -1,0 +1,145 @@
+"""A worker: a process that lives for many trainings and does what the session sends it."""
+
+import signal
+import traceback
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event as EventType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from records.files import full_disk_in_words, is_full_disk
+from records.machine import die_with_parent
+from search.workers.events import Done, Event, Failed, Warned
+from search.workers.interrupts import SIGNALS
+from train_core.cores import CoreShare
+
+if TYPE_CHECKING:
+    import torch
+
+    from train_core.data.config import DataConfig
+    from train_core.data.prepare import PreparedData
+    from train_core.engine import EnginePool
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A worker's place.
+
+    Attributes:
+        number: Counts from 0; GPUs are given out by it.
+        threads: CPU threads to compute with; None = an even share of the cores.
+        trains: Whether it will train, and should import torch while it waits for a task.
+    """
+
+    number: int
+    threads: int | None
+    trains: bool
+
+
+class Worker:
+    """What tasks find in a worker's process: the device, the data, the stop signal."""
+
+    def __init__(self, slot: Slot, stop: EventType) -> None:
+        """Load nothing yet."""
+        self.slot, self._stop = slot, stop
+        self._engines: dict[str, EnginePool] = {}
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session asked everybody to come to an end."""
+        return self._stop.is_set()
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device, with torch set up for this worker's share of the machine."""
+        from train_core.device import keep_freed_memory, pick_device
+
+        keep_freed_memory()
+        self.share_cores(fresh=True)
+        return pick_device(self.slot.number)
+
+    @property
+    def lost_its_device(self) -> bool:
+        """Whether there is a device that no longer answers."""
+        if "device" not in vars(self):
+            return False
+        from train_core.device import still_works
+
+        return not still_works(self.device)
+
+    @cached_property
+    def _cores(self) -> CoreShare:
+        return CoreShare(self.slot.threads)
+
+    def share_cores(self, *, fresh: bool = False) -> None:
+        """Compute with as many threads as there are cores for; call it now and then.
+
+        Args:
+            fresh: Whether a training is about to begin: look again at what else runs here.
+        """
+        import torch
+
+        if (threads := self._cores.threads(fresh=fresh)) != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    def engines(self, prepared: "PreparedData", config: "DataConfig") -> "EnginePool":
+        """The engines for this data; the images are loaded when they are first needed."""
+        from train_core.engine import EnginePool
+        from train_core.images import load_training_data
+
+        key = f"{prepared.folder} {prepared.mirror} {config.model_dump_json()}"
+        if key not in self._engines:
+            # One data set at a time: two would not fit on every device.
+            self._engines.clear()
+            data = load_training_data(prepared, config, self.device)
+            self._engines[key] = EnginePool(data)
+        self.share_cores(fresh=True)
+        return self._engines[key]
+
+
+class Task(Protocol):
+    """Something that a worker can be sent: it yields events and returns a result."""
+
+    def run(self, worker: Worker) -> Generator[Event, None, Any]:
+        """Do it, in the worker's process."""
+        ...
+
+
+def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> None:
+    """The worker's whole life: receive tasks, send events, until there are no more tasks."""
+    # A terminal sends Ctrl-C to every process, a service manager SIGTERM; only the session decides
+    # what it means.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    die_with_parent()
+    worker = Worker(slot, stop)
+    if slot.trains:
+        _ = worker.device
+    while (task := connection.recv()) is not None:
+        try:
+            connection.send(Done(_run(task, worker, connection)))
+        # Whatever it is, the session must hear of it rather than wait.
+        except Exception as error:  # noqa: BLE001
+            if worker.lost_its_device:
+                # Whatever this process tries next would fail too; another one takes the task.
+                lost = f"{worker.device} no longer answers, after: {_in_words(error)}"
+                connection.send(Warned(lost))
+                raise SystemExit(1) from None
+            connection.send(Failed(_in_words(error), traceback.format_exc()))
+
+
+def _in_words(error: Exception) -> str:
+    if is_full_disk(error):
+        return full_disk_in_words(error)
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _run(task: Task, worker: Worker, connection: "Connection[Any, Any]") -> object:
+    steps = task.run(worker)
+    try:
+        while True:
+            connection.send(next(steps))
+    except StopIteration as end:
+        return end.value

@@ -1,0 +1,1 @@
+"""Folders of pictures: tagged, indexed, searched for similar ones."""

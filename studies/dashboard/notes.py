@@ -1,0 +1,132 @@
+"""What optuna-dashboard's notes say, as Markdown: pure functions of records.
+
+The dashboard shows no HTML and no pictures inside a note, so a curve is a line of block characters
+above a table.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+from records.trial import TrialRecord
+from studies.dashboard.sparkline import sparkline, spread
+
+Rows = Sequence[tuple[str, str]]
+"""The rows of a table: what it is, and what it says."""
+
+_MOST_EPOCHS = 12
+"""Epochs in a table, evenly spaced: a note should be one screen."""
+
+_MOST_WORDS = 300
+"""Characters of a reason."""
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
+
+_COLUMNS = {"train_loss": "training loss", "val_loss": "validation loss", "lr": "learning rate"}
+
+
+def trial_note(trial: TrialRecord) -> str:
+    """How a trial ended, or how far it is, in words, with its curve."""
+    return "\n\n".join(part for part in (_outcome(trial), _curve(trial), _table(trial)) if part)
+
+
+def study_note(name: str, state: Sequence[str], plan: Rows, result: Rows) -> str:
+    """What a study is for, where it stands, and what came out.
+
+    Args:
+        name: Of the study.
+        state: Sentences; the first one is the headline.
+        plan: What it set out to do.
+        result: What came out; empty before the end.
+    """
+    headline, *more = (escaped(sentence) for sentence in state)
+    tables = [_facts(title, rows) for title, rows in (("result", result), ("plan", plan)) if rows]
+    return "\n\n".join([f"## {escaped(name)}", f"**{headline}**", *more, *tables])
+
+
+def escaped(text: object) -> str:
+    """Text of others, such as names of classes and messages, so that Markdown shows it as is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def percent(value: float | None) -> str:
+    """An accuracy for people."""
+    return f"{value:.2%}" if value is not None and math.isfinite(value) else "not a number"
+
+
+def _outcome(trial: TrialRecord) -> str:
+    epochs, accuracy = _epochs(trial), _accuracy(trial)
+    match trial.state:
+        case "complete":
+            return f"**Complete**: {accuracy} after {epochs}{_time(trial)}."
+        case "pruned":
+            return f"**Pruned**: {_reason(trial)}. {accuracy} after {epochs}{_time(trial)}."
+        case "failed":
+            return f"**Failed** after {epochs}: {_reason(trial)}"
+        case "running":
+            planned = (trial.config or {}).get("epochs")
+            of = f" of {planned}" if planned else ""
+            return f"**Running**: {accuracy} after {epochs}{of}."
+        case "requeued":
+            return (
+                f"**Stopped from outside** after {epochs}. It goes on under another number, as "
+                f"place {trial.index} of the search."
+            )
+        case _:
+            return "**Waiting** for a worker."
+
+
+def _accuracy(trial: TrialRecord) -> str:
+    if not trial.curve:
+        return "no result"
+    return f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
+
+
+def _epochs(trial: TrialRecord) -> str:
+    count = len(trial.curve)
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
+def _time(trial: TrialRecord) -> str:
+    return "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
+
+
+def _reason(trial: TrialRecord) -> str:
+    text = trial.reason or "for no known reason"
+    return escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
+
+
+def _curve(trial: TrialRecord) -> str:
+    values = [trial.curve[epoch] for epoch in sorted(trial.curve)]
+    drawn = sparkline(values)
+    if not drawn:
+        return ""
+    finite = [value for value in values if math.isfinite(value)]
+    return f"```\n{drawn}  {percent(min(finite))} to {percent(max(finite))}\n```"
+
+
+def _table(trial: TrialRecord) -> str:
+    if not trial.curve:
+        return ""
+    more = {name: trial.history[name] for name in _COLUMNS if trial.history.get(name)}
+    heads = ["epoch", "validation accuracy", *(_COLUMNS[name] for name in more)]
+    lines = [_row(heads), _row(["---:"] * len(heads))]
+    for epoch in spread(sorted(trial.curve), _MOST_EPOCHS):
+        cells = [_number(values, epoch) for values in more.values()]
+        lines.append(_row([str(epoch), percent(trial.curve[epoch]), *cells]))
+    return "\n".join(lines)
+
+
+def _number(values: Sequence[float | None], epoch: int) -> str:
+    """The value of an epoch, counted from 1."""
+    value = values[epoch - 1] if epoch <= len(values) else None
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _facts(title: str, rows: Rows) -> str:
+    lines = [_row([title, ""]), _row(["---", "---"])]
+    return "\n".join([*lines, *(_row([escaped(name), escaped(text)]) for name, text in rows)])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
