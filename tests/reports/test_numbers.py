@@ -36,7 +36,7 @@ def record(number: int, state="complete", curve=(), **about) -> TrialRecord:
     values = dict(enumerate(curve, 1))
     return TrialRecord(
         number=number, index=number, state=state,
-        value=curve[-1] if curve and state in ("complete", "pruned") else None,
+        accuracy=curve[-1] if curve and state in ("complete", "pruned") else None,
         params=about.get("params", {}), config=None, curve=values,
         history={"images": [100.0] * len(curve)}, reason=about.get("reason"), started=begin,
         ended=None if state == "running" else begin + timedelta(seconds=10),

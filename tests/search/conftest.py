@@ -93,7 +93,7 @@ FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2}
 def winner(plan, **changes) -> Candidate:
     config = plan.trial_config({"lr": 16.0}, 0).model_dump() | changes
     record = TrialRecord(
-        number=4, index=4, state="complete", value=0.9, params={"lr": 16.0}, config=config,
+        number=4, index=4, state="complete", accuracy=0.9, params={"lr": 16.0}, config=config,
         curve={1: 0.9}, history={}, reason=None, started=None, ended=None,
     )  # fmt: skip
     return Candidate(record, (0.8, 0.9))

@@ -17,7 +17,7 @@ from tests.search.conftest import run_task
 def trained(plan, number: int, value: float, **changes) -> TrialRecord:
     config = plan.trial_config({}, number).model_dump() | changes
     return TrialRecord(
-        number=number, index=number, state="complete", value=value, params={}, config=config,
+        number=number, index=number, state="complete", accuracy=value, params={}, config=config,
         curve={}, history={}, reason=None, started=None, ended=None,
     )  # fmt: skip
 
