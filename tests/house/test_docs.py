@@ -2,10 +2,12 @@
 
 import re
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from search.config import ConfirmConfig, LoggingConfig, SearchConfig, SpaceConfig, WorkersConfig
 from space.parameters import Choice, Float, Int
@@ -55,6 +57,15 @@ def prose(text: str) -> str:
 
 
 @cache
+def flags(name: str) -> frozenset[str]:
+    """Those of a command, with --help."""
+    package = find_spec(name).submodule_search_locations is not None
+    app = import_module(f"{name}.__main__" if package else name).app
+    options = [option for param in get_command(app).params for option in param.opts]
+    return frozenset(option for option in options if option.startswith("--")) | {"--help"}
+
+
+@cache
 def anchors(document: Path) -> frozenset[str]:
     """What GitHub makes of the headings."""
     headings = re.findall(r"^#+ (.*)", prose(document.read_text()), re.MULTILINE)
@@ -91,10 +102,8 @@ def test_the_recipes_are_as_documented(column) -> None:
 
 
 def test_every_flag_of_a_search_is_documented() -> None:
-    described = re.findall(r"--[\w-]+", (ROOT / "docs" / "configuration.md").read_text())
-    flags = set(re.findall(r'"(--[\w-]+)"', (ROOT / "search" / "run.py").read_text()))
-    assert flags
-    assert set(described) >= flags
+    described = re.findall(r"--[a-z-]+", (ROOT / "docs" / "configuration.md").read_text())
+    assert set(described) >= flags("search.run") - {"--help"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -126,6 +135,19 @@ def test_commands_that_are_named_exist(document) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE):
         assert f"\n{target}:" in makefile, target
+
+
+@pytest.mark.parametrize("document", NEW, ids=lambda path: path.name)
+def test_commands_know_the_flags_that_they_are_given(document) -> None:
+    lines = "\n".join(blocks(document.read_text())).splitlines()
+    commands = [
+        re.search(r"python -m ((?:search|studies|reports|serve|train_core)\.\w+)", li)
+        for li in lines
+    ]
+    for line, command in zip(lines, commands, strict=True):
+        if command:
+            given = set(re.findall(r"(?<= )--[a-z-]+", line.split(" #")[0]))
+            assert given <= flags(command[1]), line
 
 
 def test_every_picture_is_shown() -> None:
