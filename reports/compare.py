@@ -1,16 +1,27 @@
 """`python -m reports.compare`: studies side by side, from one place or several."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import plotly.graph_objects as go
 import typer
 
 from records.command_line import new_app, run_app, user_mistakes
-from records.files import write_whole
+from reports.figures import Drawing
+from reports.figures.theme import COLOURS, figure
+from reports.numbers.comparison import Comparison, Entry, compare
+from reports.page import render
+from reports.run import write_files
+from reports.source import read_source
 from studies.study import Place
 
 app = new_app()
+
+_UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 @app.command()
@@ -25,10 +36,14 @@ def main(
     storage: Annotated[
         str | None, typer.Option(help="URL of their storage [SQLite in the study's folder]")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the page [comparisons/ in the runs' folder]")
+    ] = None,
 ) -> int:
     """Draw studies side by side: the best so far by trials, time and epochs, and a table."""
     with user_mistakes():
-        page = write_comparison([place_of(study, Path(runs), storage) for study in studies], runs)
+        places = [place_of(study, Path(runs), storage) for study in studies]
+        page = write_comparison(places, out or Path(runs) / "comparisons")
     print(f"compared  {page} ({page.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -49,45 +64,83 @@ def place_of(study: str, runs: Path, storage: str | None = None) -> Place:
     return Place(study, runs / study, storage)
 
 
-def write_comparison(places: list[Place], runs: str) -> Path:
-    """Write a page and its numbers below `comparisons/` in the runs' folder.
+def write_comparison(places: Sequence[Place], out: Path) -> Path:
+    """Write a page, and its numbers beside it.
+
+    Args:
+        places: Where the studies are.
+        out: Folder to write to.
 
     Returns:
         The page.
 
     Raises:
-        ValueError: In one sentence, if there are fewer than two studies, or one is not there.
-        OSError: The files cannot be written.
+        ValueError: In one sentence, if there are fewer than two studies, one is not there, or the
+            files cannot be written.
     """
     if len(set(places)) < 2:
         raise ValueError(
             f"a comparison needs at least two different studies, but got {len(set(places))}: "
             f"name another one"
         )
-    # They take a second to import, which a mistake in the arguments need not wait for.
-    from reports.compared import compare, comparison_drawings
-    from reports.exported import read_best
-    from reports.page import render
-    from reports.source import read_study
-
-    read = [(read_study(place), read_best(place.folder / "best")) for place in places]
-    comparison = compare(read)
+    sources = [read_source(place) for place in places]
+    comparison = compare(sources)
     drawings = comparison_drawings(comparison)
-    names = {name: None for e in comparison.entries if e.answer for name in e.answer.params}
-    page = render(
-        "compare.html.j2", drawings, c=comparison, drawings=drawings, read=read[0][0].read,
+    names = {name: None for e in comparison.entries if e.winner for name in e.winner.params}
+    html = render(
+        "compare.html.j2", drawings, c=comparison, drawings=drawings, read=sources[0].read,
         names=list(names),
     )  # fmt: skip
-    folder = Path(runs) / "comparisons"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_file_name(places)}.html"
-    write_whole(path.with_suffix(".json"), comparison.model_dump_json(indent=1) + "\n")
-    write_whole(path, page)
-    return path
+    name = re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
+    page = out / f"{name}.html"
+    numbers = comparison.model_dump_json(indent=1) + "\n"
+    write_files({page.with_suffix(".json"): numbers, page: html})
+    return page
 
 
-def _file_name(places: list[Place]) -> str:
-    return re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
+def comparison_drawings(comparison: Comparison) -> list[Drawing]:
+    """The best so far by trials, by time and by epochs."""
+    order = "Complete and pruned trials, in the order in which they ended."
+    time = "Wall time in which trials were running, without confirmations and final training."
+    paid = "What is paid for when the machines differ."
+    kinds = (
+        ("trials", "By trials", "trials done", order),
+        ("seconds", "By time", "seconds", time),
+        ("epochs", "By epochs", "epochs trained", paid),
+    )
+    names = ", ".join(e.name for e in comparison.entries)
+    shown = any(s.best is not None for e in comparison.entries for s in e.course)
+    return [
+        Drawing(
+            f"by-{field}",
+            title,
+            _figure(comparison.entries, field, axis) if shown else None,
+            f"Best validation accuracy so far, {title.lower()}, of {names}.",
+            caption,
+            missing="No study has a complete trial yet.",
+        )
+        for field, title, axis, caption in kinds
+    ]
+
+
+def _figure(entries: Sequence[Entry], field: str, axis: str) -> go.Figure:
+    traces: list[Any] = []
+    scale = 1.0
+    if field == "seconds":
+        longest = max((s.seconds for e in entries for s in e.course), default=0.0)
+        scale, axis = next((unit for unit in _UNITS if longest >= 2 * unit[0]), _UNITS[-1])
+    for number, entry in enumerate(entries):
+        steps = [step for step in entry.course if step.best is not None]
+        dash, colour = _DASHES[number % len(_DASHES)], COLOURS[number % len(COLOURS)]
+        traces.append(
+            go.Scatter(
+                x=[getattr(step, field) / scale for step in steps],
+                y=[step.best for step in steps], mode="lines", name=entry.name,
+                line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+                hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
+            )
+        )  # fmt: skip
+    return figure(traces, axis, "best validation accuracy", yaxis_tickformat=".1%")
 
 
 if __name__ == "__main__":

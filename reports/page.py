@@ -1,22 +1,101 @@
-"""Laying out a page: one HTML file with everything in it, which asks nobody for anything."""
+"""The pages: each is one HTML file with everything in it, which asks nobody for anything."""
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from records import words
-from reports.drawings import Drawing
+from reports.figures import Drawing
+from reports.figures.diagnosis import diagnosis_drawings
+from reports.figures.model import model_drawings
+from reports.figures.parameters import parameter_drawings
+from reports.figures.search import trial_drawings, winner_drawing
 from reports.figures.theme import templates
+from reports.numbers.findings import findings
+from reports.numbers.origin import use_of_the_model
+from reports.numbers.summary import Model, Summary
+from reports.source import Predictions, Source
+
+_SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
+
+_LARGEST = 96
+"""Side in pixels above which a picture is made smaller."""
+
+_LOSSLESS = 48
+"""Side up to which it is kept as it is: pixels of tiny images should be seen, not smeared."""
 
 
-def render(template: str, drawn: list[Drawing], **values: Any) -> str:
+def report_page(summary: Summary, source: Source) -> str:
+    """The page about one study, as HTML."""
+    trials = list(trial_drawings(summary))
+    parameters = list(parameter_drawings(summary, source))
+    diagnosis = {drawing.key: drawing for drawing in diagnosis_drawings(summary)}
+    winner, model = winner_drawing(summary), summary.model
+    drawn = list(model_drawings(model)) if model else []
+    kept = source.exported.predictions
+    return render(
+        "report.html.j2",
+        [*trials, *parameters, *diagnosis.values(), *drawn, *([winner] if winner else [])],
+        s=summary,
+        findings=findings(summary),
+        signs=_SIGNS,
+        winner=winner,
+        trials=trials,
+        parameters=parameters,
+        diagnosis=diagnosis,
+        model=drawn,
+        use=use_of_the_model(source),
+        pictures=_pictures(model, kept),
+        augmented=_augmented(kept),
+        own=_own_strength(model),
+        configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
+    )
+
+
+def _pictures(model: Model | None, kept: Predictions | None) -> dict[int, str]:
+    """Place among the pictures -> data URI, of those that are shown."""
+    if model is None or kept is None:
+        return {}
+    shown = [*model.errors, *(p for group in model.examples.values() for p in group)]
+    return {p.picture: _picture_uri(kept.pictures[p.picture]) for p in shown}
+
+
+def _augmented(kept: Predictions | None) -> list[list[str]]:
+    """One row per picture, one data URI per strength."""
+    if kept is None or kept.augmented is None:
+        return []
+    return [[_picture_uri(pixels) for pixels in row] for row in kept.augmented]
+
+
+def _picture_uri(pixels: np.ndarray) -> str:
+    """A picture, `(height, width, 3)` uint8, as a data URI: the page needs no files beside it."""
+    picture, held = Image.fromarray(np.ascontiguousarray(pixels)), BytesIO()
+    picture.thumbnail((_LARGEST, _LARGEST))
+    kind = "png" if max(picture.size) <= _LOSSLESS else "jpeg"
+    picture.save(held, kind, **({"optimize": True} if kind == "png" else {"quality": 85}))
+    return f"data:image/{kind};base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def _own_strength(model: Model | None) -> float | None:
+    """The strength among the shown ones that the model was trained with."""
+    if model is None or model.augment is None or not model.strengths:
+        return None
+    augment = model.augment
+    return min(model.strengths, key=lambda strength: abs(strength - augment))
+
+
+def render(template: str, drawn: Sequence[Drawing], **values: Any) -> str:
     """The page.
 
     Args:
@@ -25,28 +104,22 @@ def render(template: str, drawn: list[Drawing], **values: Any) -> str:
         values: What the template says.
     """
     scripts = [get_plotlyjs(), _file("page.js")]
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **values,
-            css=Markup(_file("page.css")),
-            scripts=[Markup(script) for script in scripts],
-            digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
-            data=_data(drawn),
-        )
-    )
+    figures = {d.key: _slim(d.figure) for d in drawn if d.figure is not None}
+    return _environment().get_template(template).render(
+        **values,
+        css=Markup(_file("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+        data=for_script({"figures": figures, "templates": templates()}),
+    )  # fmt: skip
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     for name in ("percent", "points", "value", "count", "duration", "moment"):
         environment.filters[name] = getattr(words, name)
     return environment
@@ -61,11 +134,6 @@ def _file(name: str) -> str:
 def _digest(script: str) -> str:
     """What the page's own content security policy knows a script by."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _data(drawn: list[Drawing]) -> Markup:
-    figures = {d.key: _slim(d.figure) for d in drawn if d.figure is not None}
-    return for_script({"figures": figures, "templates": templates()})
 
 
 def _slim(figure: Any) -> Any:
@@ -83,7 +151,4 @@ def _rounded(value: Any) -> Any:
 
 def for_script(value: Any) -> Markup:
     """JSON that may stand in a script element: no text in it can end that element."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    return htmlsafe_json_dumps(value, allow_nan=False, separators=(",", ":"))

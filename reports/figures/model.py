@@ -1,11 +1,14 @@
 """The exported model: its training, its errors, its confidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from reports.exported import ClassQuality
+from records.metrics import ClassQuality
+from records.words import percent
+from reports.figures import Drawing
 from reports.figures.theme import (
     BLUE,
     GREEN,
@@ -17,10 +20,58 @@ from reports.figures.theme import (
     figure,
     plain,
 )
-from reports.numbers.tested import Reliability
+from reports.numbers.model import Reliability
+from reports.numbers.summary import Model
 
 _LABELLED = 20
 """Classes up to which the cells of a confusion matrix hold their numbers."""
+
+_LARGEST_MATRIX = 100
+"""Classes up to which there is a confusion matrix."""
+
+
+def model_drawings(model: Model) -> Iterator[Drawing]:
+    """Training, errors and confidence of the exported model."""
+    classes, epochs = len(model.classes), len(model.curves.get("epoch", []))
+    yield Drawing(
+        "training", "Final training", training_figure(model.curves),
+        f"Loss, training accuracy and learning rate over {epochs} epochs.",
+        "Of augmented images while training; nothing is validated, since all images are trained "
+        "on.",
+        height=520, width="half",
+    )  # fmt: skip
+    if (r := model.reliability) is not None:
+        error = f"expected calibration error {percent(r.error)}"
+        sure, right = percent(r.confidence), percent(r.accuracy)
+        yield Drawing(
+            "reliability", "Reliability", reliability_figure(r),
+            f"Accuracy by confidence; {error}.",
+            f"{error.capitalize()}: confidence {sure}, accuracy {right} "
+            f"(n = {r.n:,}). Bars above the line: the model is better than it says.",
+            height=520, width="half",
+        )  # fmt: skip
+    if classes <= _LARGEST_MATRIX:
+        yield from _confusion(model)
+    yield Drawing(
+        "classes", "Precision, recall and F1 by class", classes_figure(model.per_class),
+        f"Precision, recall and F1 of {classes} classes; macro F1 {percent(model.macro_f1)}.",
+        "Sorted by F1.", height=160 + 26 * classes,
+    )  # fmt: skip
+
+
+def _confusion(model: Model) -> Iterator[Drawing]:
+    classes = len(model.classes)
+    for key, unit, matrix in (
+        ("confusion", "images", model.confusion),
+        ("confusion-shares", "share of the true class", model.confusion_shares),
+    ):
+        title = f"Confusion matrix, {unit}"
+        drawn = confusion_figure(matrix, model.classes, shares=matrix is model.confusion_shares)
+        yield Drawing(
+            key, title, drawn, f"{title}, {classes} classes; true classes downwards.",
+            height=min(760, 300 + 30 * classes), width="half" if classes <= 12 else "full",
+            wide=classes > 6,
+        )  # fmt: skip
 
 
 def training_figure(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
@@ -61,23 +112,16 @@ def confusion_figure(
     """
     names = [_short(name, number) for number, name in enumerate(classes)]
     form = ".0%" if shares else "d"
+    many = len(classes) > _LABELLED
     cells = go.Heatmap(
-        z=matrix,
-        x=names,
-        y=names,
-        texttemplate=f"%{{z:{form}}}" if len(classes) <= _LABELLED else None,
-        textfont={"size": 11},
-        showscale=len(classes) > _LABELLED,
-        colorbar={"tickformat": form},
-        xgap=1,
-        ygap=1,
+        z=matrix, x=names, y=names, texttemplate=None if many else f"%{{z:{form}}}",
+        textfont={"size": 11}, showscale=many, colorbar={"tickformat": form}, xgap=1, ygap=1,
         hovertemplate=f"%{{y}} taken for %{{x}}: %{{z:{form}}}<extra></extra>",
-    )
-    axis = {"showgrid": False, "zeroline": False, "ticks": ""}
+    )  # fmt: skip
+    axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
     return figure(
         [cells], "predicted class", "true class",
-        xaxis={**axis, "tickangle": -45, "constrain": "domain"},
-        yaxis={**axis, "autorange": "reversed", "constrain": "domain"},
+        xaxis={**axis, "tickangle": -45}, yaxis={**axis, "autorange": "reversed"},
     )  # fmt: skip
 
 
@@ -85,21 +129,19 @@ def classes_figure(per_class: Mapping[str, ClassQuality]) -> go.Figure:
     """Precision, recall and F1 of every class, the weakest class at the bottom."""
     order = sorted(per_class.items(), key=lambda item: item[1].f1)
     names = [_short(name, number) for number, (name, _) in enumerate(order)]
+    marks = (
+        ("precision", "precision", BLUE, "triangle-left"),
+        ("recall", "recall", GREEN, "triangle-right"),
+        ("f1", "F1", ORANGE, "diamond"),
+    )
     traces = [
         go.Scatter(
-            x=[getattr(quality, field) for _, quality in order],
-            y=names,
-            mode="markers",
-            name=title,
-            marker={"color": colour, "symbol": symbol, "size": 11},
+            x=[getattr(quality, field) for _, quality in order], y=names, mode="markers",
+            name=title, marker={"color": colour, "symbol": symbol, "size": 11},
             hovertemplate="%{y}, %{fullData.name} %{x:.1%}<extra></extra>",
         )
-        for field, title, colour, symbol in (
-            ("precision", "precision", BLUE, "triangle-left"),
-            ("recall", "recall", GREEN, "triangle-right"),
-            ("f1", "F1", ORANGE, "diamond"),
-        )
-    ]
+        for field, title, colour, symbol in marks
+    ]  # fmt: skip
     return figure(traces, "share", "", xaxis_tickformat=PERCENT)
 
 
@@ -110,15 +152,13 @@ def reliability_figure(reliability: Reliability) -> go.Figure:
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05
     )
     accuracy = go.Bar(
-        x=[(b.low + b.high) / 2 for b in bins],
-        y=[b.accuracy for b in bins],
-        width=[b.high - b.low for b in bins],
-        name="accuracy",
+        x=[(b.low + b.high) / 2 for b in bins], y=[b.accuracy for b in bins],
+        width=[b.high - b.low for b in bins], name="accuracy",
         marker={"color": BLUE, "line": {"width": 1, "color": "rgba(127,127,127,.6)"}},
         customdata=[[b.confidence, b.n] for b in bins],
         hovertemplate="confidence %{customdata[0]:.1%}, accuracy %{y:.1%} "
         "(n = %{customdata[1]})<extra></extra>",
-    )
+    )  # fmt: skip
     ideal = go.Scatter(
         x=[0, 1], y=[0, 1], mode="lines", name="as confident as right", hoverinfo="skip",
         line={"color": ORANGE, "dash": "dash"},
@@ -138,9 +178,4 @@ def reliability_figure(reliability: Reliability) -> go.Figure:
 
 def _short(name: str, number: int) -> str:
     """A class name as an axis label: it may be long, and Plotly takes `<` for markup."""
-    safe = _escape(name)
-    return safe if len(name) <= 18 else f"{_escape(name[:14])}... #{number}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(name if len(name) <= 18 else f"{name[:14]}... #{number}", quote=False)

@@ -38,11 +38,7 @@ def figure(traces: list[Any], x: str, y: str, **layout: Any) -> go.Figure:
 def plain(drawn: go.Figure) -> go.Figure:
     """The figure without a theme and a title of its own, and with room for labels on a phone."""
     drawn.update_layout(
-        template=None,
-        title=None,
-        plot_bgcolor=None,
-        height=None,
-        width=None,
+        template=None, title=None, plot_bgcolor=None, height=None, width=None,
         margin={"l": 8, "r": 22, "t": 10, "b": 8},
         legend={
             "orientation": "h", "x": 0, "xanchor": "left",
@@ -93,29 +89,17 @@ def templates() -> dict[str, Any]:
 
 def _template(text: str, grid: str, line: str, paper: str, heat: list[str]) -> dict[str, Any]:
     axis = {
-        "gridcolor": grid,
-        "linecolor": line,
-        "zerolinecolor": grid,
-        "tickcolor": line,
-        "ticks": "outside",
-        "ticklen": 4,
-        "title": {"font": {"size": 13}},
-    }
+        "gridcolor": grid, "linecolor": line, "zerolinecolor": grid, "tickcolor": line,
+        "ticks": "outside", "ticklen": 4, "title": {"font": {"size": 13}},
+    }  # fmt: skip
+    label = {"bgcolor": paper, "bordercolor": line, "font": {"color": text, "family": _FONT}}
     colorbar = {"outlinewidth": 0, "thickness": 12, "tickcolor": line}
     heatmap = {"colorscale": [[0, heat[0]], [1, heat[1]]], "colorbar": colorbar}
     return {
         "data": {"heatmap": [{"type": "heatmap", **heatmap}]},
         "layout": {
             "font": {"family": _FONT, "size": 13, "color": text},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "colorway": list(COLOURS),
-            "hoverlabel": {
-                "bgcolor": paper,
-                "bordercolor": line,
-                "font": {"color": text, "family": _FONT},
-            },
-            "xaxis": axis,
-            "yaxis": axis,
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": list(COLOURS), "hoverlabel": label, "xaxis": axis, "yaxis": axis,
         },
-    }
+    }  # fmt: skip

@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from reports.exported import Metrics
-from reports.numbers.base import Numbers
+from reports.numbers import Numbers
 from reports.source import Source
 
 
@@ -27,86 +26,63 @@ class Origin(Numbers):
     """The resolved configuration of the search."""
 
 
-def origin(source: Source, metrics: Metrics | None) -> Origin:
+def origin(source: Source) -> Origin:
     """How to get the same again."""
     return Origin(
-        commands=tuple(_repeat(source, metrics is not None)),
-        facts=dict(_facts(source, metrics)),
+        commands=tuple(Command(purpose=purpose, line=line) for purpose, line in _repeat(source)),
+        facts=dict(_facts(source)),
         configuration=source.settings,
     )
 
 
 def use_of_the_model(source: Source) -> tuple[Command, ...]:
     """Three commands for whoever wants the model."""
-    best = source.folder / "best"
-    model = shlex.quote(str(best))
-    return (
-        Command(
-            purpose="Classify pictures: files, folders, or what comes through a pipe",
-            line=f"python -m serve.predict picture.jpg --model {model}",
-        ),
-        Command(
-            purpose="Serve it: a page to drop pictures on, and an HTTP interface",
-            line=f"python -m serve.run --model {model}",
-        ),
-        Command(
-            purpose="Train it again, and test it",
-            line=f"python -m train_core.run {shlex.quote(str(best / 'config.toml'))} --test",
-        ),
+    best = source.place.folder / "best"
+    model, config = shlex.quote(str(best)), shlex.quote(str(best / "config.toml"))
+    lines = {
+        "Classify pictures: files, folders, or what comes through a pipe": "python -m "
+        f"serve.predict picture.jpg --model {model}",
+        "Serve it: a page to drop pictures on, and an HTTP interface": "python -m serve.run "
+        f"--model {model}",
+        "Train it again, and test it": f"python -m train_core.run {config} --test",
+    }
+    return tuple(Command(purpose=purpose, line=line) for purpose, line in lines.items())
+
+
+def _repeat(source: Source) -> Iterator[tuple[str, str]]:
+    name, runs = source.place.name, str(source.place.folder.parent)
+    search = (
+        f"python -m search.run --config {shlex.quote(str(source.place.folder / 'search.toml'))}"
     )
+    flags = f"--study {shlex.quote(name)}"
+    flags += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
+    flags += f" --storage {shlex.quote(source.storage)}" if source.place.storage else ""
+    yield "Go on with this search, or start it where it is not there yet", search
+    yield "The same search once more, beside this one", f"{search} --study {name}-again"
+    if source.exported.metrics is None:
+        finalize = f"python -m search.finalize {flags}"
+        yield "Confirm, train, test and export what is there now", finalize
+    yield "Draw this page again", f"python -m reports.run {flags}"
+    yield "Look at the trials", f"optuna-dashboard {shlex.quote(source.storage)}"
 
 
-def place_flags(source: Source) -> str:
-    """The flags with which commands find the study."""
-    runs = str(source.folder.parent)
-    words = f"--study {shlex.quote(source.name)}"
-    words += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
-    return words + (f" --storage {shlex.quote(source.storage)}" if source.given_storage else "")
-
-
-def _repeat(source: Source, exported: bool) -> Iterator[Command]:
-    config = shlex.quote(str(source.folder / "search.toml"))
-    flags = place_flags(source)
-    yield Command(
-        purpose="Go on with this search, or start it where it is not there yet",
-        line=f"python -m search.run --config {config}",
-    )
-    yield Command(
-        purpose="The same search once more, beside this one",
-        line=f"python -m search.run --config {config} --study {source.name}-again",
-    )
-    if not exported:
-        yield Command(
-            purpose="Confirm, train, test and export what is there now",
-            line=f"python -m search.finalize {flags}",
-        )
-    yield Command(purpose="Draw this page again", line=f"python -m reports.run {flags}")
-    yield Command(
-        purpose="Look at the trials", line=f"optuna-dashboard {shlex.quote(source.storage)}"
-    )
-
-
-def _facts(source: Source, metrics: Metrics | None) -> Iterator[tuple[str, str]]:
-    given = source.fingerprint
-    yield "seed of the search", str(given.get("seed", "not recorded"))
-    yield "seed of the split", str(source.setting("data", "split_seed", "not recorded"))
-    yield "split", str(given.get("split", "not recorded"))
-    yield "recipe", str(given.get("recipe", "not recorded"))
-    yield (
-        "sampler, pruner",
-        ", ".join(
-            str(source.setting("study", key, "not recorded")) for key in ("sampler", "pruner")
-        ),
-    )
+def _facts(source: Source) -> Iterator[tuple[str, str]]:
+    given, metrics, unknown = source.fingerprint, source.exported.metrics, "not recorded"
+    yield "seed of the search", str(given.get("seed", unknown))
+    yield "seed of the split", str(source.setting("data", "split_seed", unknown))
+    yield "split", str(given.get("split", unknown))
+    yield "recipe", str(given.get("recipe", unknown))
+    used = (str(source.setting("study", key, unknown)) for key in ("sampler", "pruner"))
+    yield "sampler, pruner", ", ".join(used)
     for host, machine in sorted(source.machines.items()):
         versions = ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items())
         yield f"machine {host}", f"{machine.get('device')}, {machine.get('precision')}; {versions}"
     if metrics is None:
-        yield "training images", str(given.get("data", {}).get("images", "not recorded"))
+        yield "training images", str(given.get("data", {}).get("images", unknown))
         return
     yield "seed of the final training", str(metrics.training.get("seed"))
     yield "trained on", metrics.device
     yield "versions", ", ".join(f"{name} {v}" for name, v in metrics.versions.items())
     for part, facts in (("training", metrics.data.train), ("test", metrics.data.test)):
-        yield f"{part} images", f"{facts.get('count', '?'):,} (sha256 {facts.get('sha256')})"
+        yield f"{part} images", f"{facts.count:,} (sha256 {facts.sha256})"
     yield "exported", metrics.created

@@ -1,9 +1,10 @@
-"""A copy of the study in memory, for what Optuna works out and draws itself.
+"""What parameters decide, and where in their ranges the best values lie.
 
-All figures then show the same moment, whatever is written to the study meanwhile; the copy holds
-plain values only, and a storage is asked once.
+What Optuna works out and draws itself is made from a copy of the study in memory: all figures
+then show the same moment, whatever is written to the study meanwhile.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 
 import optuna
@@ -17,14 +18,58 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from records.trial import TrialRecord, ranked
-from reports.numbers.base import Numbers
-from space import Float, Int, Parameter, Space
+from reports.numbers import Numbers
+from space import Choice, Float, Int, Parameter, Space
 
-LEAST = 10
+NEAR = 0.05
+"""How near to an end of its range, as a share of it, a value counts as at the edge."""
+
+_MOST = 0.5
+"""Share of the leading trials at an edge above which it is worth a look."""
+
+_LEAST = 10
 """Complete trials below which an importance says nothing."""
 
 _TOP, _TOP_LEAST = 0.1, 5
 """Share of the trials that count as good for the importances, and how many at least."""
+
+
+class Range(Numbers):
+    """One numeric parameter, its range, and where the leading trials lie in it."""
+
+    name: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+    """Whether only whole numbers occur."""
+
+    best: float | None
+    """The value of the best trial; None if it does not have this parameter."""
+
+    positions: tuple[float, ...]
+    """Of the leading trials, best first, from 0 (low) to 1 (high), on the range's own scale."""
+
+    at_low: float
+    """Share of the leading trials at the lower edge."""
+
+    at_high: float
+
+    @property
+    def edge(self) -> str | None:
+        """The edge where most leading trials are, the best one among them: "low" or "high".
+
+        Nothing lies below a lower end of 0, and a shape parameter of a few whole numbers is at an
+        edge more often than not, so the first never counts, and of the others all must be there.
+        """
+        if not self.positions:
+            return None
+        few = self.whole and self.high - self.low < 4
+        needed = 1.0 if few else _MOST
+        if self.at_high >= needed and _near(self.positions[0], 1.0):
+            return "high"
+        at_low = self.at_low >= needed and _near(self.positions[0], 0.0)
+        return "low" if at_low and self.low != 0 else None
 
 
 class Importance(Numbers):
@@ -45,6 +90,46 @@ class Importances(Numbers):
 
     good: int
     """How many of them count as good."""
+
+
+def ranges(trials: Sequence[TrialRecord], space: Space | None) -> tuple[Range, ...]:
+    """All numeric parameters of the space with the leading trials: a tenth, three at least."""
+    if space is None:
+        return ()
+    order = ranked(trials)
+    leading = order[: max(3, len(order) // 10)]
+    numeric = ((n, p) for n, p in space.parameters.items() if not isinstance(p, Choice))
+    return tuple(_range(name, parameter, leading) for name, parameter in numeric)
+
+
+def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) -> Range:
+    low, high, log = float(parameter.low), float(parameter.high), parameter.log
+    values = [float(t.params[name]) for t in leading if name in t.params]
+    positions = tuple(_position(value, low, high, log) for value in values)
+    n = max(1, len(positions))
+    best = leading[0].params.get(name) if leading else None
+    return Range(
+        name=name,
+        low=low,
+        high=high,
+        log=log,
+        whole=isinstance(parameter, Int),
+        best=None if best is None else float(best),
+        positions=positions,
+        at_low=sum(_near(p, 0.0) for p in positions) / n,
+        at_high=sum(_near(p, 1.0) for p in positions) / n,
+    )
+
+
+def _position(value: float, low: float, high: float, log: bool) -> float:
+    """Where a value lies between two others, from 0 to 1, on a linear or a logarithmic scale."""
+    if log:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return (value - low) / (high - low)
+
+
+def _near(position: float, end: float) -> bool:
+    return abs(position - end) <= NEAR
 
 
 def replica(
@@ -87,7 +172,7 @@ def importances(study: Study) -> Importances:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     n, names = len(complete), searched(study)
     good = min(n, max(_TOP_LEAST, round(_TOP * n)))
-    if n < LEAST or not names or len({t.value for t in complete}) < 2:
+    if n < _LEAST or not names or len({t.value for t in complete}) < 2:
         return Importances(parameters=(), n=n, good=good)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good / n)
     shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=names)
@@ -107,17 +192,16 @@ def _known(trial: TrialRecord, space: Space) -> Iterator[tuple[str, object]]:
     """The parameters, with as many digits as people can read."""
     for name, value in trial.params.items():
         parameter = space.parameters.get(name)
-        if isinstance(parameter, Float) and parameter.contains(value):
-            yield name, min(max(float(f"{value:.4g}"), parameter.low), parameter.high)
-        elif parameter is not None and parameter.contains(value):
-            yield name, value
+        if parameter is None or not parameter.contains(value):
+            continue
+        if isinstance(parameter, Float):
+            value = min(max(float(f"{value:.4g}"), parameter.low), parameter.high)
+        yield name, value
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.choices)
     if isinstance(parameter, Float):
         return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-    if isinstance(parameter, Int):
-        return IntDistribution(
-            parameter.low, parameter.high, log=parameter.log, step=parameter.step
-        )
-    return CategoricalDistribution(parameter.choices)
+    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
