@@ -9,12 +9,14 @@ import plotly.graph_objects as go
 import typer
 
 from records.command_line import new_app, run_app, user_mistakes
-from reports.figures import Drawing
-from reports.figures.theme import COLOURS, figure
-from reports.numbers.comparison import Comparison, Entry, compare
+from reports.figures import COLOURS, Drawing, figure
+from reports.numbers import Numbers
+from reports.numbers.cost import Cost, Step, cost, course
+from reports.numbers.diagnosis import seeds
+from reports.numbers.summary import Winner, winner
 from reports.page import render
 from reports.run import write_files
-from reports.source import read_source
+from reports.source import Source, read_source
 from studies.study import Place
 
 app = new_app()
@@ -22,6 +24,41 @@ app = new_app()
 _UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+_MUST_AGREE = {
+    "data": "the images differ",
+    "split": "the split into training and validation differs",
+}
+_SHOULD_AGREE = {"epochs": "the epochs of a training differ", "network": "the network differs"}
+
+
+class Entry(Numbers):
+    """One study among others."""
+
+    name: str
+    """Its name, with the place where it is if others share the name."""
+
+    place: str
+    winner: Winner | None
+    cost: Cost
+    epochs_saved: float | None
+    course: tuple[Step, ...]
+
+    def estimate(self, name: str) -> str:
+        """One of the winner's accuracies in words; a dash if it is not there."""
+        for found in self.winner.estimates if self.winner else ():
+            if found.name == name:
+                n = "" if found.n is None else f" (n = {found.n:,})"
+                return f"{found.accuracy:.2%}{n}"
+        return "-"
+
+
+class Comparison(Numbers):
+    """Studies side by side."""
+
+    entries: tuple[Entry, ...]
+    differences: tuple[str, ...]
+    """What the studies do not have in common though their accuracies depend on it."""
 
 
 @app.command()
@@ -85,11 +122,10 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
         )
     sources = [read_source(place) for place in places]
     comparison = compare(sources)
-    drawings = comparison_drawings(comparison)
     names = {name: None for e in comparison.entries if e.winner for name in e.winner.params}
     html = render(
-        "compare.html.j2", drawings, c=comparison, drawings=drawings, read=sources[0].read,
-        names=list(names),
+        "compare.html.j2", {"course": comparison_drawings(comparison.entries)}, c=comparison,
+        read=sources[0].read, names=list(names),
     )  # fmt: skip
     name = re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
     page = out / f"{name}.html"
@@ -98,29 +134,61 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
     return page
 
 
-def comparison_drawings(comparison: Comparison) -> list[Drawing]:
+def compare(sources: Sequence[Source]) -> Comparison:
+    """Work out all numbers."""
+    names = [source.place.name for source in sources]
+    prints = [source.fingerprint for source in sources]
+    differences = [
+        f"{what}: the accuracies cannot be held against one another"
+        for key, what in _MUST_AGREE.items()
+        if any(p.get(key) != prints[0].get(key) for p in prints)
+    ]
+    trainings = [p.get("training", {}) for p in prints]
+    differences += [
+        f"{what}: {', '.join(str(t.get(key, '?')) for t in trainings)}"
+        for key, what in _SHOULD_AGREE.items()
+        if any(t.get(key) != trainings[0].get(key) for t in trainings)
+    ]
+    return Comparison(
+        entries=tuple(_entry(s, shared=names.count(s.place.name) > 1) for s in sources),
+        differences=tuple(differences),
+    )
+
+
+def _entry(source: Source, *, shared: bool) -> Entry:
+    paid = cost(source.trials, source.total, source.epochs)
+    confirmations = seeds(source.confirmed, source.trials)
+    where = source.storage if source.place.storage else str(source.place.folder)
+    name = source.place.name
+    return Entry(
+        name=f"{name} ({where})" if shared else name,
+        place=where,
+        winner=winner(source.metrics, confirmations, source.trials),
+        cost=paid,
+        epochs_saved=paid.epochs_saved,
+        course=course(source.trials),
+    )
+
+
+def comparison_drawings(entries: Sequence[Entry]) -> list[Drawing]:
     """The best so far by trials, by time and by epochs."""
     order = "Complete and pruned trials, in the order in which they ended."
     time = "Wall time in which trials were running, without confirmations and final training."
     paid = "What is paid for when the machines differ."
-    kinds = (
-        ("trials", "By trials", "trials done", order),
-        ("seconds", "By time", "seconds", time),
-        ("epochs", "By epochs", "epochs trained", paid),
-    )
-    names = ", ".join(e.name for e in comparison.entries)
-    shown = any(s.best is not None for e in comparison.entries for s in e.course)
+    names = ", ".join(e.name for e in entries)
+    shown = any(s.best is not None for e in entries for s in e.course)
     return [
         Drawing(
-            f"by-{field}",
-            title,
-            _figure(comparison.entries, field, axis) if shown else None,
-            f"Best validation accuracy so far, {title.lower()}, of {names}.",
-            caption,
+            f"by-{field}", title, _figure(entries, field, axis) if shown else None,
+            f"Best validation accuracy so far, {title.lower()}, of {names}.", caption,
             missing="No study has a complete trial yet.",
         )
-        for field, title, axis, caption in kinds
-    ]
+        for field, title, axis, caption in (
+            ("trials", "By trials", "trials done", order),
+            ("seconds", "By time", "seconds", time),
+            ("epochs", "By epochs", "epochs trained", paid),
+        )
+    ]  # fmt: skip
 
 
 def _figure(entries: Sequence[Entry], field: str, axis: str) -> go.Figure:

@@ -16,16 +16,15 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from records import words
-from reports.figures import Drawing
+from reports.figures import Drawing, templates
 from reports.figures.diagnosis import diagnosis_drawings
 from reports.figures.model import model_drawings
 from reports.figures.parameters import parameter_drawings
-from reports.figures.search import trial_drawings, winner_drawing
-from reports.figures.theme import templates
+from reports.figures.search import search_drawings, winner_drawing
 from reports.numbers.findings import findings
-from reports.numbers.origin import use_of_the_model
-from reports.numbers.summary import Model, Summary
-from reports.source import Predictions, Source
+from reports.numbers.model import Model
+from reports.numbers.summary import Summary, use_of_the_model
+from reports.source import Source
 
 _SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
 
@@ -38,44 +37,26 @@ _LOSSLESS = 48
 
 def report_page(summary: Summary, source: Source) -> str:
     """The page about one study, as HTML."""
-    trials = list(trial_drawings(summary))
-    parameters = list(parameter_drawings(summary, source))
-    diagnosis = {drawing.key: drawing for drawing in diagnosis_drawings(summary)}
-    winner, model = winner_drawing(summary), summary.model
-    drawn = list(model_drawings(model)) if model else []
-    kept = source.exported.predictions
+    model = summary.model
+    sections = {
+        "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
+        "search": list(search_drawings(summary)),
+        "parameters": list(parameter_drawings(summary, source)),
+        "diagnosis": list(diagnosis_drawings(summary)),
+        "model": list(model_drawings(model)) if model else [],
+    }
     return render(
         "report.html.j2",
-        [*trials, *parameters, *diagnosis.values(), *drawn, *([winner] if winner else [])],
+        sections,
         s=summary,
         findings=findings(summary),
         signs=_SIGNS,
-        winner=winner,
-        trials=trials,
-        parameters=parameters,
-        diagnosis=diagnosis,
-        model=drawn,
+        figures={drawing.key: drawing for drawing in sections["diagnosis"]},
         use=use_of_the_model(source),
-        pictures=_pictures(model, kept),
-        augmented=_augmented(kept),
+        kept=source.predictions,
         own=_own_strength(model),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
     )
-
-
-def _pictures(model: Model | None, kept: Predictions | None) -> dict[int, str]:
-    """Place among the pictures -> data URI, of those that are shown."""
-    if model is None or kept is None:
-        return {}
-    shown = [*model.errors, *(p for group in model.examples.values() for p in group)]
-    return {p.picture: _picture_uri(kept.pictures[p.picture]) for p in shown}
-
-
-def _augmented(kept: Predictions | None) -> list[list[str]]:
-    """One row per picture, one data URI per strength."""
-    if kept is None or kept.augmented is None:
-        return []
-    return [[_picture_uri(pixels) for pixels in row] for row in kept.augmented]
 
 
 def _picture_uri(pixels: np.ndarray) -> str:
@@ -95,18 +76,19 @@ def _own_strength(model: Model | None) -> float | None:
     return min(model.strengths, key=lambda strength: abs(strength - augment))
 
 
-def render(template: str, drawn: Sequence[Drawing], **values: Any) -> str:
+def render(template: str, drawn: Mapping[str, Sequence[Drawing]], **values: Any) -> str:
     """The page.
 
     Args:
         template: Name of its template.
-        drawn: All figures that the template places.
-        values: What the template says.
+        drawn: Section of the page -> its figures.
+        values: What else the template says.
     """
     scripts = [get_plotlyjs(), _file("page.js")]
-    figures = {d.key: _slim(d.figure) for d in drawn if d.figure is not None}
+    figures = {d.key: _slim(d.figure) for part in drawn.values() for d in part if d.figure}
     return _environment().get_template(template).render(
         **values,
+        drawn=drawn,
         css=Markup(_file("page.css")),
         scripts=[Markup(script) for script in scripts],
         digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
@@ -122,6 +104,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     for name in ("percent", "points", "value", "count", "duration", "moment"):
         environment.filters[name] = getattr(words, name)
+    environment.filters["picture"] = _picture_uri
     return environment
 
 

@@ -48,21 +48,6 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What `best/` holds, as far as it can be read.
-
-    Attributes:
-        metrics: None if there are none or they are damaged.
-        predictions: The same.
-        missing: What could not be read, and why, a sentence each.
-    """
-
-    metrics: Metrics | None = None
-    predictions: Predictions | None = None
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Source:
     """A study as it was when it was read.
 
@@ -78,7 +63,9 @@ class Source:
         fingerprint: What must not change while the study lasts.
         space: What is searched; None if unknown.
         machines: Host -> device, precision and versions, in words.
-        exported: What its `best/` holds.
+        metrics: Of the exported model; None if there is none or they are damaged.
+        predictions: On the test images; the same.
+        missing: What of `best/` could not be read, and why, a sentence each.
     """
 
     place: Place
@@ -92,7 +79,9 @@ class Source:
     fingerprint: dict[str, Any]
     space: Space | None
     machines: dict[str, dict[str, Any]]
-    exported: Exported
+    metrics: Metrics | None
+    predictions: Predictions | None
+    missing: tuple[str, ...]
 
     @property
     def epochs(self) -> int | None:
@@ -120,6 +109,8 @@ def read_source(place: Place) -> Source:
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
+    missing: list[str] = []
+    metrics, predictions = _read_best(place.folder / "best", missing)
     return Source(
         place=place,
         storage=shown(place.url),
@@ -136,7 +127,9 @@ def read_source(place: Place) -> Source:
             for name, facts in attributes.items()
             if name.startswith(prefix)
         },
-        exported=read_best(place.folder / "best"),
+        metrics=metrics,
+        predictions=predictions,
+        missing=tuple(missing),
     )
 
 
@@ -159,17 +152,20 @@ def _space(fingerprint: dict[str, Any]) -> Space | None:
         return None
 
 
-def read_best(folder: Path) -> Exported:
-    """Read a study's `best/` folder; what is missing or damaged is said and left out."""
+def _read_best(folder: Path, missing: list[str]) -> tuple[Metrics | None, Predictions | None]:
+    """What a study's `best/` holds; what is missing or damaged is said and left out."""
     if not folder.is_dir():
-        return Exported()
-    missing: list[str] = []
+        return None, None
     metrics = _attempt(folder / "metrics.json", _metrics, missing)
     predictions = _attempt(folder / "evaluation.npz", _predictions, missing)
-    if metrics and predictions and not _belong(metrics, predictions):
-        missing.append("best/evaluation.npz is not of the model that best/metrics.json describes.")
-        predictions = None
-    return Exported(metrics, predictions, tuple(missing))
+    if metrics and predictions:
+        shape = metrics.test.n, len(metrics.data.classes)
+        if predictions.probabilities.shape != shape:
+            missing.append(
+                "best/evaluation.npz is not of the model that best/metrics.json describes."
+            )
+            predictions = None
+    return metrics, predictions
 
 
 def _attempt(path: Path, read: Callable[[Path], Content], missing: list[str]) -> Content | None:
@@ -191,20 +187,10 @@ def _predictions(path: Path) -> Predictions:
     with np.load(path, allow_pickle=False) as file:
         held = {name: file[name] for name in file.files}
     found = Predictions(
-        held["labels"],
-        held["probabilities"],
-        held["picture_rows"],
-        held["pictures"],
-        int(held["wrong_count"]),
-        held.get("augmented"),
-        held.get("augment_strengths"),
-    )
+        held["labels"], held["probabilities"], held["picture_rows"], held["pictures"],
+        int(held["wrong_count"]), held.get("augmented"), held.get("augment_strengths"),
+    )  # fmt: skip
     fits = found.probabilities.ndim == 2 and len(found.labels) == len(found.probabilities)
     if not fits or len(found.rows) != len(found.pictures):
         raise ValueError("its arrays do not fit together")
     return found
-
-
-def _belong(metrics: Metrics, predictions: Predictions) -> bool:
-    classes = predictions.probabilities.shape[1]
-    return len(metrics.data.classes) == classes and metrics.test.n == len(predictions.labels)

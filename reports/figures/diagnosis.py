@@ -5,8 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from reports.figures import Drawing
-from reports.figures.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, epoch_axis, figure
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure
 from reports.numbers.cost import More
 from reports.numbers.diagnosis import Pruning, Seeds
 from reports.numbers.parameters import NEAR, Range
@@ -25,43 +24,20 @@ _COLOURS: dict[str, str] = {
 
 def diagnosis_drawings(summary: Summary) -> Iterator[Drawing]:
     """The figures of the findings, under their keys, where there is something to draw."""
-    counts, candidates = summary.cost.counts, summary.seeds.candidates
+    counts = summary.cost.counts
     if any(r.positions for r in summary.ranges):
-        n, ranges = max(len(r.positions) for r in summary.ranges), len(summary.ranges)
-        yield Drawing(
-            "ranges", "", ranges_figure(summary.ranges),
-            f"Places of the {n} leading trials in the ranges of {ranges} parameters.",
-            f"The {n} leading trials; the shaded edges are a twentieth of each range.",
-            height=110 + 62 * ranges,
-        )  # fmt: skip
+        yield _ranges(summary.ranges)
     if summary.cost.done or counts.get("failed"):
-        said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
-        yield Drawing(
-            "outcomes", "", outcomes_figure(counts), f"How the trials ended: {said}.", height=190
-        )
+        yield _outcomes(counts)
     if summary.pruning.early:
-        yield Drawing(
-            "pruning", "", pruning_figure(summary.pruning),
-            "Rank correlation of the accuracy after each epoch with the final one, and the share "
-            "of pairs of trials that swap places later.",
-            "Over complete trials only: what pruned ones would have become, nobody knows.",
-            height=320,
-        )  # fmt: skip
-    if candidates:
-        yield Drawing(
-            "seeds", "", seeds_figure(summary.seeds),
-            f"Validation accuracy of {len(candidates)} trials, each trained again.",
-            height=130 + 54 * len(candidates),
-        )  # fmt: skip
+        yield _pruning(summary.pruning)
+    if summary.seeds.candidates:
+        yield _seeds(summary.seeds)
     if any(best is not None for best in summary.more.best):
-        yield Drawing(
-            "more", "", more_figure(summary.more),
-            "The best accuracy so far by trials done, against the mean over random orders.",
-            height=320,
-        )  # fmt: skip
+        yield _more(summary.more)
 
 
-def ranges_figure(ranges: Sequence[Range]) -> go.Figure:
+def _ranges(ranges: Sequence[Range]) -> Drawing:
     """Where in their ranges the leading trials lie."""
     rows = [(f"{r.name}<br>{r.low:g} to {r.high:g}{' (log)' if r.log else ''}", r.positions)
             for r in reversed(ranges)]  # fmt: skip
@@ -78,10 +54,16 @@ def ranges_figure(ranges: Sequence[Range]) -> go.Figure:
     )  # fmt: skip
     for x0, x1 in ((0, NEAR), (1 - NEAR, 1)):
         drawn.add_vrect(x0=x0, x1=x1, fillcolor=ORANGE, opacity=0.12, line_width=0)
-    return drawn
+    n = max(len(r.positions) for r in ranges)
+    return Drawing(
+        "ranges", "", drawn,
+        f"Places of the {n} leading trials in the ranges of {len(ranges)} parameters.",
+        f"The {n} leading trials; the shaded edges are a twentieth of each range.",
+        height=110 + 62 * len(ranges),
+    )  # fmt: skip
 
 
-def outcomes_figure(counts: Mapping[str, int]) -> go.Figure:
+def _outcomes(counts: Mapping[str, int]) -> Drawing:
     """How the trials ended, as one bar."""
     traces = [
         go.Bar(
@@ -91,10 +73,12 @@ def outcomes_figure(counts: Mapping[str, int]) -> go.Figure:
         for kind, colour in _COLOURS.items()
         if counts.get(kind)
     ]  # fmt: skip
-    return figure(traces, "trials", "", barmode="stack", yaxis_showticklabels=False)
+    drawn = figure(traces, "trials", "", barmode="stack", yaxis_showticklabels=False)
+    said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    return Drawing("outcomes", "", drawn, f"How the trials ended: {said}.", height=190)
 
 
-def pruning_figure(pruning: Pruning) -> go.Figure:
+def _pruning(pruning: Pruning) -> Drawing:
     """How well the order after each epoch tells the final one."""
     epochs = [e.epoch for e in pruning.early]
     lines = (
@@ -116,31 +100,38 @@ def pruning_figure(pruning: Pruning) -> go.Figure:
             x=pruning.first_check.epoch, line={"color": GREY, "dash": "dash"},
             annotation={"text": "first check", "font": {"size": 12}, "showarrow": False},
         )  # fmt: skip
-    return drawn
+    return Drawing(
+        "pruning", "", drawn,
+        "Rank correlation of the accuracy after each epoch with the final one, and the share "
+        "of pairs of trials that swap places later.",
+        "Over complete trials only: what pruned ones would have become, nobody knows.",
+        height=320,
+    )  # fmt: skip
 
 
-def seeds_figure(seeds: Seeds) -> go.Figure:
+def _seeds(seeds: Seeds) -> Drawing:
     """Every confirmation, their means, and what the search had said."""
     rows = [(f"trial {c.number} (n = {c.n})", c) for c in reversed(seeds.candidates)]
     runs = [(value, name) for name, c in rows for value in c.confirmed]
     means = [(c.mean, name) for name, c in rows]
     searched = [(c.searched, name) for name, c in rows if c.searched is not None]
     hover = "%{y}, %{fullData.name}: %{x:.2%}<extra></extra>"
-    thick, thin = {"width": 3}, {"width": 2}
     traces = [
         _dots(runs, "fresh seed", hover, color=BLUE, size=10, opacity=0.7),
-        _dots(means, "mean", hover, color=ORANGE, size=20, symbol="line-ns-open", line=thick),
+        _dots(means, "mean", hover, color=ORANGE, size=20, symbol="line-ns-open", line=3),
         _dots(
-            searched, "in the search", hover,
-            color=GREY, size=10, symbol="diamond-open", line=thin,
+            searched, "in the search", hover, line=2, color=GREY, size=10, symbol="diamond-open"
         ),
-    ]  # fmt: skip
-    return figure(
-        traces, "validation accuracy", "", xaxis={"tickformat": ".1%", "nticks": 5, "tickangle": 0}
-    )
+    ]
+    axis = {"tickformat": ".1%", "nticks": 5, "tickangle": 0}
+    return Drawing(
+        "seeds", "", figure(traces, "validation accuracy", "", xaxis=axis),
+        f"Validation accuracy of {len(rows)} trials, each trained again.",
+        height=130 + 54 * len(rows),
+    )  # fmt: skip
 
 
-def more_figure(more: More) -> go.Figure:
+def _more(more: More) -> Drawing:
     """The best so far, and what chance alone would have made of the same trials."""
     lines = (
         ("best so far", more.best, {"color": ORANGE, "width": 2, "shape": "hv"}),
@@ -153,14 +144,19 @@ def more_figure(more: More) -> go.Figure:
         )
         for name, values, line in lines
     ]  # fmt: skip
-    return figure(
-        traces, "trials done", "validation accuracy", yaxis={"tickformat": ".1%", "nticks": 7}
-    )
+    axis = {"tickformat": ".1%", "nticks": 7}
+    return Drawing(
+        "more", "", figure(traces, "trials done", "validation accuracy", yaxis=axis),
+        "The best accuracy so far by trials done, against the mean over random orders.",
+        height=320,
+    )  # fmt: skip
 
 
-def _dots(points: Sequence[tuple[float, str]], name: str, hover: str, **marker: Any) -> go.Scatter:
+def _dots(
+    points: Sequence[tuple[float, str]], name: str, hover: str, line: float = 0, **marker: Any
+) -> go.Scatter:
     """Points at a value, in a row."""
     return go.Scatter(
         x=[x for x, _ in points], y=[y for _, y in points], mode="markers", name=name,
-        marker={"line": {"width": 0}, **marker}, hovertemplate=hover,
+        marker={**marker, "line": {"width": line}}, hovertemplate=hover,
     )  # fmt: skip

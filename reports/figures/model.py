@@ -8,20 +8,19 @@ from plotly.subplots import make_subplots
 
 from records.metrics import ClassQuality
 from records.words import percent
-from reports.figures import Drawing
-from reports.figures.theme import (
+from reports.figures import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
     PERCENT,
     PURPLE,
+    Drawing,
     epoch_axis,
     figure,
     plain,
 )
-from reports.numbers.model import Reliability
-from reports.numbers.summary import Model
+from reports.numbers.model import Model, Reliability
 
 _LABELLED = 20
 """Classes up to which the cells of a confusion matrix hold their numbers."""
@@ -32,49 +31,16 @@ _LARGEST_MATRIX = 100
 
 def model_drawings(model: Model) -> Iterator[Drawing]:
     """Training, errors and confidence of the exported model."""
-    classes, epochs = len(model.classes), len(model.curves.get("epoch", []))
-    yield Drawing(
-        "training", "Final training", training_figure(model.curves),
-        f"Loss, training accuracy and learning rate over {epochs} epochs.",
-        "Of augmented images while training; nothing is validated, since all images are trained "
-        "on.",
-        height=520, width="half",
-    )  # fmt: skip
-    if (r := model.reliability) is not None:
-        error = f"expected calibration error {percent(r.error)}"
-        sure, right = percent(r.confidence), percent(r.accuracy)
-        yield Drawing(
-            "reliability", "Reliability", reliability_figure(r),
-            f"Accuracy by confidence; {error}.",
-            f"{error.capitalize()}: confidence {sure}, accuracy {right} "
-            f"(n = {r.n:,}). Bars above the line: the model is better than it says.",
-            height=520, width="half",
-        )  # fmt: skip
-    if classes <= _LARGEST_MATRIX:
-        yield from _confusion(model)
-    yield Drawing(
-        "classes", "Precision, recall and F1 by class", classes_figure(model.per_class),
-        f"Precision, recall and F1 of {classes} classes; macro F1 {percent(model.macro_f1)}.",
-        "Sorted by F1.", height=160 + 26 * classes,
-    )  # fmt: skip
+    yield training(model.curves)
+    if model.reliability is not None:
+        yield _reliability(model.reliability)
+    if len(model.classes) <= _LARGEST_MATRIX:
+        yield confusion(model.confusion, model.classes, shares=False)
+        yield confusion(model.confusion_shares, model.classes, shares=True)
+    yield _by_class(model.per_class, model.macro_f1)
 
 
-def _confusion(model: Model) -> Iterator[Drawing]:
-    classes = len(model.classes)
-    for key, unit, matrix in (
-        ("confusion", "images", model.confusion),
-        ("confusion-shares", "share of the true class", model.confusion_shares),
-    ):
-        title = f"Confusion matrix, {unit}"
-        drawn = confusion_figure(matrix, model.classes, shares=matrix is model.confusion_shares)
-        yield Drawing(
-            key, title, drawn, f"{title}, {classes} classes; true classes downwards.",
-            height=min(760, 300 + 30 * classes), width="half" if classes <= 12 else "full",
-            wide=classes > 6,
-        )  # fmt: skip
-
-
-def training_figure(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
+def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
     """Loss, training accuracy and learning rate by epoch, one below the other.
 
     Args:
@@ -85,24 +51,30 @@ def training_figure(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
         ("train_accuracy", "accuracy", GREEN, PERCENT),
         ("lr", "learning rate", PURPLE, ".2~g"),
     ]
+    epochs = curves.get("epoch", [])
     drawn = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for number, (field, title, colour, form) in enumerate(rows, 1):
         trace = go.Scatter(
-            x=curves.get("epoch"), y=curves.get(field), mode="lines+markers", line_color=colour,
+            x=epochs, y=curves.get(field), mode="lines+markers", line_color=colour,
             hovertemplate=f"epoch %{{x}}: %{{y:{form}}}<extra></extra>",
         )  # fmt: skip
         drawn.add_trace(trace, row=number, col=1)
         drawn.update_yaxes(title=title, tickformat=form, nticks=5, row=number, col=1)
-    last = int(max((epoch or 0 for epoch in curves.get("epoch", ())), default=1))
     drawn.update_xaxes(title="epoch", row=len(rows), col=1)
-    drawn.update_xaxes(epoch_axis(last))
+    drawn.update_xaxes(epoch_axis(int(max((epoch or 0 for epoch in epochs), default=1))))
     drawn.update_layout(showlegend=False)
-    return plain(drawn)
+    return Drawing(
+        "training", "Final training", plain(drawn),
+        f"Loss, training accuracy and learning rate over {len(epochs)} epochs.",
+        "Of augmented images while training; nothing is validated, since all images are trained "
+        "on.",
+        height=520, width="half",
+    )  # fmt: skip
 
 
-def confusion_figure(
-    matrix: Sequence[Sequence[float | None]], classes: Sequence[str], *, shares: bool = False
-) -> go.Figure:
+def confusion(
+    matrix: Sequence[Sequence[float | None]], classes: Sequence[str], *, shares: bool
+) -> Drawing:
     """A confusion matrix, true classes downwards, predicted ones across.
 
     Args:
@@ -110,22 +82,27 @@ def confusion_figure(
         classes: Names, by label.
         shares: Whether the cells are shares in [0, 1].
     """
-    names = [_short(name, number) for number, name in enumerate(classes)]
+    names, count = [_short(name, number) for number, name in enumerate(classes)], len(classes)
     form = ".0%" if shares else "d"
-    many = len(classes) > _LABELLED
     cells = go.Heatmap(
-        z=matrix, x=names, y=names, texttemplate=None if many else f"%{{z:{form}}}",
-        textfont={"size": 11}, showscale=many, colorbar={"tickformat": form}, xgap=1, ygap=1,
-        hovertemplate=f"%{{y}} taken for %{{x}}: %{{z:{form}}}<extra></extra>",
+        z=matrix, x=names, y=names, texttemplate=f"%{{z:{form}}}" if count <= _LABELLED else None,
+        textfont={"size": 11}, showscale=count > _LABELLED, colorbar={"tickformat": form},
+        xgap=1, ygap=1, hovertemplate=f"%{{y}} taken for %{{x}}: %{{z:{form}}}<extra></extra>",
     )  # fmt: skip
     axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
-    return figure(
-        [cells], "predicted class", "true class",
-        xaxis={**axis, "tickangle": -45}, yaxis={**axis, "autorange": "reversed"},
+    title = f"Confusion matrix, {'share of the true class' if shares else 'images'}"
+    return Drawing(
+        "confusion-shares" if shares else "confusion", title,
+        figure(
+            [cells], "predicted class", "true class",
+            xaxis={**axis, "tickangle": -45}, yaxis={**axis, "autorange": "reversed"},
+        ),
+        f"{title}, {count} classes; true classes downwards.",
+        height=min(760, 300 + 30 * count), width="half" if count <= 12 else "full", wide=count > 6,
     )  # fmt: skip
 
 
-def classes_figure(per_class: Mapping[str, ClassQuality]) -> go.Figure:
+def _by_class(per_class: Mapping[str, ClassQuality], macro_f1: float) -> Drawing:
     """Precision, recall and F1 of every class, the weakest class at the bottom."""
     order = sorted(per_class.items(), key=lambda item: item[1].f1)
     names = [_short(name, number) for number, (name, _) in enumerate(order)]
@@ -142,12 +119,17 @@ def classes_figure(per_class: Mapping[str, ClassQuality]) -> go.Figure:
         )
         for field, title, colour, symbol in marks
     ]  # fmt: skip
-    return figure(traces, "share", "", xaxis_tickformat=PERCENT)
+    return Drawing(
+        "classes", "Precision, recall and F1 by class",
+        figure(traces, "share", "", xaxis_tickformat=PERCENT),
+        f"Precision, recall and F1 of {len(order)} classes; macro F1 {percent(macro_f1)}.",
+        "Sorted by F1.", height=160 + 26 * len(order),
+    )  # fmt: skip
 
 
-def reliability_figure(reliability: Reliability) -> go.Figure:
+def _reliability(found: Reliability) -> Drawing:
     """Accuracy by confidence, against the diagonal, and how many images lie where."""
-    bins = [b for b in reliability.bins if b.n]
+    bins = [b for b in found.bins if b.n]
     drawn = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05
     )
@@ -167,13 +149,19 @@ def reliability_figure(reliability: Reliability) -> go.Figure:
         x=accuracy.x, y=[b.n for b in bins], width=accuracy.width, marker_color=GREY,
         showlegend=False, hovertemplate="%{y} images<extra></extra>",
     )  # fmt: skip
-    for trace, row in ((accuracy, 1), (ideal, 1), (images, 2)):
-        drawn.add_trace(trace, row=row, col=1)
+    drawn.add_traces([accuracy, ideal, images], rows=[1, 1, 2], cols=[1, 1, 1])
     drawn.update_yaxes(title="accuracy", range=[0, 1], tickformat=PERCENT, row=1, col=1)
     drawn.update_yaxes(title="images", nticks=3, row=2, col=1)
     drawn.update_xaxes(range=[0, 1], tickformat=PERCENT)
     drawn.update_xaxes(title="confidence", row=2, col=1)
-    return plain(drawn)
+    error = f"expected calibration error {percent(found.error)}"
+    sure, right = percent(found.confidence), percent(found.accuracy)
+    return Drawing(
+        "reliability", "Reliability", plain(drawn), f"Accuracy by confidence; {error}.",
+        f"{error.capitalize()}: confidence {sure}, accuracy {right} (n = {found.n:,}). Bars above "
+        "the line: the model is better than it says.",
+        height=520, width="half",
+    )  # fmt: skip
 
 
 def _short(name: str, number: int) -> str:

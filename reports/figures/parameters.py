@@ -9,13 +9,13 @@ from optuna.study import Study
 from plotly.colors import sample_colorscale
 
 from records.words import percent
-from reports.figures import Drawing
-from reports.figures.theme import (
+from reports.figures import (
     BLUE,
     GREY,
     ORANGE,
     PERCENT,
     SCALE,
+    Drawing,
     figure,
     plain,
     readable_ticks,
@@ -43,30 +43,37 @@ def parameter_drawings(summary: Summary, source: Source) -> Iterator[Drawing]:
         few = "This needs at least two complete trials with different parameters."
         yield Drawing("slices", "Accuracy by parameter", missing=few)
         return
-    yield Drawing(
-        "edf", "Distribution of the results", edf_figure(copy),
-        f"Share of the {found.n} complete trials at or below each accuracy.",
-        f"How many of the {found.n} complete trials were at or below an accuracy.", width="half",
-    )  # fmt: skip
+    yield _distribution(copy, found.n)
     for name in names[:_MOST_SLICES]:
-        yield Drawing(
-            f"slice-{name}", f"Accuracy by {name}", slice_figure(copy, name),
-            f"Validation accuracy of the complete trials by {name}.",
-            "Blue: early trials; orange: late ones.", height=300, width="third",
-        )  # fmt: skip
+        yield _slice(copy, name)
+    # Optuna's plots of several parameters grow with the square of the trials.
     some = replica(source.trials, source.space, chosen(source.trials, _MOST_LINES))
-    yield from _pairs(some, found, names)
+    shown = f"{min(found.n, _MOST_LINES)} of {found.n} complete trials, the best among them"
+    important = [p.name for p in found.parameters] or names
+    top = [name for name in important if name in searched(some)][:3]
+    for first, second in combinations(top, 2):
+        yield _rank(some, first, second)
+    if len(top) > 1:
+        yield _contour(some, top[0], top[1], shown)
+    yield _parallel(some, len(names), shown)
 
 
 def _importances(found: Importances) -> Drawing:
+    """How much each parameter matters."""
     key, title, n = "importances", "What matters", found.n
     if not found.parameters:
         few = f"Importances need ten complete trials of different accuracy; there are {n}."
         return Drawing(key, title, missing=few, width="half")
-    first = found.parameters[0]
+    first, shown = found.parameters[0], list(reversed(found.parameters))
+    bars = go.Bar(
+        orientation="h", x=[p.share for p in shown], y=[p.name for p in shown], marker_color=BLUE,
+        text=[f"{p.share:.0%}" for p in shown], textposition="auto",
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )  # fmt: skip
     rough = " With so few trials, read it as a hint." if n < 50 else ""
     return Drawing(
-        key, title, importances_figure(found),
+        key, title,
+        figure([bars], "share of the importance", "", xaxis_tickformat=PERCENT, bargap=0.35),
         f"Most important is {first.name} with {percent(first.share, 0)}.",
         f"PED-ANOVA: what decides whether a trial is among the best {found.good} of the {n} "
         f"complete ones.{rough}",
@@ -74,44 +81,24 @@ def _importances(found: Importances) -> Drawing:
     )  # fmt: skip
 
 
-def _pairs(some: Study, found: Importances, names: list[str]) -> Iterator[Drawing]:
-    """Rank plots, contour and parallel coordinates, of as many trials as can be looked at."""
-    important = [p.name for p in found.parameters] or names
-    top = [name for name in important if name in searched(some)][:3]
-    shown = f"{min(found.n, _MOST_LINES)} of {found.n} complete trials, the best among them"
-    for first, second in combinations(top, 2):
-        yield Drawing(
-            f"rank-{first}-{second}", f"{first} and {second}", rank_figure(some, first, second),
-            f"Ranks of the trials by {first} and {second}.",
-            "Red: the best trials; blue: the worst.", height=320, width="third",
-        )  # fmt: skip
-    if len(top) > 1:
-        yield Drawing(
-            "contour", f"Accuracy over {top[0]} and {top[1]}",
-            contour_figure(some, top[0], top[1]),
-            f"Validation accuracy over {top[0]} and {top[1]}, the two most important parameters.",
-            f"Interpolated between {shown}; where there are no points, there is no knowledge.",
-            height=420,
-        )  # fmt: skip
-    yield Drawing(
-        "parallel", "Parallel coordinates", parallel_figure(some),
-        f"One line per trial over {len(names)} parameters, coloured by accuracy.",
-        f"One line per trial: {shown}. Orange: the best.", height=440, wide=True,
+def _distribution(study: Study, n: int) -> Drawing:
+    """Which share of the complete trials stayed below an accuracy."""
+    edf = drawn.plot_edf(study, target_name=_VALUE)
+    edf.update_traces(
+        line={"color": BLUE, "width": 2}, name="complete trials",
+        hovertemplate="%{y:.0%} of the trials were at or below %{x:.2%}<extra></extra>",
+    )  # fmt: skip
+    edf.update_layout(showlegend=False)
+    edf.update_yaxes(title="share of the complete trials", tickformat=PERCENT)
+    edf.update_xaxes(title=_VALUE, tickformat=PERCENT)
+    return Drawing(
+        "edf", "Distribution of the results", plain(edf),
+        f"Share of the {n} complete trials at or below each accuracy.",
+        f"How many of the {n} complete trials were at or below an accuracy.", width="half",
     )  # fmt: skip
 
 
-def importances_figure(found: Importances) -> go.Figure:
-    """How much each parameter matters."""
-    shown = list(reversed(found.parameters))
-    bars = go.Bar(
-        orientation="h", x=[p.share for p in shown], y=[p.name for p in shown], marker_color=BLUE,
-        text=[f"{p.share:.0%}" for p in shown], textposition="auto",
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-    )  # fmt: skip
-    return figure([bars], "share of the importance", "", xaxis_tickformat=PERCENT, bargap=0.35)
-
-
-def slice_figure(study: Study, name: str) -> go.Figure:
+def _slice(study: Study, name: str) -> Drawing:
     """Accuracy by one parameter, coloured from the first trial to the last."""
     slices = drawn.plot_slice(study, params=[name], target_name=_VALUE)
     slices.update_traces(
@@ -122,35 +109,27 @@ def slice_figure(study: Study, name: str) -> go.Figure:
         hovertemplate="%{x}: %{y:.2%}<extra></extra>",
     )  # fmt: skip
     slices.update_yaxes(tickformat=PERCENT, title=_VALUE)
-    # Only the parameter's own axis: the accuracies are no whole numbers.
-    return readable_ticks(plain(slices))
+    return Drawing(
+        f"slice-{name}", f"Accuracy by {name}", readable_ticks(plain(slices)),
+        f"Validation accuracy of the complete trials by {name}.",
+        "Blue: early trials; orange: late ones.", height=300, width="third",
+    )  # fmt: skip
 
 
-def rank_figure(study: Study, first: str, second: str) -> go.Figure:
+def _rank(study: Study, first: str, second: str) -> Drawing:
     """Two parameters against each other, coloured by rank."""
     ranks = drawn.plot_rank(study, params=[first, second], target_name=_VALUE)
     # The second trace only carries a colour bar, which takes a third of a small figure.
     ranks.data = ranks.data[:1]
     ranks.update_traces(marker={"size": 10})
-    return readable_ticks(plain(ranks))
+    return Drawing(
+        f"rank-{first}-{second}", f"{first} and {second}", readable_ticks(plain(ranks)),
+        f"Ranks of the trials by {first} and {second}.",
+        "Red: the best trials; blue: the worst.", height=320, width="third",
+    )  # fmt: skip
 
 
-def parallel_figure(study: Study) -> go.Figure:
-    """Every trial as a line over all parameters; Optuna draws at most as many as were copied."""
-    parallel = drawn.plot_parallel_coordinate(study, target_name=_VALUE)
-    lines = [trace for trace in parallel.data if trace.mode == "lines"]
-    for trace in lines:
-        share = min(max(float(trace.y[0]), 0.0), 1.0)
-        trace.line.color = str(sample_colorscale(SCALE, share)[0])
-    # The best ones lie on top; what is left out only carries a colour bar.
-    parallel.data = sorted(lines, key=lambda trace: float(trace.y[0]))
-    parallel.update_xaxes(ticktext=["accuracy", *parallel.layout.xaxis.ticktext[1:]])
-    plain(parallel).update_layout(margin={"l": 48, "r": 24})
-    parallel.update_annotations(font={"color": GREY})
-    return parallel
-
-
-def contour_figure(study: Study, first: str, second: str) -> go.Figure:
+def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
     """The accuracy over two parameters, interpolated between the trials."""
     contour = drawn.plot_contour(study, params=[first, second], target_name=_VALUE)
     contour.update_traces(
@@ -164,17 +143,28 @@ def contour_figure(study: Study, first: str, second: str) -> go.Figure:
         selector={"type": "scatter"},
     )
     contour.update_layout(showlegend=False)
-    return readable_ticks(plain(contour))
-
-
-def edf_figure(study: Study) -> go.Figure:
-    """Which share of the complete trials stayed below an accuracy."""
-    edf = drawn.plot_edf(study, target_name=_VALUE)
-    edf.update_traces(
-        line={"color": BLUE, "width": 2}, name="complete trials",
-        hovertemplate="%{y:.0%} of the trials were at or below %{x:.2%}<extra></extra>",
+    return Drawing(
+        "contour", f"Accuracy over {first} and {second}", readable_ticks(plain(contour)),
+        f"Validation accuracy over {first} and {second}, the two most important parameters.",
+        f"Interpolated between {shown}; where there are no points, there is no knowledge.",
+        height=420,
     )  # fmt: skip
-    edf.update_layout(showlegend=False)
-    edf.update_yaxes(title="share of the complete trials", tickformat=PERCENT)
-    edf.update_xaxes(title=_VALUE, tickformat=PERCENT)
-    return plain(edf)
+
+
+def _parallel(study: Study, parameters: int, shown: str) -> Drawing:
+    """Every trial as a line over all parameters."""
+    parallel = drawn.plot_parallel_coordinate(study, target_name=_VALUE)
+    lines = [trace for trace in parallel.data if trace.mode == "lines"]
+    for trace in lines:
+        share = min(max(float(trace.y[0]), 0.0), 1.0)
+        trace.line.color = str(sample_colorscale(SCALE, share)[0])
+    # The best ones lie on top; what is left out only carries a colour bar.
+    parallel.data = sorted(lines, key=lambda trace: float(trace.y[0]))
+    parallel.update_xaxes(ticktext=["accuracy", *parallel.layout.xaxis.ticktext[1:]])
+    plain(parallel).update_layout(margin={"l": 48, "r": 24})
+    parallel.update_annotations(font={"color": GREY})
+    return Drawing(
+        "parallel", "Parallel coordinates", parallel,
+        f"One line per trial over {parameters} parameters, coloured by accuracy.",
+        f"One line per trial: {shown}. Orange: the best.", height=440, wide=True,
+    )  # fmt: skip

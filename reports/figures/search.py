@@ -5,11 +5,19 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from records.metrics import Estimate
 from records.words import percent
-from reports.figures import Drawing
-from reports.figures.theme import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, epoch_axis, figure
-from reports.numbers.summary import Summary
+from reports.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PERCENT,
+    PURPLE,
+    Drawing,
+    epoch_axis,
+    figure,
+)
+from reports.numbers.summary import Summary, Winner
 from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
 
 _MARKS: dict[str, tuple[str, str]] = {
@@ -25,74 +33,17 @@ _MARKS: dict[str, tuple[str, str]] = {
 }
 
 
-def winner_drawing(summary: Summary) -> Drawing | None:
-    """The accuracy, from what the search claimed to what the test says."""
-    if summary.winner is None:
-        return None
-    found = summary.winner.estimates
-    said = ", ".join(f"{e.name} {percent(e.accuracy)}" for e in found)
-    bars = "; ".join(f"{e.name}: {e.interval} (n = {e.n:,} {e.of})" for e in found if e.n)
-    more = " The final training learns from the validation images too." if summary.model else ""
-    return Drawing(
-        "estimates", "From claim to test", estimates_figure(found),
-        f"Accuracy of the winner: {said}.", f"Bars: {bars}.{more}" if bars else "",
-        height=90 + 70 * len(found),
-    )  # fmt: skip
-
-
-def trial_drawings(summary: Summary) -> Iterator[Drawing]:
+def search_drawings(summary: Summary) -> Iterator[Drawing]:
     """Results, curves and time line."""
     yield _history(summary.history)
-    yield _curves(summary)
-    lanes, title = summary.timeline.lanes, "Time line"
-    if not lanes:
-        yield Drawing("timeline", title, missing="No trial has been started.")
-        return
-    yield Drawing(
-        "timeline", title, timeline_figure(summary.timeline),
-        f"When each of {len(summary.timeline.bars)} trials ran, on {len(lanes)} workers.",
-        "One row per worker; processes that followed one another share a row.",
-        height=150 + 42 * min(len(lanes), 12),
-    )  # fmt: skip
+    yield _curves(summary.curves, summary.history)
+    yield _timeline(summary.timeline)
 
 
-def _history(points: Sequence[Point]) -> Drawing:
-    title = "Optimisation history"
-    if all(p.value is None for p in points):
-        return Drawing("history", title, missing="No trial has ended with a result yet.")
-    best = max((p.best for p in points if p.best is not None), default=None)
-    return Drawing(
-        "history", title, history_figure(points),
-        f"{len(points)} trials that ended; the best reached {percent(best)}.",
-        "Every trial that ended, by number; a pruned one with the accuracy that it had last.",
-    )  # fmt: skip
-
-
-def _curves(summary: Summary) -> Drawing:
-    drawn, title = summary.curves, "Learning curves"
-    if not drawn.curves:
-        return Drawing("curves", title, missing="No trial has reported an epoch.")
-    best = max((p.best for p in summary.history if p.best is not None), default=None)
-    first = next((p.number for p in summary.history if p.value == best == p.best), None)
-    pruned = sum(c.kind == "pruned" for c in drawn.curves)
-    threshold = moved = ""
-    if drawn.thresholds:
-        threshold = f", with the {drawn.threshold_name} as it stands now"
-        moved = " Early trials met a lower pruning threshold than today's."
-        moved += " Diamonds mark the epochs with a pruning check." if drawn.checks else ""
-    return Drawing(
-        "curves", title, curves_figure(drawn, first),
-        f"Validation accuracy by epoch of {len(drawn.curves)} trials, {pruned} of them pruned"
-        f"{threshold}.",
-        f"A cross ends a pruned trial.{moved} "
-        "Epochs before the last may be scored on fewer of the validation images.",
-        height=440,
-    )  # fmt: skip
-
-
-def estimates_figure(estimates: Sequence[Estimate]) -> go.Figure:
-    """One row per estimate, with its interval."""
-    rows = list(reversed(estimates))
+def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
+    """The accuracy, from what the search claimed to what the test says, with intervals."""
+    found = winner.estimates
+    rows = list(reversed(found))
     intervals = {
         "array": [(e.high or e.accuracy) - e.accuracy for e in rows],
         "arrayminus": [e.accuracy - (e.low or e.accuracy) for e in rows],
@@ -104,13 +55,23 @@ def estimates_figure(estimates: Sequence[Estimate]) -> go.Figure:
         error_x={"type": "data", "symmetric": False, **intervals, "thickness": 2, "width": 6},
         hovertemplate="%{y}: %{x:.2%}<extra></extra>",
     )  # fmt: skip
-    return figure(
-        [dots], "accuracy", "", xaxis={"tickformat": ".1%", "nticks": 5}, showlegend=False
-    )
+    axis = {"tickformat": ".1%", "nticks": 5}
+    said = ", ".join(f"{e.name} {percent(e.accuracy)}" for e in found)
+    bars = "; ".join(f"{e.name}: {e.interval} (n = {e.n:,} {e.of})" for e in found if e.n)
+    more = " The final training learns from the validation images too." if exported else ""
+    return Drawing(
+        "estimates", "From claim to test",
+        figure([dots], "accuracy", "", xaxis=axis, showlegend=False),
+        f"Accuracy of the winner: {said}.", f"Bars: {bars}.{more}" if bars else "",
+        height=90 + 70 * len(found),
+    )  # fmt: skip
 
 
-def history_figure(points: Sequence[Point]) -> go.Figure:
+def _history(points: Sequence[Point]) -> Drawing:
     """Results by trial number, and the best so far."""
+    title = "Optimisation history"
+    if all(p.value is None for p in points):
+        return Drawing("history", title, missing="No trial has ended with a result yet.")
     traces: list[Any] = []
     for kind in _kinds(points):
         these = [p for p in points if p.kind == kind and p.value is not None]
@@ -130,66 +91,49 @@ def history_figure(points: Sequence[Point]) -> go.Figure:
             hovertemplate="best up to trial %{x}: %{y:.2%}",
         )
     )  # fmt: skip
-    return figure(traces, "trial", "validation accuracy", yaxis_tickformat=PERCENT)
+    return Drawing(
+        "history", title,
+        figure(traces, "trial", "validation accuracy", yaxis_tickformat=PERCENT),
+        f"{len(points)} trials that ended; the best reached {percent(points[-1].best)}.",
+        "Every trial that ended, by number; a pruned one with the accuracy that it had last.",
+    )  # fmt: skip
 
 
-def curves_figure(curves: Curves, best: int | None) -> go.Figure:
-    """Validation accuracy by epoch of all trials, and the pruning threshold.
-
-    Args:
-        curves: The curves and the threshold.
-        best: Number of the trial to point out.
-    """
+def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
+    """Validation accuracy by epoch of all trials, and the pruning threshold."""
+    title, drawn = "Learning curves", curves.curves
+    if not drawn:
+        return Drawing("curves", title, missing="No trial has reported an epoch.")
+    best = next((p.number for p in points if p.value == points[-1].best == p.best), None)
     named = {"complete": BLUE, "pruned": GREY, "running": GREEN, "ended otherwise": PURPLE}
     groups: dict[str, list[Curve]] = {name: [] for name in named}
-    for curve in curves.curves:
+    for curve in drawn:
         if curve.number != best:
             groups[curve.kind if curve.kind in named else "ended otherwise"].append(curve)
-    traces: list[Any] = []
-    for name, group in groups.items():
-        traces += _lines(group, name, named[name], 1)
-    pointed_out = [c for c in curves.curves if c.number == best]
-    traces += _lines(pointed_out, f"best (trial {best})", ORANGE, 3)
+    traces = [line for name, group in groups.items() for line in _lines(group, name, named[name])]
+    traces += _lines([c for c in drawn if c.number == best], f"best (trial {best})", ORANGE, 3)
+    threshold = moved = ""
     if curves.thresholds:
         traces.append(_threshold(curves))
-    return figure(
-        traces, "epoch", "validation accuracy", yaxis_tickformat=PERCENT, hovermode="closest",
-        xaxis=epoch_axis(max(c.epochs[-1] for c in curves.curves)),
+        threshold = f", with the {curves.threshold_name} as it stands now"
+        moved = " Early trials met a lower pruning threshold than today's."
+        moved += " Diamonds mark the epochs with a pruning check." if curves.checks else ""
+    pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
+    return Drawing(
+        "curves", title,
+        figure(
+            traces, "epoch", "validation accuracy", yaxis_tickformat=PERCENT, hovermode="closest",
+            xaxis=epoch_axis(last),
+        ),
+        f"Validation accuracy by epoch of {len(drawn)} trials, {pruned} of them pruned"
+        f"{threshold}.",
+        f"A cross ends a pruned trial.{moved} "
+        "Epochs before the last may be scored on fewer of the validation images.",
+        height=440,
     )  # fmt: skip
 
 
-def timeline_figure(timeline: Timeline) -> go.Figure:
-    """Who ran what when: one row per worker, one bar per trial."""
-    traces = []
-    # Of bars that are a pixel wide, outlines and patterns would be all that is left.
-    few = len(timeline.bars) <= 200
-    for kind in _kinds(timeline.bars):
-        bars = [bar for bar in timeline.bars if bar.kind == kind]
-        seconds = [(bar.end - bar.start).total_seconds() for bar in bars]
-        traces.append(
-            go.Bar(
-                orientation="h", base=[bar.start for bar in bars], x=[s * 1000 for s in seconds],
-                y=[timeline.lanes[bar.lane] for bar in bars], name=kind,
-                marker={"color": _MARKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
-                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
-                customdata=[
-                    [bar.number, round(s, 1)] for bar, s in zip(bars, seconds, strict=True)
-                ],
-                hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
-            )
-        )  # fmt: skip
-    return figure(
-        traces, "local time", "", barmode="overlay", bargap=0.35,
-        xaxis={"type": "date", "nticks": 5, "tickangle": 0}, yaxis={"autorange": "reversed"},
-    )  # fmt: skip
-
-
-def _kinds(items: Iterable[Point | Bar]) -> list[str]:
-    found = {item.kind for item in items}
-    return [kind for kind in _MARKS if kind in found]
-
-
-def _lines(group: Sequence[Curve], name: str, colour: str, width: int) -> list[Any]:
+def _lines(group: Sequence[Curve], name: str, colour: str, width: int = 1) -> list[Any]:
     """All curves of a kind as one trace, with gaps between them: a thousand would be slow."""
     if not group:
         return []
@@ -222,3 +166,41 @@ def _threshold(curves: Curves) -> go.Scatter:
         marker={"size": sizes, "symbol": "diamond"},
         hovertemplate="epoch %{x}: %{y:.2%} (n = %{customdata})<extra></extra>",
     )  # fmt: skip
+
+
+def _timeline(timeline: Timeline) -> Drawing:
+    """Who ran what when: one row per worker, one bar per trial."""
+    title, lanes, drawn = "Time line", timeline.lanes, timeline.bars
+    if not lanes:
+        return Drawing("timeline", title, missing="No trial has been started.")
+    traces = []
+    # Of bars that are a pixel wide, outlines and patterns would be all that is left.
+    few = len(drawn) <= 200
+    for kind in _kinds(drawn):
+        bars = [(b, (b.end - b.start).total_seconds()) for b in drawn if b.kind == kind]
+        traces.append(
+            go.Bar(
+                orientation="h", base=[bar.start for bar, _ in bars],
+                x=[seconds * 1000 for _, seconds in bars],
+                y=[lanes[bar.lane] for bar, _ in bars], name=kind,
+                marker={"color": _MARKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
+                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
+                customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
+                hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
+            )
+        )  # fmt: skip
+    return Drawing(
+        "timeline", title,
+        figure(
+            traces, "local time", "", barmode="overlay", bargap=0.35,
+            xaxis={"type": "date", "nticks": 5, "tickangle": 0}, yaxis={"autorange": "reversed"},
+        ),
+        f"When each of {len(drawn)} trials ran, on {len(lanes)} workers.",
+        "One row per worker; processes that followed one another share a row.",
+        height=150 + 42 * min(len(lanes), 12),
+    )  # fmt: skip
+
+
+def _kinds(items: Iterable[Point | Bar]) -> list[str]:
+    found = {item.kind for item in items}
+    return [kind for kind in _MARKS if kind in found]

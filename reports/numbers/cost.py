@@ -127,10 +127,8 @@ def busy_spans(trials: Sequence[TrialRecord]) -> list[tuple[datetime, datetime]]
 
 def busy_until(spans: Sequence[tuple[datetime, datetime]], moment: datetime) -> float:
     """Seconds up to a moment that the spans cover; they must not overlap."""
-    passed = timedelta()
-    for begin, end in spans:
-        passed += max(timedelta(), min(end, moment) - begin)
-    return passed.total_seconds()
+    passed = (max(timedelta(), min(end, moment) - begin) for begin, end in spans)
+    return sum(passed, timedelta()).total_seconds()
 
 
 def more(trials: Sequence[TrialRecord]) -> More:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy
 
 from records.statistics import Spread
 from records.trial import TrialRecord, finite, ranked
@@ -117,23 +118,16 @@ def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:
         return None
     now, final = np.array(both, dtype=np.float64).T
     first, second = np.triu_indices(len(now), 1)
+    differ = np.ptp(now) > 0 and np.ptp(final) > 0
     order = np.sign(now[first] - now[second]) * np.sign(final[first] - final[second])
     return Early(
         epoch=epoch,
         n=len(both),
-        correlation=_rank_correlation(now, final),
+        correlation=float(scipy.stats.spearmanr(now, final)[0]) if differ else None,
         swapped=float(((1 - order) / 2).mean()),
         leader_rank=1 + int((final > final[now.argmax()]).sum()),
         winner_rank=1 + int((now > now[final.argmax()]).sum()),
     )
-
-
-def _rank_correlation(now: np.ndarray, final: np.ndarray) -> float | None:
-    from scipy.stats import spearmanr
-
-    if np.ptp(now) == 0 or np.ptp(final) == 0:
-        return None
-    return float(spearmanr(now, final)[0])
 
 
 def _ever_below(
@@ -153,12 +147,14 @@ def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord
     searched = {t.number: t.result for t in trials}
     found = [_candidate(n, searched.get(n), runs) for n, runs in confirmed.items() if runs]
     found.sort(key=lambda candidate: -candidate.mean)
-    spread, freedom = _pooled([c.confirmed for c in found])
+    freedom = sum(c.n - 1 for c in found)
+    squares = sum((c.n - 1) * c.std**2 for c in found if c.std is not None)
+    spread = math.sqrt(squares / freedom) if freedom else None
     lead = found[0].mean - found[1].mean if len(found) > 1 else None
     needed = None
     if spread is not None and lead is not None:
         error = spread * math.sqrt(1 / found[0].n + 1 / found[1].n)
-        needed = error * _t_quantile(freedom)
+        needed = error * float(scipy.stats.t.ppf(0.975, freedom))
     return Seeds(candidates=tuple(found), spread=spread, lead=lead, needed=needed)
 
 
@@ -167,18 +163,3 @@ def _candidate(number: int, searched: float | None, runs: Sequence[float]) -> Ca
     return Candidate(
         number=number, searched=searched, confirmed=confirmed, mean=found.mean, std=found.std
     )
-
-
-def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float | None, int]:
-    """The standard deviation within the groups, and its degrees of freedom."""
-    freedom = sum(len(group) - 1 for group in groups)
-    if freedom < 1:
-        return None, 0
-    squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups)
-    return math.sqrt(squares / freedom), freedom
-
-
-def _t_quantile(freedom: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))

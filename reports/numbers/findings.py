@@ -10,6 +10,9 @@ from reports.numbers.summary import Summary
 
 Verdict = Literal["good", "warning", "unknown"]
 
+Judgement = tuple[Verdict, str, str]
+"""A verdict, the answer, and what to do."""
+
 _MANY = 0.1
 """Share of diverged, out-of-memory or failed trials above which something should change."""
 
@@ -22,67 +25,63 @@ class Finding(NamedTuple):
 
     Attributes:
         key: Its name in the page.
-        title: The question.
+        question: What is asked.
         verdict: The answer in a word.
         text: The answer.
         advice: What to do; empty when there is nothing to do.
     """
 
     key: str
-    title: str
+    question: str
     verdict: Verdict
     text: str
-    advice: str = ""
+    advice: str
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
     """All diagnoses, in the order of the page."""
+    more = _more(summary.more, summary.seeds.spread)
     return (
-        _ranges(summary.ranges),
-        _outcomes(summary.cost),
-        _pruning(summary.pruning),
-        _seeds(summary.seeds),
-        _more(summary.more, summary.seeds.spread),
+        Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
+        Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
+        Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
+        Finding("seeds", "Is the winner really better?", *_seeds(summary.seeds)),
+        Finding("more", "Would more trials pay?", *more),
     )
 
 
-def _ranges(found: tuple[Range, ...]) -> Finding:
-    asked, known = ("ranges", "Are the ranges wide enough?"), [r for r in found if r.positions]
+def _ranges(found: tuple[Range, ...]) -> Judgement:
+    known = [r for r in found if r.positions]
     if not known:
-        return Finding(*asked, "unknown", "No complete trial has a numeric parameter yet.")
+        return "unknown", "No complete trial has a numeric parameter yet.", ""
     n = max(len(r.positions) for r in known)
     at_edge = [r for r in known if r.edge]
     if not at_edge:
         text = f"Yes: the best trial and most of the {n} leading ones lie inside all ranges."
-        return Finding(*asked, "good", text)
+        return "good", text, ""
     where = "; ".join(
         f"{r.name} = {r.best:.4g} at the {'upper' if r.edge == 'high' else 'lower'} end of "
         f"{r.low:g} to {r.high:g}"
         for r in at_edge
     )
-    return Finding(
-        *asked,
-        "warning",
-        f"The best trial and most of the {n} leading ones lie at the edge: {where}.",
+    advice = (
         "Better values may lie beyond. Unless the range ends there for a reason, widen it "
-        "below [space.parameters] and search again under another name (--study).",
+        "below [space.parameters] and search again under another name (--study)."
     )
+    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
+    return "warning", text, advice
 
 
-def _outcomes(paid: Cost) -> Finding:
-    asked = "outcomes", "Do trials end as they should?"
+def _outcomes(paid: Cost) -> Judgement:
     ended = paid.done + paid.counts.get("failed", 0)
     if not ended:
-        return Finding(*asked, "unknown", "No trial has ended yet.")
+        return "unknown", "No trial has ended yet.", ""
     bad = {kind: n for kind in _WHAT_TO_DO if (n := paid.counts.get(kind, 0))}
     shares = ", ".join(f"{n} {kind} ({n / ended:.0%})" for kind, n in bad.items())
     many = [kind for kind, n in bad.items() if n / ended >= _MANY]
-    return Finding(
-        *asked,
-        "warning" if many else "good",
-        f"Of {ended} trials that ended, {shares or 'none diverged, ran out of memory or failed'}.",
-        " ".join(_WHAT_TO_DO[kind] for kind in many),
-    )
+    nothing = "none diverged, ran out of memory or failed"
+    text = f"Of {ended} trials that ended, {shares or nothing}."
+    return "warning" if many else "good", text, " ".join(_WHAT_TO_DO[kind] for kind in many)
 
 
 _WHAT_TO_DO: Mapping[str, str] = {
@@ -93,15 +92,14 @@ _WHAT_TO_DO: Mapping[str, str] = {
 }
 
 
-def _pruning(found: Pruning) -> Finding:
-    asked, first = ("pruning", "Does pruning stop the right trials?"), found.first_check
+def _pruning(found: Pruning) -> Judgement:
+    first = found.first_check
     if first is None:
-        return Finding(
-            *asked,
-            "unknown",
+        text = (
             "Early and late results can be compared once a pruner checks trials and three of "
-            "them are complete.",
+            "them are complete."
         )
+        return "unknown", text, ""
     correlation = "-" if first.correlation is None else f"{first.correlation:.2f}"
     winner = "led" if first.winner_rank == 1 else f"was number {first.winner_rank}"
     leader = "won" if first.leader_rank == 1 else f"ended as number {first.leader_rank}"
@@ -114,48 +112,42 @@ def _pruning(found: Pruning) -> Finding:
         f"{found.leaders} best was once below today's pruning threshold."
     )
     if first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
-        return Finding(*asked, "good", text)
-    return Finding(
-        *asked,
-        "warning",
-        text,
+        return "good", text, ""
+    advice = (
         "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
-        '"percentile"), or not at all.',
+        '"percentile"), or not at all.'
     )
+    return "warning", text, advice
 
 
-def _seeds(found: Seeds) -> Finding:
-    asked = "seeds", "Is the winner really better?"
+def _seeds(found: Seeds) -> Judgement:
     if found.spread is None:
         text = "The best trials have not been confirmed with two fresh seeds each."
-        return Finding(*asked, "unknown", text)
+        return "unknown", text, ""
     spread = (
         f"The same training with another seed differs by {_points(found.spread)} (standard "
         f"deviation, pooled over {len(found.candidates)} trials)."
     )
     if found.lead is None or found.needed is None:
         advice = "Confirm more than one trial (top under [confirm]) to compare them."
-        return Finding(*asked, "unknown", spread, advice)
+        return "unknown", spread, advice
     first = found.candidates[0]
     text = (
         f"{spread} Trial {first.number} leads by {_points(found.lead)} on average (n = {first.n} "
         f"seeds each); a lead of {_points(found.needed)} could be told from luck (t-test, 95 %)."
     )
     if found.lead >= found.needed:
-        return Finding(*asked, "good", text)
-    return Finding(
-        *asked,
-        "warning",
-        text,
+        return "good", text, ""
+    advice = (
         "The first ones are equally good as far as this shows: take the cheapest of them, or "
-        "confirm with more seeds (seeds under [confirm]).",
+        "confirm with more seeds (seeds under [confirm])."
     )
+    return "warning", text, advice
 
 
-def _more(found: More, spread: float | None) -> Finding:
-    asked = "more", "Would more trials pay?"
+def _more(found: More, spread: float | None) -> Judgement:
     if found.last_gain is None or found.by_chance_gain is None:
-        return Finding(*asked, "unknown", "That can be told from ten trials on.")
+        return "unknown", "That can be told from ten trials on.", ""
     text = (
         f"The second half of the {len(found.best)} trials raised the best by "
         f"{_points(found.last_gain)}; the same trials in random order would have done so by "
@@ -163,14 +155,14 @@ def _more(found: More, spread: float | None) -> Finding:
     )
     if spread is not None:
         text += f" Another seed alone changes {_points(spread)}."
-    if found.last_gain > (spread or 0.0):
-        advice = (
-            "Perhaps: the last gain was above what a seed changes. Run the same command with "
-            "twice the --trials."
-        )
-        return Finding(*asked, "warning", text, advice)
-    advice = "Hardly. Longer trainings, a wider range or another network would bring more."
-    return Finding(*asked, "good", text, advice)
+    if found.last_gain <= (spread or 0.0):
+        advice = "Hardly. Longer trainings, a wider range or another network would bring more."
+        return "good", text, advice
+    advice = (
+        "Perhaps: the last gain was above what a seed changes. Run the same command with twice "
+        "the --trials."
+    )
+    return "warning", text, advice
 
 
 def _points(share: float) -> str:

@@ -1,12 +1,15 @@
-"""What the predictions on the test images say beyond the accuracy, and the pictures of them."""
+"""The exported model: what it is, and what its predictions on the test images say."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from records.metrics import ClassQuality, Metrics
 from records.statistics import BINS, calibration_error, confidence_bins
 from reports.numbers import Numbers
 from reports.source import Predictions
+
+_EXAMPLES, _PAIRS = 320, 10
 
 
 class Bin(Numbers):
@@ -61,6 +64,54 @@ class Picture(Numbers):
 
     true_probability: float
     """Of the true class."""
+
+
+class Model(Numbers):
+    """The exported model on the test images; what the predictions say is None without them."""
+
+    description: str
+    parameters: int
+    classes: tuple[str, ...]
+    curves: dict[str, list[float | None]]
+    per_class: dict[str, ClassQuality]
+    macro_f1: float
+    confusion: list[list[int]]
+    confusion_shares: list[list[float | None]]
+    confused: tuple[Confused, ...]
+    mirrored_accuracy: float | None
+    """With mirrored views averaged."""
+
+    reliability: Reliability | None
+    errors: tuple[Picture, ...]
+    examples: dict[str, tuple[Picture, ...]]
+    strengths: tuple[float, ...]
+    """Strengths of augmentation that there are pictures of; the model's own among them."""
+
+    augment: float | None
+
+
+def model(metrics: Metrics, kept: Predictions | None) -> Model:
+    """All numbers of an exported model."""
+    test, classes, training = metrics.test, metrics.data.classes, metrics.training
+    strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
+    return Model(
+        description=f"{training.get('network')} of width {training.get('width')} and depth "
+        f"{training.get('depth')}",
+        parameters=metrics.parameters,
+        classes=classes,
+        curves=metrics.curves,
+        per_class=test.per_class,
+        macro_f1=test.macro.f1,
+        confusion=test.confusion_matrix,
+        confusion_shares=row_shares(test.confusion_matrix),
+        confused=most_confused(test.confusion_matrix, classes, _PAIRS),
+        mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
+        reliability=reliability(kept.labels, kept.probabilities) if kept else None,
+        errors=most_confident_errors(kept, classes) if kept else (),
+        examples=examples(kept, classes, _EXAMPLES) if kept else {},
+        strengths=tuple(strengths),
+        augment=training.get("augment"),
+    )
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:

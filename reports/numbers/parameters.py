@@ -8,18 +8,12 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from records.trial import TrialRecord, ranked
 from reports.numbers import Numbers
-from space import Choice, Float, Int, Parameter, Space
+from space import Choice, Float, Int, Space
 
 NEAR = 0.05
 """How near to an end of its range, as a share of it, a value counts as at the edge."""
@@ -183,9 +177,12 @@ def importances(study: Study) -> Importances:
 def _copy(trial: TrialRecord | None, space: Space) -> FrozenTrial:
     if trial is None or (value := trial.result) is None:
         return create_trial(state=TrialState.FAIL)
-    params = dict(_known(trial, space))
-    distributions = {name: _distribution(space.parameters[name]) for name in params}
-    return create_trial(value=value, params=params, distributions=distributions)
+    values = dict(_known(trial, space))
+    # Asked for its values, it says of which distributions they are.
+    asked = FixedTrial(values)
+    for name in values:
+        space.parameters[name].suggest(name, asked)
+    return create_trial(value=value, params=asked.params, distributions=asked.distributions)
 
 
 def _known(trial: TrialRecord, space: Space) -> Iterator[tuple[str, object]]:
@@ -197,11 +194,3 @@ def _known(trial: TrialRecord, space: Space) -> Iterator[tuple[str, object]]:
         if isinstance(parameter, Float):
             value = min(max(float(f"{value:.4g}"), parameter.low), parameter.high)
         yield name, value
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.choices)
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)

@@ -1,31 +1,20 @@
 """`Summary`: all numbers of a report, worked out once, for `summary.json` and for the page."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from records.metrics import ClassQuality, Estimate, Metrics, confirmed, validated
+from records.metrics import Estimate, Metrics, confirmed, validated
 from records.statistics import Spread
 from records.trial import TrialRecord, ranked
 from reports.numbers import Numbers
 from reports.numbers.cost import Cost, More, cost, more
 from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
-from reports.numbers.model import (
-    Confused,
-    Picture,
-    Reliability,
-    examples,
-    most_confident_errors,
-    most_confused,
-    reliability,
-    row_shares,
-)
-from reports.numbers.origin import Origin, origin
+from reports.numbers.model import Model, model
 from reports.numbers.parameters import Importances, Range, importances, ranges, replica
 from reports.numbers.trials import Curves, Point, Timeline, curves, history, timeline
-from reports.source import Predictions, Source
-
-_EXAMPLES, _PAIRS = 320, 10
+from reports.source import Source
 
 
 class Winner(Numbers):
@@ -44,28 +33,22 @@ class Winner(Numbers):
     """Whether the study has moved on since the export: another trial would win now."""
 
 
-class Model(Numbers):
-    """The exported model on the test images; what the predictions say is None without them."""
+class Command(Numbers):
+    """One thing to do, and how."""
 
-    description: str
-    parameters: int
-    classes: tuple[str, ...]
-    curves: dict[str, list[float | None]]
-    per_class: dict[str, ClassQuality]
-    macro_f1: float
-    confusion: list[list[int]]
-    confusion_shares: list[list[float | None]]
-    confused: tuple[Confused, ...]
-    mirrored_accuracy: float | None
-    """With mirrored views averaged."""
+    purpose: str
+    line: str
 
-    reliability: Reliability | None
-    errors: tuple[Picture, ...]
-    examples: dict[str, tuple[Picture, ...]]
-    strengths: tuple[float, ...]
-    """Strengths of augmentation that there are pictures of; the model's own among them."""
 
-    augment: float | None
+class Origin(Numbers):
+    """Where the results come from."""
+
+    commands: tuple[Command, ...]
+    facts: dict[str, str]
+    """What results depend on, in words."""
+
+    configuration: dict[str, Any]
+    """The resolved configuration of the search."""
 
 
 class Summary(Numbers):
@@ -100,7 +83,7 @@ class Summary(Numbers):
 
 def summarise(source: Source) -> Summary:
     """Work out all numbers."""
-    trials, epochs, exported = source.trials, source.epochs, source.exported
+    trials, epochs, space, metrics = source.trials, source.epochs, source.space, source.metrics
     confirmations = seeds(source.confirmed, trials)
     drawn = curves(
         trials,
@@ -113,13 +96,12 @@ def summarise(source: Source) -> Summary:
         cost(trials, source.total, epochs),
         {p.epoch: p.value for p in drawn.thresholds},
     )
-    space = source.space
     return Summary(
         study=source.place.name,
         read=source.read,
         state=_state(source, paid),
-        missing=exported.missing,
-        winner=winner(exported.metrics, confirmations, trials),
+        missing=source.missing,
+        winner=winner(metrics, confirmations, trials),
         test_evaluations=source.test_evaluations,
         cost=paid,
         pruned_share=paid.pruned_share,
@@ -132,7 +114,7 @@ def summarise(source: Source) -> Summary:
         pruning=pruning(trials, drawn.checks, thresholds, epochs),
         seeds=confirmations,
         more=more(trials),
-        model=_model(exported.metrics, exported.predictions),
+        model=model(metrics, source.predictions) if metrics else None,
         origin=origin(source),
     )
 
@@ -175,31 +157,68 @@ def _state(source: Source, paid: Cost) -> str:
     if running > 0:
         return f"running: {done}, {running} in training"
     if paid.total is not None and paid.done >= paid.total:
-        exported = source.exported.metrics is not None
+        exported = source.metrics is not None
         return f"finished: {done}" if exported else f"searched: {done}, nothing exported yet"
     return f"stopped: {done}" if source.trials else "not begun: no trials yet"
 
 
-def _model(metrics: Metrics | None, kept: Predictions | None) -> Model | None:
-    if metrics is None:
-        return None
-    test, classes, training = metrics.test, metrics.data.classes, metrics.training
-    strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
-    return Model(
-        description=f"{training.get('network')} of width {training.get('width')} and depth "
-        f"{training.get('depth')}",
-        parameters=metrics.parameters,
-        classes=classes,
-        curves=metrics.curves,
-        per_class=test.per_class,
-        macro_f1=test.macro.f1,
-        confusion=test.confusion_matrix,
-        confusion_shares=row_shares(test.confusion_matrix),
-        confused=most_confused(test.confusion_matrix, classes, _PAIRS),
-        mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
-        reliability=reliability(kept.labels, kept.probabilities) if kept else None,
-        errors=most_confident_errors(kept, classes) if kept else (),
-        examples=examples(kept, classes, _EXAMPLES) if kept else {},
-        strengths=tuple(strengths),
-        augment=training.get("augment"),
+def origin(source: Source) -> Origin:
+    """How to get the same again."""
+    return Origin(
+        commands=tuple(Command(purpose=purpose, line=line) for purpose, line in _repeat(source)),
+        facts=dict(_facts(source)),
+        configuration=source.settings,
     )
+
+
+def use_of_the_model(source: Source) -> tuple[Command, ...]:
+    """Three commands for whoever wants the model."""
+    best = source.place.folder / "best"
+    model, config = shlex.quote(str(best)), shlex.quote(str(best / "config.toml"))
+    lines = {
+        "Classify pictures: files, folders, or what comes through a pipe": "python -m "
+        f"serve.predict picture.jpg --model {model}",
+        "Serve it: a page to drop pictures on, and an HTTP interface": "python -m serve.run "
+        f"--model {model}",
+        "Train it again, and test it": f"python -m train_core.run {config} --test",
+    }
+    return tuple(Command(purpose=purpose, line=line) for purpose, line in lines.items())
+
+
+def _repeat(source: Source) -> Iterator[tuple[str, str]]:
+    name, runs = source.place.name, str(source.place.folder.parent)
+    search = (
+        f"python -m search.run --config {shlex.quote(str(source.place.folder / 'search.toml'))}"
+    )
+    flags = f"--study {shlex.quote(name)}"
+    flags += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
+    flags += f" --storage {shlex.quote(source.storage)}" if source.place.storage else ""
+    yield "Go on with this search, or start it where it is not there yet", search
+    yield "The same search once more, beside this one", f"{search} --study {name}-again"
+    if source.metrics is None:
+        finalize = f"python -m search.finalize {flags}"
+        yield "Confirm, train, test and export what is there now", finalize
+    yield "Draw this page again", f"python -m reports.run {flags}"
+    yield "Look at the trials", f"optuna-dashboard {shlex.quote(source.storage)}"
+
+
+def _facts(source: Source) -> Iterator[tuple[str, str]]:
+    given, metrics, unknown = source.fingerprint, source.metrics, "not recorded"
+    yield "seed of the search", str(given.get("seed", unknown))
+    yield "seed of the split", str(source.setting("data", "split_seed", unknown))
+    yield "split", str(given.get("split", unknown))
+    yield "recipe", str(given.get("recipe", unknown))
+    used = (str(source.setting("study", key, unknown)) for key in ("sampler", "pruner"))
+    yield "sampler, pruner", ", ".join(used)
+    for host, machine in sorted(source.machines.items()):
+        versions = ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items())
+        yield f"machine {host}", f"{machine.get('device')}, {machine.get('precision')}; {versions}"
+    if metrics is None:
+        yield "training images", str(given.get("data", {}).get("images", unknown))
+        return
+    yield "seed of the final training", str(metrics.training.get("seed"))
+    yield "trained on", metrics.device
+    yield "versions", ", ".join(f"{name} {v}" for name, v in metrics.versions.items())
+    for part, facts in (("training", metrics.data.train), ("test", metrics.data.test)):
+        yield f"{part} images", f"{facts.count:,} (sha256 {facts.sha256})"
+    yield "exported", metrics.created

@@ -82,13 +82,12 @@ def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
     ended = [t for t in trials if t.done or t.state == State.FAILED]
     best = best_so_far([t.result for t in ended])
     return tuple(
-        Point(number=t.number, kind=t.kind, value=last_value(t), best=b)
+        Point(number=t.number, kind=t.kind, value=_last_value(t), best=b)
         for t, b in zip(ended, best, strict=True)
     )
 
 
-def last_value(trial: TrialRecord) -> float | None:
-    """The result, or else the last finite accuracy that was reported."""
+def _last_value(trial: TrialRecord) -> float | None:
     if trial.state == State.COMPLETE:
         return trial.result
     reported = [v for _, v in sorted(trial.curve.items()) if finite(v) is not None]

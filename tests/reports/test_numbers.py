@@ -11,7 +11,7 @@ from records.metrics import ClassQuality
 from records.outcome import Cause
 from records.statistics import calibration_error
 from records.trial import TrialRecord
-from reports.figures.model import confusion_figure, training_figure
+from reports.figures.model import confusion, training
 from reports.numbers import best_so_far
 from reports.numbers.cost import busy_spans, busy_until, cost, course, expected_best, more
 from reports.numbers.diagnosis import pruning, seeds
@@ -242,10 +242,10 @@ def test_confusions_are_counted() -> None:
 
 
 def test_figures_take_plain_numbers() -> None:
-    cells = confusion_figure([[1, 0], [0, 1]], ["a", "<b>"]).data[0]
+    cells = confusion([[1, 0], [0, 1]], ["a", "<b>"], shares=False).figure.data[0]
     assert cells.y == ("a", "&lt;b&gt;")
-    drawn = training_figure({"epoch": [1.0], "train_loss": [2.0], "train_accuracy": [0.5]})
-    assert len(drawn.data) == 3
+    drawn = training({"epoch": [1.0], "train_loss": [2.0], "train_accuracy": [0.5]})
+    assert len(drawn.figure.data) == 3
     assert ClassQuality(precision=1, recall=1, f1=1, n=2).n == 2
 
 
