@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
@@ -23,7 +24,7 @@ from reports.figures.parameters import parameter_drawings
 from reports.figures.search import search_drawings, winner_drawing
 from reports.numbers.findings import findings
 from reports.numbers.model import Model
-from reports.numbers.summary import Summary, use_of_the_model
+from reports.numbers.summary import Summary
 from reports.source import Source
 
 _SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
@@ -52,7 +53,7 @@ def report_page(summary: Summary, source: Source) -> str:
         findings=findings(summary),
         signs=_SIGNS,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
-        use=use_of_the_model(source),
+        best=source.place.folder / "best",
         kept=source.predictions,
         own=_own_strength(model),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
@@ -104,7 +105,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     for name in ("percent", "points", "value", "count", "duration", "moment"):
         environment.filters[name] = getattr(words, name)
-    environment.filters["picture"] = _picture_uri
+    environment.filters.update(picture=_picture_uri, quote=lambda path: shlex.quote(str(path)))
     return environment
 
 
@@ -121,15 +122,7 @@ def _digest(script: str) -> str:
 
 def _slim(figure: Any) -> Any:
     """A figure as JSON, with as many digits as a screen can show."""
-    return _rounded(json.loads(figure.to_json()))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+    return json.loads(figure.to_json(), parse_float=lambda digits: float(f"{float(digits):.6g}"))
 
 
 def for_script(value: Any) -> Markup:

@@ -85,17 +85,11 @@ def summarise(source: Source) -> Summary:
     """Work out all numbers."""
     trials, epochs, space, metrics = source.trials, source.epochs, source.space, source.metrics
     confirmations = seeds(source.confirmed, trials)
-    drawn = curves(
-        trials,
-        source.setting("study", "pruner", "none"),
-        source.setting("study", "keep", 0.75),
-        source.setting("study", "prune_after", 1 / 6),
-        epochs,
-    )
-    paid, thresholds = (
-        cost(trials, source.total, epochs),
-        {p.epoch: p.value for p in drawn.thresholds},
-    )
+    defaults = {"pruner": "none", "keep": 0.75, "prune_after": 1 / 6}
+    rule = {key: source.setting("study", key, value) for key, value in defaults.items()}
+    drawn = curves(trials, epochs, **rule)
+    thresholds = {p.epoch: p.value for p in drawn.thresholds}
+    paid = cost(trials, source.total, epochs)
     return Summary(
         study=source.place.name,
         read=source.read,
@@ -171,25 +165,10 @@ def origin(source: Source) -> Origin:
     )
 
 
-def use_of_the_model(source: Source) -> tuple[Command, ...]:
-    """Three commands for whoever wants the model."""
-    best = source.place.folder / "best"
-    model, config = shlex.quote(str(best)), shlex.quote(str(best / "config.toml"))
-    lines = {
-        "Classify pictures: files, folders, or what comes through a pipe": "python -m "
-        f"serve.predict picture.jpg --model {model}",
-        "Serve it: a page to drop pictures on, and an HTTP interface": "python -m serve.run "
-        f"--model {model}",
-        "Train it again, and test it": f"python -m train_core.run {config} --test",
-    }
-    return tuple(Command(purpose=purpose, line=line) for purpose, line in lines.items())
-
-
 def _repeat(source: Source) -> Iterator[tuple[str, str]]:
     name, runs = source.place.name, str(source.place.folder.parent)
-    search = (
-        f"python -m search.run --config {shlex.quote(str(source.place.folder / 'search.toml'))}"
-    )
+    config = shlex.quote(str(source.place.folder / "search.toml"))
+    search = f"python -m search.run --config {config}"
     flags = f"--study {shlex.quote(name)}"
     flags += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
     flags += f" --storage {shlex.quote(source.storage)}" if source.place.storage else ""

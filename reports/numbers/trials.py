@@ -95,16 +95,16 @@ def _last_value(trial: TrialRecord) -> float | None:
 
 
 def curves(
-    trials: Sequence[TrialRecord], pruner: str, keep: float, prune_after: float, epochs: int | None
+    trials: Sequence[TrialRecord], epochs: int | None, pruner: str, keep: float, prune_after: float
 ) -> Curves:
     """The curves of all trials that reported anything.
 
     Args:
         trials: All trials.
+        epochs: Epochs of a full training; None = as many as the longest curve has.
         pruner: Name of the pruner.
         keep: Share of the complete trials not to fall behind with `percentile`.
         prune_after: Share of the epochs without pruning, and between two pruning checks.
-        epochs: Epochs of a full training; None = as many as the longest curve has.
     """
     shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
     epochs = epochs or max((max(t.curve) for t in shown), default=0)

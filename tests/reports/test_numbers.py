@@ -119,13 +119,13 @@ def test_workers_that_follow_one_another_share_a_lane() -> None:
 
 
 def test_the_pruning_threshold_is_the_median_of_the_complete_trials() -> None:
-    drawn = curves(TRIALS, "median", 0.75, 1 / 6, 3)
+    drawn = curves(TRIALS, 3, "median", 0.75, 1 / 6)
     assert [(p.value, p.n) for p in drawn.thresholds] == [(0.3, 3), (0.5, 3), (0.7, 3)]
     assert drawn.checks == (2,)
     assert [c.number for c in drawn.curves] == [0, 1, 2, 4]
-    wide = curves(TRIALS, "percentile", 0.75, 1 / 6, 3)
+    wide = curves(TRIALS, 3, "percentile", 0.75, 1 / 6)
     assert wide.thresholds[2].value == pytest.approx(0.65)
-    assert curves(TRIALS, "none", 0.75, 1 / 6, 3).thresholds == ()
+    assert curves(TRIALS, 3, "none", 0.75, 1 / 6).thresholds == ()
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 6, 8, 20, 50])
@@ -137,8 +137,8 @@ def test_pruning_checks_are_when_the_pruner_checks(epochs) -> None:
 
 def test_a_value_that_is_not_finite_is_a_gap() -> None:
     broken = record(0, curve=(0.5, float("nan"), 0.6))
-    assert curves([broken], "median", 0.75, 1 / 6, 3).curves[0].values == (0.5, None, 0.6)
-    assert [p.epoch for p in curves([broken], "median", 0.75, 1 / 6, 3).thresholds] == [1, 3]
+    assert curves([broken], 3, "median", 0.75, 1 / 6).curves[0].values == (0.5, None, 0.6)
+    assert [p.epoch for p in curves([broken], 3, "median", 0.75, 1 / 6).thresholds] == [1, 3]
     assert history([record(0, "pruned", (0.5, float("nan")))])[0].value == 0.5
     assert history([record(0, curve=(0.5, float("inf")))])[0].best is None
 
