@@ -6,17 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from records.words import percent
-from reports.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PERCENT,
-    PURPLE,
-    Drawing,
-    epoch_axis,
-    figure,
-)
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, Drawing, epoch_axis, figure
 from reports.numbers.summary import Summary, Winner
 from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
 

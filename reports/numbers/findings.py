@@ -11,7 +11,7 @@ from reports.numbers.summary import Summary
 Verdict = Literal["good", "warning", "unknown"]
 
 Judgement = tuple[Verdict, str, str]
-"""A verdict, the answer, and what to do."""
+"""A verdict, what is found, and what to do."""
 
 _MANY = 0.1
 """Share of diverged, out-of-memory or failed trials above which something should change."""
@@ -26,8 +26,8 @@ class Finding(NamedTuple):
     Attributes:
         key: Its name in the page.
         question: What is asked.
-        verdict: The answer in a word.
-        text: The answer.
+        verdict: How it stands, in a word.
+        text: What is found.
         advice: What to do; empty when there is nothing to do.
     """
 
