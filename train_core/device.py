@@ -1,4 +1,4 @@
-"""Which device trains, in which precision, and how both are called in messages."""
+"""Which device trains, in which precision, and whether it still can."""
 
 import ctypes
 import platform
@@ -7,6 +7,15 @@ from pathlib import Path
 import torch
 
 from train_core.config import Precision
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    # cuDNN says so when no algorithm's workspace fits.
+    "unable to find an engine to execute this computation",
+)
 
 
 def pick_device(index: int = 0) -> torch.device:
@@ -73,6 +82,14 @@ def still_works(device: torch.device) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of torch says that memory is exhausted, on a GPU or on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    message = str(error) if isinstance(error, RuntimeError) else ""
+    return any(words in message for words in _NO_MEMORY)
 
 
 def _cpu_model() -> str:

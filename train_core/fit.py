@@ -1,16 +1,17 @@
-"""`fit`: one training, as a generator of one record per epoch."""
+"""`fit`: one training, as a generator of one record per epoch; `measure_speed`: how fast it is."""
 
 import math
 import time
 from collections.abc import Iterator
 
 from records.outcome import EpochRecord
+from train_core import Diverged, OutOfMemory
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
+from train_core.device import is_out_of_memory, synchronize
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
-from train_core.evaluate import score
 from train_core.images import ImageData, Part
+from train_core.model import score
 
 MIDDLE_IMAGES = 2_500
 """Validation images, at most, that a training is scored on after every epoch but its last.
@@ -71,6 +72,31 @@ def fit(
     yield from fit(config, data, pool, checkpoint)
 
 
+def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
+    """Training images per second, after a warm-up.
+
+    Args:
+        config: What to train.
+        engines: Where the buffers live; a search goes on with them.
+        seconds: How long to measure, at least; never fewer than two steps.
+    """
+    engine = engines.engine(config)
+    _begin(engine, config)
+    _seconds_of(engine, 1)
+    left = config.epochs * engine.steps_per_epoch - 1
+    steps, spent = 0, 0.0
+    while steps < 2 or spent < seconds:
+        if not left:
+            # The schedule has run out.
+            _begin(engine, config)
+            left = config.epochs * engine.steps_per_epoch
+        # Ever longer runs, so that waiting for the device after each is lost in them.
+        count = min(left, max(1, steps))
+        spent += _seconds_of(engine, count)
+        steps, left = steps + count, left - count
+    return steps * config.batch_size / spent
+
+
 def _epochs(
     config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None
 ) -> Iterator[EpochRecord]:
@@ -100,7 +126,7 @@ def _scored_on(data: ImageData, config: TrainConfig, epoch: int) -> Part | None:
     """All validation images if this epoch's score can be the result, else some of them."""
     if data.validation is None or config.patience or epoch == config.epochs:
         return data.validation
-    return data.validation.thinned(MIDDLE_IMAGES)
+    return data.validation.subsample(MIDDLE_IMAGES)
 
 
 def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord:
@@ -121,3 +147,17 @@ def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord
         seconds=seconds,
         images=engine.steps_per_epoch * engine.shape.batch_size,
     )
+
+
+def _begin(engine: Engine, config: TrainConfig) -> None:
+    """What every training and every epoch does once, and no clock should see."""
+    engine.start(config)
+    engine.shuffle()
+
+
+def _seconds_of(engine: Engine, steps: int) -> float:
+    synchronize(engine.data.device)
+    started = time.perf_counter()
+    engine.run_steps(steps)
+    synchronize(engine.data.device)
+    return time.perf_counter() - started

@@ -1,16 +1,24 @@
 """A data set on the device: uint8 images, labels, and what the training part says about them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_part
-from train_core.data.select import choose_rows
-from train_core.whitening import channel_statistics, whitening_filters
+from train_core.data.split import choose_rows
+
+_EPS = 5e-4
+_FLAT = 1e-5
+"""Second moment under which a direction holds nothing: colour in grey images, for instance."""
+
+_PATCHES_PER_SIDE = 32
+"""From twice this side on, images give every second, third, ... patch: neighbours say the same."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ class Part:
         pixels = torch.from_numpy(np.ascontiguousarray(owned)).to(device)
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
 
-    def thinned(self, at_most: int) -> "Part":
-        """Every second image, or every third, and so on: all over the part and without a copy.
+    def subsample(self, at_most: int) -> "Part":
+        """Every second image, or every third, and so on: evenly spread, and without a copy.
 
         At least half of `at_most`, where the part is larger.
         """
@@ -99,7 +107,7 @@ class ImageData:
 
     @cached_property
     def filters(self) -> Tensor:
-        """Whitening filters, `(24, 3, 2, 2)`, from some 5,000 images all over the part."""
+        """Whitening filters, `(24, 3, 2, 2)`, from about 5,000 evenly spread images."""
         sample = self.train.images[:: max(1, len(self.train) // 5000)]
         return whitening_filters(map(self.normalisation, sample.split(images_at_once(self.side))))
 
@@ -128,3 +136,64 @@ def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
     """The test images: for the one evaluation after everything is decided."""
     arrays = load_part(prepared, "test")
     return Part.of(arrays.images, arrays.labels, device)
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel.
+
+    Args:
+        images: `(N, H, W, 3)` uint8, of the training part only.
+
+    Returns:
+        Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
+    """
+    counts = torch.stack(
+        [torch.bincount(channel, minlength=256) for channel in images.flatten(0, 2).T]
+    )
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    variance = (share @ levels.square() - mean.square()).clamp_min(0)
+    # A constant channel must not divide by zero.
+    return mean.float(), variance.sqrt().clamp_min(1e-3).float()
+
+
+def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
+    """Filters that decorrelate 2x2 patches, each with its negative.
+
+    They are the eigenvectors of the patches' second moments, scaled to equal strength, and never
+    trained. The negatives keep what the activation would drop. Directions that hold nothing are
+    replaced by the strongest ones again: a channel that never varies would upset batch norm.
+
+    Args:
+        batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
+            the training part. A patch takes 144 bytes, so that only one batch at a time is in
+            memory as patches.
+
+    Returns:
+        `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
+        second strongest, and so on.
+    """
+    total, count = torch.zeros(12, 12, dtype=torch.float64), 0
+    for images in batches:
+        patches = _patches(images)
+        total += (patches.T @ patches).cpu()
+        count += len(patches)
+    return _filters(total / count).to(images.device)
+
+
+def _patches(images: Tensor) -> Tensor:
+    """`(patches, 12)` float64 from `(B, 3, H, W)`, about as many per image whatever its size."""
+    stride = max(1, images.shape[-1] // _PATCHES_PER_SIDE)
+    return F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
+
+
+def _filters(moments: Tensor) -> Tensor:
+    """Filters `(24, 3, 2, 2)` from the second moments of patches, `(12, 12)` float64."""
+    strengths, vectors = torch.linalg.eigh(moments)
+    # The sign of an eigenvector is arbitrary: fix it, so that machines agree.
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    scaled = vectors * largest.sign() / (strengths.clamp_min(0) + _EPS).sqrt()
+    live = max(1, int((strengths > _FLAT).sum()))
+    filters = scaled.flip(1).T[torch.arange(12) % live].reshape(12, 3, 2, 2)
+    return torch.stack([filters, -filters], 1).flatten(0, 1).float()

@@ -25,7 +25,7 @@ from search.export.evaluation import calibration_error
 from space import parse_space
 from studies.config import StudyConfig
 from studies.pruner import build_pruner
-from train_core.errors import Diverged, OutOfMemory
+from train_core import Diverged, OutOfMemory
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

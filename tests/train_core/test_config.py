@@ -1,13 +1,20 @@
 import tomllib
 from importlib import resources
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from records.toml import read_toml, validate, write_toml
-from train_core.config import TrainConfig
-from train_core.recipes import least_images, load_recipe, recipe_names, training_for
-from train_core.run_config import load_run_config, resolve_run
+from train_core.config import (
+    RecipeName,
+    TrainConfig,
+    least_images,
+    load_recipe,
+    load_run_config,
+    resolve_run,
+    training_for,
+)
 
 
 def test_is_frozen() -> None:
@@ -23,7 +30,7 @@ def test_is_frozen() -> None:
         ({"dropout": float("nan")}, "dropout must be a finite number, but got nan"),
         ({"epochs": True}, "epochs must be an integer, but got True"),
         ({"lr": "0.5"}, "lr must be a number, but got '0.5'"),
-        ({"network": "vgg"}, "network must be 'convnet' or 'resnet', but got 'vgg'"),
+        ({"network": "vgg"}, "network must be one of convnet, resnet, but got 'vgg'"),
         ({"width": 6}, "width must be a multiple of 4, but got 6"),
     ],
 )
@@ -38,7 +45,7 @@ def test_whole_numbers_may_stand_for_rates() -> None:
     assert TrainConfig(lr=1).lr == 1.0
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", get_args(RecipeName))
 def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
     recipe = load_recipe(name)
     file = resources.files("train_core") / "recipes" / f"{name}.toml"

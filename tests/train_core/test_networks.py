@@ -3,15 +3,15 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from train_core.layers import BatchNorm, Dropout
 from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import BatchNorm, Dropout
 from train_core.networks.resnet import Shortcut
 
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))
 
 
 def made(network: str = "convnet", width: int = 4, depth: int = 2, seed: int = 0):
-    built = build_network(NetworkShape(network, width, depth, 5))
+    built = build_network(NetworkShape.of(network, {"width": width, "depth": depth}, 5))
     built.reset(torch.Generator().manual_seed(seed), FILTERS)
     return built
 
@@ -69,7 +69,7 @@ def test_resnet_of_width_64_and_depth_2_is_torchvisions_resnet18_for_small_image
     reference = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=5)
     reference.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     reference.maxpool = nn.Identity()
-    ours = build_network(NetworkShape("resnet", 64, 2, 5))
+    ours = build_network(NetworkShape.of("resnet", {"width": 64, "depth": 2}, 5))
     theirs = [v for n, v in reference.state_dict().items() if "num_batches" not in n]
     mine = ours.state_dict()
     assert [v.shape for v in theirs] == [v.shape for v in mine.values()]

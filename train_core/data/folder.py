@@ -9,9 +9,9 @@ from stat import S_ISREG
 
 import numpy as np
 
+from records.pixels import SUFFIXES
 from train_core.data.config import DataConfig
-from train_core.data.decode import IMAGE_SUFFIXES
-from train_core.data.decode_all import decode_all
+from train_core.data.decode import decode_all
 from train_core.data.source import Arrays, PartName, Source
 from train_core.data.split import stratified_split
 
@@ -122,7 +122,7 @@ def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[
         _image_file(path, root, label)
         for label, name in enumerate(classes)
         for path in sorted(_files_below(part_root / name))
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in SUFFIXES
     ]
     return [file for file in found if file is not None]
 
@@ -162,7 +162,7 @@ def _refuse_empty(files: list[ImageFile], classes: tuple[str, ...], root: Path) 
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         raise ValueError(
-            f"every class folder must hold images ({', '.join(sorted(IMAGE_SUFFIXES))}), but in "
+            f"every class folder must hold images ({', '.join(sorted(SUFFIXES))}), but in "
             f"'{root}' these hold none: {', '.join(empty)}"
         )
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train_core.layers import BatchNorm, Dropout
-from train_core.networks.interface import Classifier
+from train_core.networks import NetworkSpec
+from train_core.networks.base import BatchNorm, Classifier, Dropout
 
 _LOGIT_SCALE = 1 / 9
 _NORM_MOMENTUM = 0.4
@@ -103,3 +103,6 @@ def _identity_first(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def _uniform(shape: torch.Size, bound: float, generator: torch.Generator) -> Tensor:
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+SPEC = NetworkSpec(keys=("width", "depth"), build=ConvNet)

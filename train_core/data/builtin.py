@@ -1,4 +1,4 @@
-"""The data sets that torchvision downloads: CIFAR-10, CIFAR-100, Fashion-MNIST."""
+"""The data sets that have a name: torchvision's downloads, and scikit-learn's digits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from train_core.data.config import DataConfig
 from train_core.data.decode import resize_all
 from train_core.data.source import Arrays, PartName, Source
+from train_core.data.split import stratified_split
 
 CLASSES = {
     "CIFAR10": "airplane automobile bird cat deer dog frog horse ship truck",
@@ -82,3 +83,34 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
     images = np.asarray(loaded.data)
     labels = np.asarray(loaded.targets, dtype=np.int64)
     return Arrays(resize_all(images, config.image_size), labels)
+
+
+def digits(config: DataConfig) -> Source:
+    """1,797 real 8x8 images that need no download, with a test part that is always the same."""
+
+    def read(part: PartName) -> Arrays:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        kept, held_out = stratified_split(bunch.target, config.test_fraction, seed=0)
+        rows = kept if part == "train" else held_out
+        grey = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)
+        return Arrays(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
+
+    return Source(
+        name="digits",
+        classes=tuple(str(digit) for digit in range(10)),
+        mirror=False,
+        stamp="scikit-learn digits",
+        content=lambda: "scikit-learn digits",
+        read=read,
+    )
+
+
+BUILTIN: dict[str, Callable[[DataConfig], Source]] = {
+    "cifar10": downloaded("CIFAR10", "cifar-10-python.tar.gz"),
+    "cifar100": downloaded("CIFAR100", "cifar-100-python.tar.gz"),
+    "fashion-mnist": downloaded("FashionMNIST", "FashionMNIST/raw/*-ubyte.gz"),
+    "digits": digits,
+}
+"""Name -> what makes the data set ready to be read; to add one, list a function like these."""

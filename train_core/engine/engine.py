@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from train_core.augment import augment, draw, flips
-from train_core.capture import WARM_UP, capture, compiled
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
-from train_core.flat import FlatState
+from train_core.engine.flat import FlatState
+from train_core.engine.optimizers import Rates, build_optimizer
+from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
+from train_core.engine.schedule import average_table, lr_table
 from train_core.images import ImageData
-from train_core.loss import loss_and_logits
-from train_core.networks import Classifier, NetworkShape, build_network
-from train_core.optimizers import Rates, build_optimizer
-from train_core.schedule import average_table, lr_table
+from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import Classifier
 
 _RANDOM = "random"
 
@@ -43,7 +43,7 @@ class EngineShape:
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
-        network = NetworkShape.of(config, len(data.classes))
+        network = NetworkShape.of(config.network, config.model_dump(), len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
         return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
 

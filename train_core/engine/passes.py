@@ -1,9 +1,13 @@
-"""Two ways to spare the host: a step as one CUDA graph, and passes that are compiled."""
+"""The passes of a step: forward pass and loss, compiled or not, and a step as one CUDA graph."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train_core.networks.base import Classifier
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -15,6 +19,41 @@ silently run uncompiled."""
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
 workspaces, neither of which a graph may hold."""
+
+
+def loss_and_logits(
+    network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The forward pass of a step, in the precision of the images.
+
+    Args:
+        network: In training mode.
+        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
+        labels: `(B,)` int64.
+        smoothing: 0-d, in [0, 1).
+
+    Returns:
+        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
+    """
+    with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
+        logits = network(images)
+    return smoothed_cross_entropy(logits, labels, smoothing), logits
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
+    """Mean cross-entropy with label smoothing, `F.cross_entropy` with a tensor for the smoothing.
+
+    Args:
+        logits: `(B, classes)`.
+        labels: `(B,)` int64.
+        smoothing: 0-d, in [0, 1).
+
+    Returns:
+        0-d float32, nats per example.
+    """
+    log_probabilities = F.log_softmax(logits.float(), 1)
+    likelihood = log_probabilities.gather(1, labels[:, None]).mean()
+    return (smoothing - 1) * likelihood - smoothing * log_probabilities.mean()
 
 
 def capture(

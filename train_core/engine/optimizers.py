@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from train_core.config import Optimizer
 from train_core.device import resolve_precision
-from train_core.flat import FlatState
+from train_core.engine.flat import FlatState
 
 MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
