@@ -61,9 +61,14 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def unknown_key(key: str, known: Collection[str], where: str) -> str:
     """The sentence about a key that does not exist, with the nearest one that does."""
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    hint = did_you_mean(key, known)
     return f"there is no key '{key}': {hint}known are {', '.join(known)} ({where})"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A question that offers the known name nearest to this one; empty if none is near."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'? " if near else ""
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> str:

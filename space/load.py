@@ -20,14 +20,18 @@ def load_space(name_or_path: str) -> Space:
         ValueError: In one sentence, if there is no such space, the file cannot be read, or a
             parameter is not declared as it must be.
     """
-    if name_or_path in NAMED_SPACES:
-        text = (resources.files("space") / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        text = _read(name_or_path)
+    named = name_or_path in NAMED_SPACES
+    path = resources.files("space") / f"{name_or_path}.toml" if named else Path(name_or_path)
     try:
-        declared = tomllib.loads(text)
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"a space must be valid TOML, but '{name_or_path}': {error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        raise ValueError(
+            f"a space must be one of {', '.join(NAMED_SPACES)} or a readable TOML file, "
+            f"but got '{name_or_path}': {reason}"
+        ) from None
     return parse_space(name_or_path, declared)
 
 
@@ -51,17 +55,6 @@ def parse_space(name: str, declared: Mapping[str, object]) -> Space:
         return Space.model_validate({"name": name, "parameters": dict(declared)})
     except ValidationError as error:
         raise ValueError(_one_line(name, error)) from None
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
-        raise ValueError(
-            f"a space must be one of {', '.join(NAMED_SPACES)} or a readable TOML file, "
-            f"but got '{path}': {reason}"
-        ) from None
 
 
 def _one_line(name: str, error: ValidationError) -> str:

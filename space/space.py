@@ -1,11 +1,11 @@
 """A space: an ordered set of named parameters that can be sampled."""
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from itertools import combinations
 
 from pydantic import BaseModel, ConfigDict
 
+from records.toml import did_you_mean
 from space.parameters import Parameter, Suggester, Value
 
 
@@ -135,10 +135,8 @@ class Space(BaseModel):
     def _refuse_unknown(self, keys: Collection[str], known: Collection[str], where: str) -> None:
         for key in keys:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'? " if near else ""
                 raise ValueError(
-                    f"{where} must name a known key, but got '{key}': {hint}"
+                    f"{where} must name a known key, but got '{key}': {did_you_mean(key, known)}"
                     f"known are {', '.join(sorted(known))} (space '{self.name}')"
                 )
 

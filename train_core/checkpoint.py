@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from records.files import parts_of, write_whole
 from records.outcome import EpochRecord
 from train_core.config import TrainConfig
 from train_core.engine import Engine
+from train_core.model import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
 
@@ -48,7 +47,10 @@ class Checkpoint:
         A file of another training, a broken one or none at all leaves the engine as it is, at the
         beginning.
         """
-        facts, tensors = _read(self.path)
+        try:
+            facts, tensors = read_safetensors(self.path, _FACTS)
+        except OSError:
+            return []
         if facts is None or facts["training"] != _identity(engine, config):
             return []
         engine.restore(tensors)
@@ -106,12 +108,3 @@ def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
         "device": data.device.type,
         "weights": {name: list(p.shape) for name, p in engine.average.named_parameters()},
     }
-
-
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get(_FACTS, "null"))
-            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return None, {}

@@ -76,7 +76,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def still_works(device: torch.device) -> bool:
-    """Whether the device answers; some errors lose a GPU for the rest of the process."""
+    """Whether the device answers: after some errors a GPU is lost for the rest of the process."""
     try:
         synchronize(device)
     except RuntimeError:
@@ -85,8 +85,8 @@ def still_works(device: torch.device) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of torch says that memory is exhausted, on a GPU or on a CPU."""
-    if isinstance(error, torch.OutOfMemoryError):
+    """Whether an exception says that memory is exhausted, on a GPU or on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     message = str(error) if isinstance(error, RuntimeError) else ""
     return any(words in message for words in _NO_MEMORY)

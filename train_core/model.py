@@ -18,6 +18,7 @@ from train_core.images import Normalisation, Part, images_at_once
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
 
+_FACTS = "convsearch"
 _MEAN, _STD = "normalisation.mean", "normalisation.std"
 
 
@@ -58,7 +59,21 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "image_size": model.image_size,
     }
     # `save_file` makes a file that nobody else may read.
-    path.write_bytes(save(tensors, metadata={"convsearch": json.dumps(facts)}))
+    path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
+
+
+def read_safetensors(path: Path, key: str) -> tuple[Any, dict[str, Tensor]]:
+    """What a file says of itself under this key, None if nothing, and its tensors by name.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get(key, "null"))
+            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:  # It is no such file, or damaged.
+        return None, {}
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -67,7 +82,7 @@ def load_model(path: Path) -> TrainedModel:
     Raises:
         ValueError: The file is not a model of convsearch.
     """
-    facts, tensors = _read(path)
+    facts, tensors = read_safetensors(path, _FACTS)
     if facts is None:
         raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
     normalisation = Normalisation(tensors.pop(_MEAN), tensors.pop(_STD))
@@ -145,16 +160,6 @@ def probabilities(
 def _exact() -> AbstractContextManager[None]:
     """On a GPU: no trying of kernels for sizes that come a few times, and no TF32 for float32."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
-
-
-def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """What a file says of itself, None if it is not one of ours, and its tensors by name."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("convsearch", "null"))
-            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:
-        return None, {}
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tomllib
 from importlib import resources
 from typing import get_args
@@ -116,3 +118,13 @@ def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_toml(str(path))
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [("train_core.config", "torch"), ("train_core.networks.convnet", "torchvision")],
+)
+def test_what_takes_seconds_to_import_is_not_imported(module, forbidden) -> None:
+    script = f"import sys, {module}; print({forbidden!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr

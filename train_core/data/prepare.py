@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from records.files import write_whole
+from records.toml import did_you_mean
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.folder import folder as image_folder
@@ -106,11 +106,10 @@ def find_source(config: DataConfig) -> Source:
         return BUILTIN[config.dataset](config)
     if Path(config.dataset).is_dir():
         return image_folder(config)
-    near = get_close_matches(config.dataset, BUILTIN, n=1)
-    hint = f": did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(config.dataset, BUILTIN)
     raise ValueError(
         f"dataset must be one of {', '.join(BUILTIN)} or a folder of images that exists, "
-        f"but got '{config.dataset}'{hint}"
+        f"but got '{config.dataset}'{': ' if hint else ''}{hint.rstrip()}"
     )
 
 
@@ -134,7 +133,8 @@ def _key(source: Source, settings: list[Any], stamp: Path) -> str:
     """The cache key of the content, which is only read when the stamp is a new one."""
     key = _read_stamp(stamp)
     if key is None:
-        key = _digest([*settings, source.content()])
+        content = source.content() if source.content else source.stamp
+        key = _digest([*settings, content])
         write_whole(stamp, key)
     return key
 

@@ -16,8 +16,8 @@ _ALIGN = 16
 class FlatState:
     """Rebinds a network's parameters, gradients and buffers to views of flat float32 vectors.
 
-    Of the buffers only the persistent ones, those in `state_dict()`: what is registered with
-    `persistent=False` is a setting, which nobody averages, saves or resets with the weights.
+    Only persistent buffers, those in `state_dict()`: the others are settings, which are not
+    averaged, saved or reset with the weights.
 
     Attributes:
         state: `(parameters + buffers,)`; all that an average or a file has to hold.
@@ -27,7 +27,7 @@ class FlatState:
     """
 
     def __init__(self, network: nn.Module, *, trained: bool) -> None:
-        """Take over the network, on its device; its current values are kept.
+        """Rebind the network on its device; its current values are kept.
 
         Raises:
             ValueError: A parameter or a persistent buffer is not float32.

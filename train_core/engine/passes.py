@@ -59,17 +59,16 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) ->
 def capture(
     step: Callable[[], None], generator: torch.Generator, device: torch.device
 ) -> Callable[[], None]:
-    """Record a step, and return what replays it.
-
-    The step must read and write tensors that stay where they are, and must not wait for the
-    device. It is run a few times first: whatever it counts or trains has to be set back then.
-
-    Args:
-        step: Launches the kernels of one step.
-        generator: Where its random numbers come from; a replay goes on where the last one ended.
-        device: A CUDA device.
+    """Record a step as a CUDA graph, and return what replays it.
 
     Source: the whole-network capture of https://docs.pytorch.org/docs/stable/notes/cuda.html.
+
+    Args:
+        step: Launches the kernels of one step. It must read and write tensors that stay where
+            they are, and must not wait for the device. It is run `WARM_UP` times and once more:
+            what it counts or trains has to be set back afterwards.
+        generator: Where its random numbers come from; a replay goes on where the last one ended.
+        device: A CUDA device.
     """
     aside = torch.cuda.Stream(device)
     aside.wait_stream(torch.cuda.current_stream(device))

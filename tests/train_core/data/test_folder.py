@@ -48,7 +48,7 @@ def test_the_second_start_decodes_nothing(image_folder, tmp_path, monkeypatch) -
         raise AssertionError("decoded again")
 
     monkeypatch.setattr("train_core.data.decode.decode", forbidden)
-    monkeypatch.setattr("train_core.data.folder._content_lines", forbidden)
+    monkeypatch.setattr("train_core.data.folder._content", forbidden)
     assert prepare(config(image_folder, tmp_path)) == first
 
 
