@@ -15,10 +15,10 @@ from train_core.data.split import choose_rows
 
 _EPS = 5e-4
 _FLAT = 1e-5
-"""Second moment under which a direction holds nothing: colour in grey images, for instance."""
+"""Second moment below which a direction has no variance, such as colour in grey images."""
 
 _PATCHES_PER_SIDE = 32
-"""From twice this side on, images give every second, third, ... patch: neighbours say the same."""
+"""From twice this side on, only every second, third, ... patch is used: neighbours are alike."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Part:
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray, device: torch.device) -> "Part":
         """Copy arrays of the same shapes to a device."""
-        # An array mapped from a file cannot be written to, and torch has no word for that.
+        # torch warns of arrays that cannot be written to, such as those mapped from a file.
         owned = images if images.flags.writeable else images.copy()
         pixels = torch.from_numpy(np.ascontiguousarray(owned)).to(device)
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
@@ -58,7 +58,7 @@ class Part:
 class Normalisation:
     """Channel means and standard deviations, `(3,)` float32, of the training part.
 
-    Everything that shows an image to a network goes through here: training, evaluation, export.
+    Training, evaluation and export all normalise with it.
     """
 
     mean: Tensor
@@ -70,7 +70,7 @@ class Normalisation:
         return (images.float() * gain + offset).permute(0, 3, 1, 2)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """The same as one line per channel: gain and offset, `(3,)`, for pixels in [0, 255]."""
+        """The same as gain and offset, `(3,)` each, of pixels in [0, 255]."""
         return 1 / (255 * self.std), -self.mean / self.std
 
 
@@ -122,14 +122,13 @@ def load_training_data(
 ) -> ImageData:
     """The training and validation images of a prepared data set; the test file stays closed."""
     arrays = load_part(prepared, "train")
-    rows = choose_rows(arrays.labels, config)
-    train = Part.of(arrays.images[rows.train], arrays.labels[rows.train], device)
-    validation = None
-    if len(rows.validation):
-        validation = Part.of(
-            arrays.images[rows.validation], arrays.labels[rows.validation], device
-        )
-    return ImageData(train, validation, prepared.classes, prepared.mirror)
+    chosen = choose_rows(arrays.labels, config)
+
+    def part(rows: np.ndarray) -> Part:
+        return Part.of(arrays.images[rows], arrays.labels[rows], device)
+
+    validation = part(chosen.validation) if len(chosen.validation) else None
+    return ImageData(part(chosen.train), validation, prepared.classes, prepared.mirror)
 
 
 def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
@@ -161,14 +160,13 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
     """Filters that decorrelate 2x2 patches, each with its negative.
 
-    They are the eigenvectors of the patches' second moments, scaled to equal strength, and never
-    trained. The negatives keep what the activation would drop. Directions that hold nothing are
-    replaced by the strongest ones again: a channel that never varies would upset batch norm.
+    They are the eigenvectors of the patches' second moments, scaled to equal strength. The
+    negatives keep what the activation would drop. Directions without variance are replaced by
+    the strongest ones: a constant channel would upset batch norm.
 
     Args:
         batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
-            the training part. A patch takes 144 bytes, so that only one batch at a time is in
-            memory as patches.
+            the training part. One batch at a time is cut into patches, of 144 bytes each.
 
     Returns:
         `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,

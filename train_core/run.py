@@ -30,12 +30,12 @@ def main(
 ) -> int:
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
-        run, prepared = _settle(read_toml(config), f"file '{config}'")
+        run, prepared = _resolve(read_toml(config), f"file '{config}'")
     return _train(run, prepared, test, out)
 
 
-def _settle(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
-    """All that can be wrong with what the user gave is found in here."""
+def _resolve(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
+    """Finds every mistake in what the user gave."""
     data = resolve_run(tables, source).data
     prepared = prepare(data)
     rows = choose_rows(load_labels(prepared, "train"), data)

@@ -1,7 +1,6 @@
 """The passes of a step: forward pass and loss, compiled or not, and a step as one CUDA graph."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +8,8 @@ from torch import Tensor
 
 from train_core.networks.base import Classifier
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+LossFunction = Callable[[Classifier, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""What `loss_and_logits` is."""
 
 _SHAPES = 256
 """Shapes that may be compiled in one process; from torch's own limit of 8 on, a shape would
@@ -30,7 +29,7 @@ def loss_and_logits(
         network: In training mode.
         images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
         labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1).
+        smoothing: 0-d, as for `smoothed_cross_entropy`.
 
     Returns:
         Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
@@ -41,15 +40,12 @@ def loss_and_logits(
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
-    """Mean cross-entropy with label smoothing, `F.cross_entropy` with a tensor for the smoothing.
+    """Mean cross-entropy, 0-d float32 in nats: `F.cross_entropy` with smoothing by a tensor.
 
     Args:
         logits: `(B, classes)`.
         labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1).
-
-    Returns:
-        0-d float32, nats per example.
+        smoothing: 0-d, in [0, 1): the probability that is spread evenly over all classes.
     """
     log_probabilities = F.log_softmax(logits.float(), 1)
     likelihood = log_probabilities.gather(1, labels[:, None]).mean()
@@ -65,8 +61,8 @@ def capture(
 
     Args:
         step: Launches the kernels of one step. It must read and write tensors that stay where
-            they are, and must not wait for the device. It is run `WARM_UP` times and once more:
-            what it counts or trains has to be set back afterwards.
+            they are, and must not wait for the device. It runs `WARM_UP` times first: what it
+            counts or trains has to be set back afterwards.
         generator: Where its random numbers come from; a replay goes on where the last one ended.
         device: A CUDA device.
     """
@@ -83,7 +79,7 @@ def capture(
     return graph.replay
 
 
-def compiled(function: Callable[_P, _T]) -> Callable[_P, _T]:
+def compiled(function: LossFunction) -> LossFunction:
     """Compile a function of tensors, once for every network and batch size.
 
     Nothing that changes from training to training may be a Python number, or it is compiled again.

@@ -46,7 +46,7 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
     """Dropout of single features, with a rate that is a tensor on the device.
 
-    The random numbers are drawn apart from the pass that uses them, since a compiled pass can draw
+    The random numbers are drawn before the pass that uses them, since a compiled pass can draw
     from torch's default generator only.
 
     Args:
@@ -63,7 +63,7 @@ class Dropout(nn.Module):
     def __init__(self, features: int) -> None:
         """Start with a rate of 0."""
         super().__init__()
-        # Not persistent, since they are no state: `FlatState` must not average or save them.
+        # Not persistent, so that `FlatState` does not average or save them.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
         self.register_buffer("noise", torch.zeros(0, features), persistent=False)
 
@@ -79,7 +79,7 @@ class Dropout(nn.Module):
         """Zero features of `(B, features)` in training and scale up the rest."""
         if not self.training:
             return x
-        # A loop that is not ours calls neither `expect` nor `draw`.
+        # Other training loops than the engine's call neither `expect` nor `draw`.
         noise = self.noise if len(self.noise) == len(x) else torch.rand_like(x)
         return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)
 

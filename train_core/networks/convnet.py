@@ -16,8 +16,8 @@ from train_core.networks.base import BatchNorm, Classifier, Dropout
 _LOGIT_SCALE = 1 / 9
 _NORM_MOMENTUM = 0.4
 _WHITENED, _WHITENED_LEAST = 24, 16
-"""Channels after the whitening: a narrow first block cannot pass 24 on, and at full resolution
-they are dear."""
+"""Channels after the whitening, most and least: at full resolution they are expensive, and a
+narrow first block cannot use all of them."""
 
 
 class Block(nn.Module):
