@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from records.toml import short_repr
 from space.space import Space
 
 NAMED_SPACES = ("default", "extended")
@@ -64,7 +65,7 @@ def _one_line(name: str, error: ValidationError) -> str:
     parameter, inside = (place[0] if place else "?"), place[2:]
     field = f"{inside[0]}: " if inside else ""
     rule = str(first.get("ctx", {}).get("error") or _PLAIN_RULES.get(first["type"], first["msg"]))
-    got = "" if ", but got" in rule else f", but got {_shown(first['input'])}"
+    got = "" if ", but got" in rule else f", but got {short_repr(first['input'])}"
     return f"{field}{rule}{got} (space '{name}', parameter '{parameter}')"
 
 
@@ -79,8 +80,3 @@ _PLAIN_RULES = {
     "bool_type": "this must be true or false",
     "list_type": "this must be a list",
 }
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

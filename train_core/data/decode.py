@@ -59,9 +59,9 @@ def decode_all(
 
     Args:
         paths: The files.
-        total_bytes: Of all files together, which decides whether and how the work is shared.
+        total_bytes: Of all files together; decides how the work is shared.
         side: Height and width of the results in pixels.
-        label: What the progress bar calls it.
+        label: Of the progress bar.
 
     Yields:
         For every file the image, `(side, side, 3)` uint8, or why it cannot be read.
@@ -73,13 +73,13 @@ def decode_all(
     spawn = get_context("spawn")
     with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
         done = pool.map(_decode_chunk, tasks)
-        screen = Console(stderr=True)
-        shown = track(done, label, len(tasks), console=screen, transient=True)
-        yield from chain.from_iterable(shown)
+        console = Console(stderr=True)
+        chunked = track(done, label, len(tasks), console=console, transient=True)
+        yield from chain.from_iterable(chunked)
 
 
 def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
-    """Cut a list of files into pieces of a few megabytes, or of one file if files are larger."""
+    """Cut a list of files into pieces of a few megabytes, of one file where files are larger."""
     size = _CHUNK_BYTES * len(paths) // max(total_bytes, 1)
     size = min(max(size, 1), _CHUNK_FILES)
     return [paths[i : i + size] for i in range(0, len(paths), size)]

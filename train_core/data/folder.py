@@ -120,7 +120,7 @@ def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """What is in a folder and in its folders, leaving out what is hidden."""
+    """All files in a folder and its folders but hidden ones."""
 
     def refuse(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
@@ -136,7 +136,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
-    """An image as listed; None for folders and the like that are only called as one."""
+    """An image as listed; None for a folder and the like with the name of an image."""
     name = str(path.relative_to(root))
     try:
         stat = path.stat()

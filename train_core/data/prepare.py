@@ -162,14 +162,14 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING) as scratch:
         built = Path(scratch) / folder.name
         built.mkdir()
-        parts = {part: _write(source, part, built) for part in _PARTS}
         facts: dict[str, Any] = {
             "name": source.name,
             "classes": source.classes,
             "mirror": source.mirror,
             "image_size": config.image_size,
+            **{str(part): _write(source, part, built).model_dump() for part in _PARTS},
+            # Known only after reading.
             "skipped": source.skipped(),
-            **{part: facts.model_dump() for part, facts in parts.items()},
         }
         write_whole(built / _FACTS, json.dumps(facts, indent=1))
         write_whole(built / _HASHED, json.dumps(_state(built)))

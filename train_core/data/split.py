@@ -30,7 +30,7 @@ def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
 
     Args:
         labels: `(N,)`, of the whole training part.
-        config: The fraction, the size, the seed, and whether to join; a seed of None counts as 0.
+        config: Its `split_seed` of None counts as 0.
     """
     seed = config.split_seed or 0
     train, validation = stratified_split(labels, config.validation_fraction, seed)

@@ -30,10 +30,10 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def reset(self) -> None:
         """Go back to the identity, in place."""
-        for ones in (self.weight, self.running_var):
-            ones.fill_(1.0)
-        for zeros in (self.bias, self.running_mean):
-            zeros.zero_()
+        self.weight.fill_(1.0)
+        self.running_var.fill_(1.0)
+        self.bias.zero_()
+        self.running_mean.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the batch in training, by the running statistics otherwise."""
