@@ -70,7 +70,7 @@ def keep_freed_memory() -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given, so that clocks tell the truth."""
+    """Wait until the device has done all its work, for instance to measure its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

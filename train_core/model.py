@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +117,10 @@ def logits_of(
     """
     for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)
+        # On a GPU: no trial runs of kernels for sizes that come a few times, no TF32 for float32.
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
         # A generator must not yield in here: its caller would run under autocast.
-        with _exact(), torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+        with exact, torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
             logits = network(shown.to(dtype, memory_format=torch.channels_last))
         yield logits.float()
 
@@ -155,11 +156,6 @@ def probabilities(
         return plain
     other = [b.softmax(1) for b in logits_of(network, images, normalisation, mirrored=True)]
     return (plain + torch.cat(other)) / 2
-
-
-def _exact() -> AbstractContextManager[None]:
-    """On a GPU: no trying of kernels for sizes that come a few times, and no TF32 for float32."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Update(ABC):
     """One optimizer.
 
     Attributes:
-        buffers: All that it remembers from step to step, by name.
+        buffers: Its state from step to step, by name.
     """
 
     def __init__(self, flat: FlatState, **buffers: Tensor) -> None:
