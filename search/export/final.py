@@ -17,12 +17,11 @@ from search.export.evaluation import calibration_error, evaluation
 from search.export.onnx import export_onnx
 from search.export.versions import versions
 from search.finalize.calibrate import at_temperature
+from train_core.config import RunConfig
 from train_core.data.prepare import PreparedData
 from train_core.device import device_name
-from train_core.evaluate import probabilities
 from train_core.images import load_test_part
-from train_core.run_config import RunConfig
-from train_core.weights import TrainedModel, load_model, save_model
+from train_core.model import TrainedModel, load_model, probabilities, save_model
 
 _COMPARED = 512
 """Test images on which ONNX and PyTorch are compared."""

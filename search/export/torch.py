@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from search.export.plain_images import PlainImages, dynamic_shapes, example
-from train_core.weights import TrainedModel
+from train_core.model import TrainedModel
 
 
 def write_torch(path: Path, model: TrainedModel) -> None:

@@ -16,9 +16,8 @@ from search.workers.worker import Worker
 from studies.attributes import TEST_EVALUATIONS
 from studies.sampler import seed_for
 from studies.study import find
-from train_core.config import TrainConfig
-from train_core.errors import Diverged
-from train_core.run_config import RunConfig
+from train_core import Diverged
+from train_core.config import RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +50,7 @@ class Finalize:
         from search.export.final import evaluate, export_best
         from search.export.pictures import augmented_pictures
         from search.finalize.calibrate import calibrated
-        from train_core.weights import trained_model
+        from train_core.model import trained_model
 
         engines = worker.engines(self.plan.data, final_data(self.plan.config.data))
         trained = yield from self._train(engines, worker)

@@ -12,9 +12,8 @@ from typer.main import get_command
 from search.config import ConfirmConfig, LoggingConfig, SearchConfig, SpaceConfig, WorkersConfig
 from space.parameters import Choice, Float, Int
 from studies.config import StudyConfig
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.data.config import DataConfig
-from train_core.recipes import load_recipe
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(ROOT.glob("docs/*.md"))

@@ -4,8 +4,8 @@ from torch import nn
 
 from train_core.config import TrainConfig
 from train_core.engine import Engine, EngineShape
-from train_core.flat import FlatState
-from train_core.layers import BatchNorm
+from train_core.engine.flat import FlatState
+from train_core.networks.base import BatchNorm
 
 
 def network() -> nn.Module:

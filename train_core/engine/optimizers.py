@@ -5,15 +5,15 @@ or compiled step serves every trial of a shape; torch's own optimizers keep mome
 decay as Python numbers. Tests hold each against torch's.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from train_core.config import Optimizer
 from train_core.device import resolve_precision
-from train_core.flat import FlatState
+from train_core.engine.flat import FlatState
 
 MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
@@ -34,43 +34,41 @@ class Rates:
     """Share of every weight that this step takes away."""
 
 
-class Update(Protocol):
-    """One optimizer with its buffers."""
+class Update(ABC):
+    """One optimizer.
 
-    def reset(self) -> None:
-        """Forget the past: a new training begins."""
-        ...
-
-    def buffers(self) -> dict[str, Tensor]:
-        """All that it remembers from step to step, by name: the tensors themselves."""
-        ...
-
-    def step(self, rates: Rates) -> None:
-        """Update the weights in place from the gradients."""
-        ...
-
-
-class Sgd:
-    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay.
-
-    Args:
-        flat: The state of the network to train.
-        decayed: `(parameters,)`, multiplies the decay of each weight.
-        updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1 for all.
+    Attributes:
+        buffers: Its state from step to step, by name.
     """
 
-    def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
-        """Allocate the momentum buffer."""
-        self._flat, self._decayed, self._updated = flat, decayed, updated
-        self._momentum = torch.zeros_like(flat.weights)
+    def __init__(self, flat: FlatState, **buffers: Tensor) -> None:
+        """Optimize the network of this state."""
+        self._flat, self.buffers = flat, buffers
 
     def reset(self) -> None:
-        """Forget the past."""
-        self._momentum.zero_()
+        """Forget the past, in place: a new training begins."""
+        for buffer in self.buffers.values():
+            buffer.zero_()
 
-    def buffers(self) -> dict[str, Tensor]:
-        """The momentum."""
-        return {"momentum": self._momentum}
+    @abstractmethod
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place from the gradients."""
+
+
+class Sgd(Update):
+    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay."""
+
+    def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
+        """Allocate the momentum.
+
+        Args:
+            flat: The state of the network to train.
+            decayed: `(parameters,)`, multiplies the decay of each weight.
+            updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1.
+        """
+        self._decayed, self._updated = decayed, updated
+        self._momentum = torch.zeros_like(flat.weights)
+        super().__init__(flat, momentum=self._momentum)
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
@@ -83,31 +81,25 @@ class Sgd:
         weights.sub_(direction.mul_(rates.lr))
 
 
-class AdamW:
+class AdamW(Update):
     """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings."""
 
     def __init__(self, flat: FlatState, decayed: Tensor) -> None:
-        """Allocate both moments."""
-        self._flat, self._decayed = flat, decayed
+        """Allocate both moments; `decayed` as for `Sgd`."""
+        self._decayed = decayed
         self._first, self._second = torch.zeros_like(flat.weights), torch.zeros_like(flat.weights)
         # Running products of the betas, for the bias correction without a step count on the host.
         self._beta1_power, self._beta2_power = (flat.weights.new_ones(()) for _ in range(2))
+        super().__init__(
+            flat, first=self._first, second=self._second,
+            beta1_power=self._beta1_power, beta2_power=self._beta2_power,
+        )  # fmt: skip
 
     def reset(self) -> None:
         """Forget the past."""
-        self._first.zero_()
-        self._second.zero_()
+        super().reset()
         self._beta1_power.fill_(1.0)
         self._beta2_power.fill_(1.0)
-
-    def buffers(self) -> dict[str, Tensor]:
-        """Both moments, and how many steps they have seen."""
-        return {
-            "first": self._first,
-            "second": self._second,
-            "beta1_power": self._beta1_power,
-            "beta2_power": self._beta2_power,
-        }
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
@@ -121,7 +113,7 @@ class AdamW:
         weights.sub_((self._first / scale).mul_(rates.lr / (1 - self._beta1_power)))
 
 
-class Muon:
+class Muon(Update):
     """Muon for convolution weights, each as one matrix; SGD with Nesterov momentum for the rest.
 
     The matrices are kept at a norm of the root of their rows: batch norm follows every
@@ -131,7 +123,7 @@ class Muon:
     """
 
     def __init__(self, flat: FlatState, matrices: list[nn.Parameter], rest: Sgd) -> None:
-        """Allocate the momentum buffers.
+        """Allocate the momenta.
 
         Args:
             flat: The state of the network to train.
@@ -143,17 +135,8 @@ class Muon:
         self._gradients = [flat.matrix(flat.gradients, p) for p in matrices]
         self._momenta = [torch.zeros_like(weight) for weight in self._weights]
         self._dtype = resolve_precision("auto", flat.weights.device)
-
-    def reset(self) -> None:
-        """Forget the past."""
-        self._rest.reset()
-        for buffer in self._momenta:
-            buffer.zero_()
-
-    def buffers(self) -> dict[str, Tensor]:
-        """The momentum of every matrix and of the rest."""
         momenta = {f"momentum {i}": buffer for i, buffer in enumerate(self._momenta)}
-        return momenta | self._rest.buffers()
+        super().__init__(flat, **momenta, **rest.buffers)
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
@@ -169,16 +152,16 @@ class Muon:
 def muon_direction(
     gradient: Tensor, buffer: Tensor, momentum: Tensor, dtype: torch.dtype = torch.bfloat16
 ) -> Tensor:
-    """The orthogonalised Nesterov momentum, and the buffer moved on in place.
+    """The orthogonalised Nesterov momentum; the buffer is updated in place.
 
     Args:
         gradient: `(rows, columns)`, float32.
-        buffer: `(rows, columns)`, the running mean of the gradients.
+        buffer: The same shape, the running mean of the gradients.
         momentum: 0-d, in [0, 1).
         dtype: To orthogonalise in.
 
     Returns:
-        `(rows, columns)`, float32: what `torch.optim.Muon` multiplies by its learning rate.
+        The same shape, float32: what `torch.optim.Muon` multiplies by its learning rate.
     """
     buffer.lerp_(gradient, 1 - momentum)
     rows, columns = gradient.shape

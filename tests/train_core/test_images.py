@@ -5,8 +5,13 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import CPU, image_data, stripes
-from train_core.images import ImageData, Part, images_at_once
-from train_core.whitening import channel_statistics, whitening_filters
+from train_core.images import (
+    ImageData,
+    Part,
+    channel_statistics,
+    images_at_once,
+    whitening_filters,
+)
 
 
 class _Patches(TorchDispatchMode):

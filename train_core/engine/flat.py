@@ -4,7 +4,7 @@ One vector instead of dozens of tensors makes initialising, updating, averaging 
 operations, whatever the network, and lets a trial start in the buffers of the one before.
 """
 
-from collections.abc import Iterator
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ _ALIGN = 16
 class FlatState:
     """Rebinds a network's parameters, gradients and buffers to views of flat float32 vectors.
 
-    Of the buffers only the persistent ones, those in `state_dict()`: what is registered with
-    `persistent=False` is a setting, which nobody averages, saves or resets with the weights.
+    Only persistent buffers, those in `state_dict()`: the others are settings, which are not
+    averaged, saved or reset with the weights.
 
     Attributes:
         state: `(parameters + buffers,)`; all that an average or a file has to hold.
@@ -27,21 +27,27 @@ class FlatState:
     """
 
     def __init__(self, network: nn.Module, *, trained: bool) -> None:
-        """Take over the network, on its device; its current values are kept.
+        """Rebind the network on its device; its current values are kept.
 
         Raises:
             ValueError: A parameter or a persistent buffer is not float32.
         """
-        parameters, buffers = list(network.parameters()), list(_persistent_buffers(network))
-        _check_types(network)
-        self._places = dict(_places([*parameters, *buffers]))
-        total = sum(_room(t) for t in [*parameters, *buffers])
-        size = sum(_room(p) for p in parameters)
-        device = next(iter(self._places)).device
-        self.state = torch.zeros(total, device=device)
-        self.weights = self.state[:size]
-        self.gradients = torch.zeros(size if trained else 0, device=device)
-        for tensor in [*parameters, *buffers]:
+        saved = network.state_dict()
+        for name, tensor in saved.items():
+            if tensor.dtype != torch.float32:
+                raise ValueError(
+                    f"the state of a network must be float32, but {name} is {tensor.dtype}: "
+                    "register what is no state with persistent=False"
+                )
+        parameters = list(network.parameters())
+        buffers = [buffer for name, buffer in network.named_buffers() if name in saved]
+        tensors = [*parameters, *buffers]
+        starts = [0, *accumulate(-(-t.numel() // _ALIGN) * _ALIGN for t in tensors)]
+        self._places = dict(zip(tensors, starts, strict=False))
+        self.state = torch.zeros(starts[-1], device=tensors[0].device)
+        self.weights = self.state[: starts[len(parameters)]]
+        self.gradients = torch.zeros_like(self.weights if trained else self.weights[:0])
+        for tensor in tensors:
             view = self.view(self.state, tensor)
             view.copy_(tensor.detach())
             tensor.data = view
@@ -70,28 +76,3 @@ class FlatState:
         for parameter, value in values.items():
             self.view(spread, parameter).fill_(value)
         return spread
-
-
-def _persistent_buffers(network: nn.Module) -> Iterator[Tensor]:
-    saved = network.state_dict()
-    return (buffer for name, buffer in network.named_buffers() if name in saved)
-
-
-def _check_types(network: nn.Module) -> None:
-    for name, tensor in network.state_dict().items():
-        if tensor.dtype != torch.float32:
-            raise ValueError(
-                f"the state of a network must be float32, but {name} is {tensor.dtype}: register "
-                "what is no state with persistent=False"
-            )
-
-
-def _places(tensors: list[Tensor]) -> Iterator[tuple[Tensor, int]]:
-    start = 0
-    for tensor in tensors:
-        yield tensor, start
-        start += _room(tensor)
-
-
-def _room(tensor: Tensor) -> int:
-    return -(-tensor.numel() // _ALIGN) * _ALIGN

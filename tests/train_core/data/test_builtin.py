@@ -14,9 +14,9 @@ import pytest
 from torchvision import datasets
 
 from tests.train_core.data.at_once import prepared_at_once
+from train_core.data.builtin import BUILTIN, CLASSES, read_part
 from train_core.data.config import DataConfig
-from train_core.data.downloads import CLASSES, read_part
-from train_core.data.registry import SOURCES, find_source
+from train_core.data.prepare import find_source
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_no_network_is_one_sentence_with_the_ways_on(server, tmp_path) -> None:
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", BUILTIN)
 def test_every_source_says_what_it_is(name) -> None:
     source = find_source(DataConfig(dataset=name))
     assert source.name == name

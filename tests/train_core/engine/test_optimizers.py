@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from train_core.flat import FlatState
-from train_core.networks import NetworkShape, build_network
-from train_core.optimizers import (
+from train_core.engine.flat import FlatState
+from train_core.engine.optimizers import (
     MUON_REST_LR,
     AdamW,
     Rates,
@@ -15,6 +14,7 @@ from train_core.optimizers import (
     muon_direction,
     orthogonalise,
 )
+from train_core.networks import NetworkShape, build_network
 
 STEPS = 6
 
@@ -103,7 +103,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape, dtype) -> 
 
 
 def test_muon_updates_convolutions_and_sgd_the_rest() -> None:
-    network = build_network(NetworkShape("convnet", 4, 2, 3))
+    network = build_network(NetworkShape.of("convnet", {"width": 4, "depth": 2}, 3))
     network.reset(torch.Generator().manual_seed(0), torch.zeros(24, 3, 2, 2))
     flat = FlatState(network, trained=True)
     update = build_optimizer("muon", network, flat)
@@ -118,7 +118,7 @@ def test_muon_updates_convolutions_and_sgd_the_rest() -> None:
 
 
 def test_norms_are_not_decayed() -> None:
-    network = build_network(NetworkShape("convnet", 4, 1, 3))
+    network = build_network(NetworkShape.of("convnet", {"width": 4, "depth": 1}, 3))
     network.reset(torch.Generator().manual_seed(0), torch.zeros(24, 3, 2, 2))
     flat = FlatState(network, trained=True)
     update = build_optimizer("sgd", network, flat)
@@ -133,7 +133,7 @@ def test_norms_are_not_decayed() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_reset_forgets_the_past(name) -> None:
-    network = build_network(NetworkShape("convnet", 4, 1, 3))
+    network = build_network(NetworkShape.of("convnet", {"width": 4, "depth": 1}, 3))
     flat = FlatState(network, trained=True)
     update = build_optimizer(name, network, flat)
 

@@ -17,11 +17,11 @@ import psutil
 
 from records.machine import cores
 
-_LOOK = 0.3
-"""Seconds of a fresh look at what else runs, in which this process does nothing itself."""
+_SAMPLE = 0.3
+"""Seconds over which the load of others is measured, while this process does nothing itself."""
 
-_EVERY = 2.0
-"""Seconds that an answer is good for."""
+_VALID_FOR = 2.0
+"""Seconds for which an answer holds."""
 
 _SLACK = 0.5
 """Cores that others may use before one is left to them: up to there, two threads are still faster
@@ -49,7 +49,7 @@ class CoreShare:
         self._register = (
             register or Path(tempfile.gettempdir()) / f"convsearch-{getpass.getuser()}"
         )
-        self._last: _Look | None = None
+        self._last: _CpuTimes | None = None
         if fixed is None:
             self._register.mkdir(mode=0o700, exist_ok=True)
             (self._register / str(os.getpid())).touch()
@@ -64,16 +64,16 @@ class CoreShare:
         """
         if self._fixed is not None:
             return self._fixed
-        if self._last is None or (fresh and self._last.age() > _EVERY):
-            self._last = _Look.now(self._workers())
-            time.sleep(_LOOK)
-        elif self._last.age() < _EVERY:
+        if self._last is None or (fresh and self._last.age() > _VALID_FOR):
+            self._last = _CpuTimes.now(self._workers())
+            time.sleep(_SAMPLE)
+        elif self._last.age() < _VALID_FOR:
             return self._threads
         workers = self._workers()
-        look = _Look.now(workers)
-        left = len(_processors()) - look.taken_by_others(self._last) + _SLACK
+        times = _CpuTimes.now(workers)
+        left = len(_processors()) - times.taken_by_others(self._last) + _SLACK
         free = min(cores(), left)
-        self._last, self._threads = look, max(1, int(free) // max(1, len(workers)))
+        self._last, self._threads = times, max(1, int(free) // max(1, len(workers)))
         return self._threads
 
     def _workers(self) -> list[int]:
@@ -88,7 +88,7 @@ class CoreShare:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _CpuTimes:
     """CPU time in seconds that has been used so far: on the processors that this process may run
     on by all, and by each process of searches."""
 
@@ -97,7 +97,7 @@ class _Look:
     ours: dict[int, float]
 
     @classmethod
-    def now(cls, workers: list[int]) -> "_Look":
+    def now(cls, workers: list[int]) -> "_CpuTimes":
         allowed, counted = _processors(), psutil.cpu_times(percpu=True)
         if max(allowed) < len(counted):  # Otherwise some are switched off or hidden.
             counted = [counted[number] for number in allowed]
@@ -112,8 +112,8 @@ class _Look:
         """Seconds since."""
         return time.monotonic() - self.when
 
-    def taken_by_others(self, last: "_Look") -> float:
-        """Cores that others kept busy since the last look."""
+    def taken_by_others(self, last: "_CpuTimes") -> float:
+        """Cores that others kept busy since the last measurement."""
         ours = sum(used - last.ours.get(pid, 0.0) for pid, used in self.ours.items())
         return max(0.0, self.busy - last.busy - ours) / (self.when - last.when)
 

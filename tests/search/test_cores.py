@@ -5,8 +5,8 @@ import sys
 import psutil
 import pytest
 
-from train_core import cores as module
-from train_core.cores import CoreShare, cores
+from search.workers import cores as module
+from search.workers.cores import CoreShare, cores
 
 _QUOTA = (
     "mount -t tmpfs none /sys/fs/cgroup && echo {quota} 100000 > /sys/fs/cgroup/cpu.max && "
@@ -20,10 +20,10 @@ needs_two = pytest.mark.skipif(cores() < 2, reason="needs two cores")
 def quiet(monkeypatch):
     """A machine whose other processes are what the test says."""
     taken = [0.0]
-    monkeypatch.setattr(module._Look, "taken_by_others", lambda self, last: taken[0])
+    monkeypatch.setattr(module._CpuTimes, "taken_by_others", lambda self, last: taken[0])
     # As many as a quota allows, if this machine has one.
     monkeypatch.setattr(module, "_processors", lambda: list(range(cores())))
-    monkeypatch.setattr(module, "_EVERY", 0.0)
+    monkeypatch.setattr(module, "_VALID_FOR", 0.0)
     return taken
 
 
@@ -73,19 +73,19 @@ def test_a_core_is_left_to_others_who_need_it(tmp_path, quiet) -> None:
 
 
 def test_a_stranger_is_seen_and_ones_own_work_is_not(tmp_path, stranger) -> None:
-    last, theirs, own = module._Look.now([os.getpid()]), used(stranger), used(os.getpid())
+    last, theirs, own = module._CpuTimes.now([os.getpid()]), used(stranger), used(os.getpid())
     # Until both have worked, however little of the cores others leave to them.
     while min(used(stranger) - theirs, used(os.getpid()) - own) < 0.5:
         pass
     theirs, own = used(stranger) - theirs, used(os.getpid()) - own
-    look = module._Look.now([os.getpid()])
+    look = module._CpuTimes.now([os.getpid()])
     seconds = look.when - last.when
     taken = look.taken_by_others(last) * seconds
     assert 0.8 * theirs < taken < look.busy - last.busy - 0.8 * own
 
 
 @needs_two
-@pytest.mark.parametrize("module", ["train_core.cores", "records.command_line"])
+@pytest.mark.parametrize("module", ["search.workers.cores", "records.machine"])
 @pytest.mark.parametrize(
     ("quota", "expected"), [("100000", 1), ("max", len(module._processors()))]
 )
@@ -118,7 +118,7 @@ def test_only_processors_that_this_process_may_use_count() -> None:
     one = subprocess.run(
         [
             *("taskset", "--cpu-list", str(number), sys.executable, "-c"),
-            "from train_core.cores import _Look; print(_Look.now([]).busy)",
+            "from search.workers.cores import _CpuTimes; print(_CpuTimes.now([]).busy)",
         ],
         capture_output=True,
         text=True,
@@ -130,8 +130,8 @@ def test_only_processors_that_this_process_may_use_count() -> None:
 def test_an_answer_holds_for_a_moment(tmp_path, monkeypatch) -> None:
     share = CoreShare(None, tmp_path)
     first = share.threads()
-    monkeypatch.setattr(module._Look, "taken_by_others", lambda self, last: 1000.0)
+    monkeypatch.setattr(module._CpuTimes, "taken_by_others", lambda self, last: 1000.0)
     assert share.threads() == first
     assert share.threads(fresh=True) == first
-    monkeypatch.setattr(module, "_EVERY", 0.0)
+    monkeypatch.setattr(module, "_VALID_FOR", 0.0)
     assert share.threads() == 1

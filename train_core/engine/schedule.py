@@ -8,8 +8,8 @@ _START = {"triangle": 0.2, "one_cycle": 0.04, "cosine": 0.0}
 """Where the way up begins, as a share of the peak."""
 
 
-def lr_factor(schedule: Schedule, step: int, total: int, warmup: float, final: float) -> float:
-    """Learning rate of one step as a share of the peak.
+def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> list[float]:
+    """Learning rates of all steps of a training, in order, as shares of the peak in [0, 1].
 
     The peak is reached at step `warmup * total - 1`, or at step 0 without warm-up; the last step,
     `total - 1`, has exactly `final`. With `one_cycle`, a warm-up of 0.3 and `final` = 4e-6, this
@@ -17,27 +17,20 @@ def lr_factor(schedule: Schedule, step: int, total: int, warmup: float, final: f
 
     Args:
         schedule: The shape of the course.
-        step: Counts from 0 to `total - 1`.
         total: Number of steps of the whole training, at least 1.
         warmup: Share of the steps before the peak, in [0, 1).
         final: Share of the peak that the last step has, in [0, 1].
-
-    Returns:
-        A factor in [0, 1].
     """
-    if not 0 <= step < total:
-        raise ValueError(f"step must be in [0, {total}), but got {step}")
-    peak = max(warmup * total - 1, 0.0)
-    if step < peak:
-        way, start = step / peak, _START[schedule]
-        return start + (1 - start) * (_half_cosine(way) if schedule == "one_cycle" else way)
-    way = (step - peak) / max(total - 1 - peak, 1e-12) if total > 1 else 0.0
-    return 1 + (final - 1) * (way if schedule == "triangle" else _half_cosine(way))
+    peak, start = max(warmup * total - 1, 0.0), _START[schedule]
 
+    def factor(step: int) -> float:
+        if step < peak:
+            way = step / peak
+            return start + (1 - start) * (_half_cosine(way) if schedule == "one_cycle" else way)
+        way = (step - peak) / max(total - 1 - peak, 1e-12) if total > 1 else 0.0
+        return 1 + (final - 1) * (way if schedule == "triangle" else _half_cosine(way))
 
-def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> list[float]:
-    """The factors of all steps of a training, in order."""
-    return [lr_factor(schedule, step, total, warmup, final) for step in range(total)]
+    return [factor(step) for step in range(total)]
 
 
 def average_table(span: float, total: int) -> list[float]:

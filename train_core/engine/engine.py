@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from train_core.augment import augment, draw, flips
-from train_core.capture import WARM_UP, capture, compiled
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
-from train_core.flat import FlatState
+from train_core.engine.flat import FlatState
+from train_core.engine.optimizers import Rates, build_optimizer
+from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
+from train_core.engine.schedule import average_table, lr_table
 from train_core.images import ImageData
-from train_core.loss import loss_and_logits
-from train_core.networks import Classifier, NetworkShape, build_network
-from train_core.optimizers import Rates, build_optimizer
-from train_core.schedule import average_table, lr_table
+from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import Classifier
 
 _RANDOM = "random"
 
 _REFERENCE_BATCH = 1024
-"""The batch size at which `lr` and `weight_decay` are meant."""
+"""The batch size that `lr` and `weight_decay` refer to."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EngineShape:
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
-        network = NetworkShape.of(config, len(data.classes))
+        network = NetworkShape.of(config.network, config.model_dump(), len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
         return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
 
@@ -54,12 +54,14 @@ class Engine:
     Attributes:
         average: The network with the averaged weights and batch statistics, in evaluation mode.
         steps_per_epoch: Whole batches in the training part, at least 1.
+        images_per_epoch: Images in them, some of them more than once if there are few.
     """
 
     def __init__(self, shape: EngineShape, data: ImageData) -> None:
         """Allocate all buffers; call `start` before the first epoch."""
         self.shape, self.data = shape, data
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
+        self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = _network(shape.network, data.device).train()
         self._state = FlatState(self._live, trained=True)
         self.average = _network(shape.network, data.device).eval().requires_grad_(False)
@@ -77,8 +79,7 @@ class Engine:
         self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
         self._batch = torch.arange(shape.batch_size, device=data.device)
         # A captured step finds everything where it was when it was captured.
-        images_per_epoch = self.steps_per_epoch * shape.batch_size
-        self._order = torch.zeros(images_per_epoch, dtype=torch.int64, device=data.device)
+        self._order = torch.zeros(self.images_per_epoch, dtype=torch.int64, device=data.device)
         self._phase = torch.zeros(len(data.train), device=data.device)
         self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
         self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
@@ -99,8 +100,8 @@ class Engine:
         self._live.reset(weights, self.data.filters)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
-        self._settings_of(config)
-        self._tables_of(config)
+        self._set_settings(config)
+        self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
@@ -115,10 +116,9 @@ class Engine:
         self.shuffle()
         self.run_steps(self.steps_per_epoch)
         self._epoch += 1
-        images = self.steps_per_epoch * self.shape.batch_size
         lr = self._lr_table.take(self._step - 1) * self._settings["lr"]
         loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
-        return loss / self.steps_per_epoch, hits / images, rate
+        return loss / self.steps_per_epoch, hits / self.images_per_epoch, rate
 
     def snapshot(self) -> dict[str, Tensor]:
         """Copies on the CPU of all that lives on from one epoch to the next, by name."""
@@ -138,7 +138,7 @@ class Engine:
             "phase": self._phase,
             "step": self._step,
             "epoch": self._epoch,
-            **self._optimizer.buffers(),
+            **self._optimizer.buffers,
         }
 
     def shuffle(self) -> None:
@@ -153,7 +153,7 @@ class Engine:
         for _ in range(count):
             step()
 
-    def _tables_of(self, config: TrainConfig) -> None:
+    def _set_tables(self, config: TrainConfig) -> None:
         total = config.epochs * self.steps_per_epoch
         # Before a capture, a few steps run however short the training is.
         length = max(total, WARM_UP)
@@ -164,7 +164,7 @@ class Engine:
         self._lr_table[:total].copy_(torch.tensor(factors))
         self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
 
-    def _settings_of(self, config: TrainConfig) -> None:
+    def _set_settings(self, config: TrainConfig) -> None:
         share = config.batch_size / _REFERENCE_BATCH
         # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
         # grow with the batch, but the rule is one for all so that spaces stay comparable.
@@ -181,12 +181,12 @@ class Engine:
 
     def _new_order(self) -> Tensor:
         """Training images in random order, again and again until they fill all batches."""
-        count, needed = len(self.data.train), self.steps_per_epoch * self.shape.batch_size
+        count = len(self.data.train)
         orders = [
             torch.randperm(count, device=self.data.device, generator=self._random)
-            for _ in range(-(-needed // count))
+            for _ in range(-(-self.images_per_epoch // count))
         ]
-        return torch.cat(orders)[:needed]
+        return torch.cat(orders)[: self.images_per_epoch]
 
     def _train_step(self) -> None:
         images, labels = self._next_batch()
@@ -217,14 +217,9 @@ class Engine:
 
     @torch.no_grad()
     def _update(self) -> None:
-        factor = self._lr_table.take(self._step)
-        settings = self._settings
-        rates = Rates(
-            lr=settings["lr"] * factor,
-            momentum=settings["momentum"],
-            decay=settings["weight_decay"] * factor,
-        )
-        self._optimizer.step(rates)
+        factor, settings = self._lr_table.take(self._step), self._settings
+        lr, decay = settings["lr"] * factor, settings["weight_decay"] * factor
+        self._optimizer.step(Rates(lr, settings["momentum"], decay))
         self._move_average()
         self._step += 1
 
@@ -234,8 +229,8 @@ class Engine:
 
 
 _CAPACITY, _CAPTURED_CAPACITY = 4, 16
-"""Shapes that keep their buffers. Buffers are made in milliseconds; what was captured is worth its
-memory, and more shapes than the default space has."""
+"""Shapes that keep their buffers. These are made in milliseconds; a captured step is worth its
+memory, for more shapes than the default space has."""
 
 
 class EnginePool:
@@ -262,7 +257,7 @@ class EnginePool:
 
     @property
     def shapes(self) -> set[EngineShape]:
-        """Those that have their buffers now."""
+        """Those whose engines exist now."""
         return set(self._engines)
 
     def clear(self) -> None:

@@ -1,4 +1,6 @@
-"""Layers whose settings are tensors or that leave out what torch's own bring along."""
+"""What every network offers to training, evaluation and export, and the layers it is made with."""
+
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +30,10 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def reset(self) -> None:
         """Go back to the identity, in place."""
-        for ones in (self.weight, self.running_var):
-            ones.fill_(1.0)
-        for zeros in (self.bias, self.running_mean):
-            zeros.zero_()
+        self.weight.fill_(1.0)
+        self.running_var.fill_(1.0)
+        self.bias.zero_()
+        self.running_mean.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the batch in training, by the running statistics otherwise."""
@@ -44,7 +46,7 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
     """Dropout of single features, with a rate that is a tensor on the device.
 
-    The random numbers are drawn apart from the pass that uses them, since a compiled pass can draw
+    The random numbers are drawn before the pass that uses them, since a compiled pass can draw
     from torch's default generator only.
 
     Args:
@@ -61,7 +63,7 @@ class Dropout(nn.Module):
     def __init__(self, features: int) -> None:
         """Start with a rate of 0."""
         super().__init__()
-        # Not persistent, since they are no state: `FlatState` must not average or save them.
+        # Not persistent, so that `FlatState` does not average or save them.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
         self.register_buffer("noise", torch.zeros(0, features), persistent=False)
 
@@ -77,6 +79,48 @@ class Dropout(nn.Module):
         """Zero features of `(B, features)` in training and scale up the rest."""
         if not self.training:
             return x
-        # A loop that is not ours calls neither `expect` nor `draw`.
+        # Other training loops than the engine's call neither `expect` nor `draw`.
         noise = self.noise if len(self.noise) == len(x) else torch.rand_like(x)
         return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)
+
+
+class Classifier(nn.Module, ABC):
+    """Normalised images in, logits out, with dropout before the last layer."""
+
+    dropout: Dropout
+    head: nn.Linear
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """The embedding before dropout and the last layer.
+
+        Args:
+            images: `(B, 3, H, W)`, normalised, channels_last.
+
+        Returns:
+            `(B, features)`.
+        """
+
+    @abstractmethod
+    def logits(self, features: Tensor) -> Tensor:
+        """`(B, classes)` from `(B, features)`."""
+
+    @abstractmethod
+    def reset(self, generator: torch.Generator, filters: Tensor) -> None:
+        """Draw new initial weights, in place.
+
+        Args:
+            generator: On the CPU, so that a seed means the same weights on every device.
+            filters: `(24, 3, 2, 2)`, the whitening filters of the data set; a network that has
+                no use for them ignores them.
+        """
+
+    @torch.no_grad()
+    def divide_logits(self, divisor: float) -> None:
+        """Change the last layer, in place, so that all logits are smaller by a factor above 0."""
+        for parameter in self.head.parameters():
+            parameter.div_(divisor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, classes)` of normalised images `(B, 3, H, W)`."""
+        return self.logits(self.dropout(self.features(images)))

@@ -1,6 +1,7 @@
-"""The data sets that torchvision downloads: CIFAR-10, CIFAR-100, Fashion-MNIST."""
+"""The data sets that have a name: torchvision's downloads, and scikit-learn's digits."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from train_core.data.config import DataConfig
 from train_core.data.decode import resize_all
 from train_core.data.source import Arrays, PartName, Source
+from train_core.data.split import stratified_split
 
 CLASSES = {
     "CIFAR10": "airplane automobile bird cat deer dog frog horse ship truck",
@@ -28,31 +30,23 @@ CLASSES = {
 """torchvision's name -> names of the classes in the order of the labels."""
 
 
-def downloaded(class_name: str, archive: str) -> Callable[[DataConfig], Source]:
-    """A data set of torchvision by the name of its class.
+def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
+    """A data set of torchvision.
 
     Args:
-        class_name: For instance "CIFAR10".
+        class_name: Of torchvision, for instance "CIFAR10".
         archive: What its files are called, for the message when they cannot be had.
+        config: Where the files are, and the size of the images.
     """
 
-    def source(config: DataConfig) -> Source:
-        def read(part: PartName) -> Arrays:
-            # torchvision takes seconds to import, and is needed only until the cache is made.
-            from torchvision import datasets
+    def read(part: PartName) -> Arrays:
+        # torchvision takes seconds to import, and is needed only until the cache is made.
+        from torchvision import datasets
 
-            return read_part(getattr(datasets, class_name), archive, config, part)
+        return read_part(getattr(datasets, class_name), archive, config, part)
 
-        return Source(
-            name=config.dataset,
-            classes=tuple(CLASSES[class_name].split()),
-            mirror=True,
-            stamp=f"torchvision {class_name}",
-            content=lambda: f"torchvision {class_name}",
-            read=read,
-        )
-
-    return source
+    classes = tuple(CLASSES[class_name].split())
+    return Source(config.dataset, classes, True, f"torchvision {class_name}", read)
 
 
 def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Arrays:
@@ -82,3 +76,28 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
     images = np.asarray(loaded.data)
     labels = np.asarray(loaded.targets, dtype=np.int64)
     return Arrays(resize_all(images, config.image_size), labels)
+
+
+def digits(config: DataConfig) -> Source:
+    """1,797 real 8x8 images that need no download, with a test part that is always the same."""
+
+    def read(part: PartName) -> Arrays:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        kept, held_out = stratified_split(bunch.target, config.test_fraction, seed=0)
+        rows = kept if part == "train" else held_out
+        grey = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)
+        return Arrays(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
+
+    classes = tuple(str(digit) for digit in range(10))
+    return Source("digits", classes, False, "scikit-learn digits", read)
+
+
+BUILTIN: dict[str, Callable[[DataConfig], Source]] = {
+    "cifar10": partial(downloaded, "CIFAR10", "cifar-10-python.tar.gz"),
+    "cifar100": partial(downloaded, "CIFAR100", "cifar-100-python.tar.gz"),
+    "fashion-mnist": partial(downloaded, "FashionMNIST", "FashionMNIST/raw/*-ubyte.gz"),
+    "digits": digits,
+}
+"""Name -> what makes the data set ready to be read; to add one, list a function like these."""
