@@ -6,23 +6,22 @@ Every variant trains with the same seeds as the recipe and is scored on the vali
 test part stays closed. The same seed gives the same initial weights, order and augmentation
 wherever the variant leaves them alone, so that differences are taken pair by pair. Other
 optimizers first look for their learning rate with a seed that does not count. The variants take
-turns, seed by seed; every finished training is a line of `--out`, and the same command goes on
-from there.
+turns, seed by seed.
 """
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from benchmarks.measure import head
@@ -133,99 +132,74 @@ _VARIANTS = {
 """By the name that `--variants` takes; all are compared to the first one."""
 
 
-class Run(BaseModel):
-    """One training: of what on what, and per epoch how well and how long."""
+class Run(NamedTuple):
+    """How one training ended: its validation accuracy, and seconds of its fastest epoch."""
 
-    variant: str
-    images: str
-    config: TrainConfig
-    accuracy: list[float]
-    seconds: list[float]
+    accuracy: float
+    seconds: float
 
 
-class Notebook:
-    """The trainings on one data set, each done once; other lines of the file are left alone."""
+class Trainings:
+    """Trainings of the variants on one data set, the same ones for all."""
 
-    def __init__(self, data: ImageData, images: str, recipe: TrainConfig, out: Path) -> None:
-        """Read what is there; `images` is the data set in words."""
-        self._data, self.images, self.recipe, self._out = data, images, recipe, out
-        lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-        runs = [Run.model_validate_json(line) for line in lines]
-        self._runs = {(r.variant, r.config): r for r in runs if r.images == images}
-
-    def find(self, name: str, config: TrainConfig) -> Run:
-        """The training of this variant with this config, done now if it was not."""
-        if (name, config) not in self._runs:
-            self._runs[name, config] = run = self._train(name, config)
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            with self._out.open("a", encoding="utf-8") as file:
-                file.write(run.model_dump_json() + "\n")
-            of = f"{name} lr {config.lr:g} seed {config.seed}"
-            print(f"{of}: {run.accuracy[-1]:.2%}, {sum(run.seconds):.1f} s", flush=True)
-        return self._runs[name, config]
+    def __init__(self, data: ImageData, recipe: TrainConfig) -> None:
+        """Nothing is trained yet."""
+        self.data, self.recipe = data, recipe
 
     def config(self, name: str) -> TrainConfig:
         """The variant's config, with the best of its learning rates if it has several."""
         variant = _VARIANTS[name]
         base = self.recipe.model_copy(update=dict(variant.keys))
         choice = [base.model_copy(update={"lr": rate}) for rate in variant.rates]
-        tried = (c.model_copy(update={"seed": _RATE_SEED}) for c in choice)
-        found = [self.find(name, config).accuracy[-1] for config in tried]
+        found = [self.run(name, config, _RATE_SEED).accuracy for config in choice]
         return choice[found.index(max(found))] if choice else base
 
-    def _train(self, name: str, config: TrainConfig) -> Run:
+    def run(self, name: str, config: TrainConfig, seed: int) -> Run:
+        """Train once."""
+        config = config.model_copy(update={"seed": seed})
         with _VARIANTS[name].exchange():
             # Buffers of their own: an engine of the pool would be that of another variant.
-            records = list(fit(config, self._data, EnginePool(self._data)))
-        scores, times = [r.val_accuracy or 0.0 for r in records], [r.seconds for r in records]
-        return Run(variant=name, images=self.images, config=config, accuracy=scores, seconds=times)
+            records = list(fit(config, self.data, EnginePool(self.data)))
+        run = Run(records[-1].val_accuracy or 0.0, min(record.seconds for record in records))
+        print(f"{name} lr {config.lr:g} seed {seed}: {run.accuracy:.2%}", file=sys.stderr)
+        return run
 
 
 def main() -> None:
-    """Train what is missing, and print the table."""
+    """Train, and print the table."""
     options = _options()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    book = _notebook(options)
+    data = DataConfig(dataset=options.dataset, train_size=options.images)
+    images, recipe = load_training_data(prepare(data), data, pick_device()), load_recipe("cpu")
+    recipe = recipe.model_copy(update={"epochs": options.epochs or recipe.epochs})
+    trainings = Trainings(images, recipe)
     # The recipe first: the others are compared to it pair by pair.
     names = [name for name in _VARIANTS if name in {"recipe", *options.variants}]
-    configs = {name: book.config(name) for name in names}
+    configs = {name: trainings.config(name) for name in names}
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    for seed in range(options.seeds):
-        for name, config in configs.items():
-            runs[name].append(book.find(name, config.model_copy(update={"seed": seed})))
-    print(f"```\n{head()}\nimages: {book.images}, n = {options.seeds} seeds")
-    print(f"recipe: {book.recipe.describe()}\n```\n")
+    for seed, (name, config) in product(range(options.seeds), configs.items()):
+        runs[name].append(trainings.run(name, config, seed))
+    print(f"```\n{head()}\nimages: {len(images.train):,} of {options.dataset}")
+    print(f"recipe: {recipe.describe()}, n = {options.seeds} seeds\n```\n")
     print("| variant | validation accuracy | deviation | minus the recipe | lr | time |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, found in runs.items():
-        print(_row(name, found, runs["recipe"]))
+        print(_row(_VARIANTS[name].says, configs[name].lr, found, runs["recipe"]))
     print("\nMinus the recipe: mean of the pairs of one seed, in points, with its standard error.")
     print(
         "Time: fastest epoch as a share of the recipe's with the same seed, median of the pairs."
     )
 
 
-def _notebook(options: argparse.Namespace) -> Notebook:
-    config = DataConfig(dataset=options.dataset, train_size=options.images)
-    prepared = prepare(config)
-    data = load_training_data(prepared, config, pick_device())
-    assert data.validation is not None
-    counts = f"{len(data.train):,} training, {len(data.validation):,} validation images"
-    recipe = load_recipe("cpu")
-    recipe = recipe.model_copy(update={"epochs": options.epochs or recipe.epochs})
-    return Notebook(data, f"{prepared.name}, {counts}", recipe, Path(options.out))
-
-
-def _row(name: str, mine: list[Run], base: list[Run]) -> str:
-    scores = [100 * run.accuracy[-1] for run in mine]
-    pairs = list(zip(mine, base, strict=True))
-    gains = [100 * (a.accuracy[-1] - b.accuracy[-1]) for a, b in pairs]
+def _row(says: str, lr: float, mine: list[Run], base: list[Run]) -> str:
+    scores, pairs = [100 * run.accuracy for run in mine], list(zip(mine, base, strict=True))
+    gains = [100 * (a.accuracy - b.accuracy) for a, b in pairs]
     error = statistics.stdev(gains) / len(gains) ** 0.5
     gain = "" if mine is base else f"{statistics.mean(gains):+.2f} ± {error:.2f}"
-    time = statistics.median(min(a.seconds) / min(b.seconds) for a, b in pairs)
+    time = statistics.median(a.seconds / b.seconds for a, b in pairs)
     score = f"{statistics.mean(scores):.2f} % | {statistics.stdev(scores):.2f}"
-    return f"| {_VARIANTS[name].says} | {score} | {gain} | {mine[0].config.lr:g} | {time:.2f} |"
+    return f"| {says} | {score} | {gain} | {lr:g} | {time:.2f} |"
 
 
 def _options() -> argparse.Namespace:
@@ -236,7 +210,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="to learn from [all]")
     parser.add_argument("--epochs", type=int, help="of every training [the recipe's]")
     parser.add_argument("--threads", type=int, default=1, help="to calculate with [1]")
-    parser.add_argument("--out", default="runs/ablations.jsonl", help="one line per training")
     return parser.parse_args()
 
 
