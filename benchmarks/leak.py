@@ -45,7 +45,8 @@ def main() -> None:
     display = MemoryDisplay()
     with tempfile.TemporaryDirectory() as folder:
         result = run_search(_config(Path(folder), options), display)
-    print(f"\n{head()}\nsearch: {result.counts}, 1 worker, median pruning, n = 1")
+    trials = f"{result.counts.complete} trials complete, {result.counts.pruned} pruned"
+    print(f"\n{head()}\nsearch: {trials}, 1 worker, median pruning, n = 1")
     for name, held in (("worker", display.worker), ("parent", display.parent)):
         # Medians of ten trials.
         early, late = statistics.median(held[5:15]), statistics.median(held[-10:])
