@@ -9,7 +9,6 @@ part, tiny, on the processor, to see that it runs: its figures mean nothing.
 """
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -59,7 +58,18 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much every part does; the defaults are those for a GPU."""
+    """How much every part does; the defaults are those for a GPU.
+
+    Attributes:
+        images: Of noise, per epoch.
+        batches: Batch sizes; what needs one takes the second.
+        seconds: Of a measurement of speed, at least.
+        rounds: Of trainings that must not take more and more memory.
+        trials: Of the search.
+        limit: Seconds that the search may take.
+        training: Keys of `TrainConfig` in place of the recipe's.
+        started: When the clock began, for `need_time`.
+    """
 
     images: int = 50_000
     batches: tuple[int, ...] = (128, 256, 512, 1024)
@@ -171,15 +181,12 @@ def _usual(sizes: Sizes) -> Iterator[str]:
 
 
 def _memory(sizes: Sizes) -> Iterator[str]:
-    """Train all shapes again and again, each time with new buffers and a new capture."""
-    data, held = training_images(None, min(sizes.images, 12_800)), []
+    """Train the same shapes again and again, as a search does."""
+    engines, held = EnginePool(training_images(None, min(sizes.images, 12_800))), []
     for _ in range(sizes.rounds):
-        pool = EnginePool(data)
         for batch in sizes.batches:
-            for _ in fit(sizes.config(batch, "captured", epochs=1), data, pool):
+            for _ in fit(sizes.config(batch, "captured", epochs=1), engines.data, engines):
                 pass
-        pool.clear()
-        gc.collect()
         on_device = torch.cuda.memory_reserved() or psutil.Process().memory_info().rss
         held.append(on_device / 2**20)
     yield (
