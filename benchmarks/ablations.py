@@ -2,163 +2,214 @@
 
     python -m benchmarks.ablations [--dataset FOLDER] [--seeds 5] [--epochs 4] [--variants ...]
 
-Every variant (`ablation_variants.py`) trains with the same seeds as the recipe and is scored on
-the validation part; the test part stays closed. The same seed gives the same initial weights,
-order and augmentation wherever the variant leaves them alone, so that differences are taken pair
-by pair. Other optimizers first look for their learning rate with a seed that does not count. The
-variants take turns, seed by seed; every finished training is a line of `--out`, and the same
-command goes on from there. The table is saved beside it as Markdown, after every training.
+Every variant trains with the same seeds as the recipe and is scored on the validation part; the
+test part stays closed. The same seed gives the same initial weights, order and augmentation
+wherever the variant leaves them alone, so that differences are taken pair by pair. Other
+optimizers first look for their learning rate with a seed that does not count. The variants take
+turns, seed by seed.
 """
 
 import argparse
 import statistics
-from pathlib import Path
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
-from pydantic import BaseModel
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from benchmarks.ablation_variants import VARIANTS
-from benchmarks.machine import head
+from benchmarks.measure import head
 from train_core.config import TrainConfig, load_recipe
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device
-from train_core.engine import EnginePool
+from train_core.engine import EnginePool, engine
 from train_core.fit import fit
 from train_core.images import ImageData, load_training_data
+from train_core.networks import NetworkSpec, convnet
 
-_LOOK = 1_000_000
-"""Seed of the looks for a learning rate: a rate chosen by luck must not keep the luck."""
-
-
-class Run(BaseModel):
-    """One training: of what on what, and per epoch how well and how long."""
-
-    variant: str
-    images: str
-    config: TrainConfig
-    accuracy: list[float]
-    seconds: list[float]
+_RATE_SEED = 1_000_000
+"""For choosing a learning rate: one chosen by luck must not keep the luck."""
 
 
-class Notebook:
-    """The trainings on one data set, each done once; other lines of the file are left alone."""
+@dataclass(frozen=True)
+class Variant:
+    """One change to a recipe.
 
-    def __init__(self, data: ImageData, images: str, recipe: TrainConfig, out: Path) -> None:
-        """Read what is there; `images` is the data set in words."""
-        self._data, self.images, self.recipe, self._out = data, images, recipe, out
-        lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-        runs = [Run.model_validate_json(line) for line in lines]
-        self._runs = {(r.variant, r.config): r for r in runs if r.images == images}
+    Attributes:
+        says: What is changed, for the table.
+        keys: Of `TrainConfig`, in place of the recipe's.
+        exchange: Makes the context in which the library trains with other code: it has no
+            switches for what it does not offer.
+        rates: Learning rates to choose from; empty = the recipe's.
+    """
 
-    def find(self, name: str, config: TrainConfig) -> Run:
-        """The training of this variant with this config, done now if it was not."""
-        if (name, config) not in self._runs:
-            self._runs[name, config] = run = self._train(name, config)
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            with self._out.open("a", encoding="utf-8") as file:
-                file.write(run.model_dump_json() + "\n")
-            of = f"{name} lr {config.lr:g} seed {config.seed}"
-            print(f"{of}: {run.accuracy[-1]:.2%}, {sum(run.seconds):.1f} s", flush=True)
-        return self._runs[name, config]
+    says: str
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    exchange: Callable[[], AbstractContextManager[object]] = nullcontext
+    rates: tuple[float, ...] = ()
 
-    def looks(self, name: str) -> dict[TrainConfig, float]:
-        """Accuracy of one training with each of the variant's learning rates."""
-        return {
-            c: self.find(name, c.model_copy(update={"seed": _LOOK})).accuracy[-1]
-            for c in VARIANTS[name].configs(self.recipe)
-        }
 
-    def _train(self, name: str, config: TrainConfig) -> Run:
-        with VARIANTS[name].exchange():
+class _TrainedFirst(convnet.ConvNet):
+    """The first layer is a parameter (which Muon then updates), as torch would initialise it."""
+
+    def __init__(self, width: int, depth: int, classes: int) -> None:
+        super().__init__(width, depth, classes)
+        shape = self.whitening.shape
+        del self.whitening
+        self.whitening = nn.Parameter(torch.zeros(shape))
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator, filters: Tensor) -> None:
+        super().reset(generator, filters)
+        # Drawn last, so that all other weights are those of the recipe with the same seed.
+        self.whitening.copy_(_default_init(self.whitening.shape, generator))
+
+
+class _PoolLast(convnet.Block):
+    """Norm and activation at full resolution, then pooling; for depths without a residual."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = F.silu(norm(conv(x)))
+            if i == 0:
+                x = F.max_pool2d(x, 2)
+        return x
+
+
+def _default_init(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """What `nn.Conv2d` draws: uniform within the root of the inputs' reciprocal."""
+    bound = shape[1:].numel() ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def _coin_flips() -> AbstractContextManager[object]:
+    """Every image tosses a coin in every epoch; all other random numbers stay what they were."""
+    # A training draws from generators of its own, and leaves torch's default to the coins.
+    torch.manual_seed(0)
+    return patch.object(engine, "flips", lambda phase, *_: torch.rand_like(phase) < 0.5)
+
+
+def _no_flips(phase: Tensor, *_: Tensor) -> Tensor:
+    return torch.zeros_like(phase, dtype=torch.bool)
+
+
+_VARIANTS = {
+    "recipe": Variant("recipe as it is"),
+    "no-augment": Variant("no augmentation at all", {"augment": 0.0}),
+    "coin-flip": Variant("flip by a coin in every epoch, not alternating", exchange=_coin_flips),
+    "no-flip": Variant(
+        "no flip, other augmentation as it is",
+        exchange=partial(patch.object, engine, "flips", _no_flips),
+    ),
+    "trained-first": Variant(
+        "first layer trained from torch's initialisation, not frozen whitening",
+        exchange=partial(
+            patch.object, convnet, "SPEC", NetworkSpec(convnet.SPEC.keys, _TrainedFirst)
+        ),
+    ),
+    "default-init": Variant(
+        "convolutions start as torch's do, not as identities",
+        exchange=partial(patch.object, convnet, "_identity_first", _default_init),
+    ),
+    "pool-last": Variant(
+        "pooling after norm and activation, not before",
+        exchange=partial(patch.object, convnet, "Block", _PoolLast),
+    ),
+    "ema": Variant("added: averaging of the weights", {"ema": 0.02}),
+    "no-smoothing": Variant("no label smoothing", {"label_smoothing": 0.0}),
+    "sgd": Variant(
+        "SGD, not Muon", {"optimizer": "sgd", "momentum": 0.85}, rates=(0.75, 1.5, 3.0)
+    ),
+    "adamw": Variant("AdamW, not Muon", {"optimizer": "adamw"}, rates=(0.02, 0.04, 0.08, 0.16)),
+}
+"""By the name that `--variants` takes; all are compared to the first one."""
+
+
+class Run(NamedTuple):
+    """How one training ended: its validation accuracy, and seconds of its fastest epoch."""
+
+    accuracy: float
+    seconds: float
+
+
+class Trainings:
+    """Trainings of the variants on one data set, the same ones for all."""
+
+    def __init__(self, data: ImageData, recipe: TrainConfig) -> None:
+        """Nothing is trained yet."""
+        self.data, self.recipe = data, recipe
+
+    def config(self, name: str) -> TrainConfig:
+        """The variant's config, with the best of its learning rates if it has several."""
+        variant = _VARIANTS[name]
+        base = self.recipe.model_copy(update=dict(variant.keys))
+        choice = [base.model_copy(update={"lr": rate}) for rate in variant.rates]
+        found = [self.run(name, config, _RATE_SEED).accuracy for config in choice]
+        return choice[found.index(max(found))] if choice else base
+
+    def run(self, name: str, config: TrainConfig, seed: int) -> Run:
+        """Train once."""
+        config = config.model_copy(update={"seed": seed})
+        with _VARIANTS[name].exchange():
             # Buffers of their own: an engine of the pool would be that of another variant.
-            records = list(fit(config, self._data, EnginePool(self._data)))
-        scores, times = [r.val_accuracy or 0.0 for r in records], [r.seconds for r in records]
-        return Run(variant=name, images=self.images, config=config, accuracy=scores, seconds=times)
+            records = list(fit(config, self.data, EnginePool(self.data)))
+        run = Run(records[-1].val_accuracy or 0.0, min(record.seconds for record in records))
+        print(f"{name} lr {config.lr:g} seed {seed}: {run.accuracy:.2%}", file=sys.stderr)
+        return run
 
 
 def main() -> None:
-    """Train what is missing, and make the table."""
+    """Train, and print the table."""
     options = _options()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    book = _notebook(options)
-    # The base first: the others are compared to it pair by pair.
-    names = sorted(VARIANTS, key=lambda name: name != options.base)
-    names = [name for name in names if name in {options.base, *options.variants}]
-    configs = {name: _settled(name, book) for name in names}
-    runs: dict[str, list[Run]] = {name: [] for name in names}
-    for seed in range(options.seeds):
-        for name, config in configs.items():
-            runs[name].append(book.find(name, config.model_copy(update={"seed": seed})))
-            report = _report(runs, options.base, book)
-            Path(options.out).with_suffix(".md").write_text(report, encoding="utf-8")
-    print(report)
-
-
-def _notebook(options: argparse.Namespace) -> Notebook:
-    config = DataConfig(dataset=options.dataset, train_size=options.images)
-    prepared = prepare(config)
-    data = load_training_data(prepared, config, pick_device())
-    assert data.validation is not None
-    counts = f"{len(data.train):,} training, {len(data.validation):,} validation images"
-    recipe = load_recipe("cpu")
+    data = DataConfig(dataset=options.dataset, train_size=options.images)
+    images, recipe = load_training_data(prepare(data), data, pick_device()), load_recipe("cpu")
     recipe = recipe.model_copy(update={"epochs": options.epochs or recipe.epochs})
-    return Notebook(data, f"{prepared.name}, {counts}", recipe, Path(options.out))
+    trainings = Trainings(images, recipe)
+    # The recipe first: the others are compared to it pair by pair.
+    names = [name for name in _VARIANTS if name in {"recipe", *options.variants}]
+    configs = {name: trainings.config(name) for name in names}
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    for seed, (name, config) in product(range(options.seeds), configs.items()):
+        runs[name].append(trainings.run(name, config, seed))
+    print(f"```\n{head()}\nimages: {len(images.train):,} of {options.dataset}")
+    print(f"recipe: {recipe.describe()}, n = {options.seeds} seeds\n```\n")
+    print("| variant | validation accuracy | deviation | minus the recipe | lr | time |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, found in runs.items():
+        print(_row(_VARIANTS[name].says, configs[name].lr, found, runs["recipe"]))
+    print("\nMinus the recipe: mean of the pairs of one seed, in points, with its standard error.")
+    print(
+        "Time: fastest epoch as a share of the recipe's with the same seed, median of the pairs."
+    )
 
 
-def _settled(name: str, book: Notebook) -> TrainConfig:
-    """The variant's config, with the best of its learning rates if it has several."""
-    configs = VARIANTS[name].configs(book.recipe)
-    looks = book.looks(name) if len(configs) > 1 else {}
-    return max(looks, key=looks.__getitem__, default=configs[0])
-
-
-def _report(runs: dict[str, list[Run]], base: str, book: Notebook) -> str:
-    """The table of what is there, with all that its figures need beside them."""
-    lines = [
-        f"```\n{head()}\nimages: {book.images}, n = {len(runs[base])} seeds",
-        f"recipe: {book.recipe.describe()}\n```\n",
-        f"| variant | validation accuracy | deviation | minus {base} | n | time |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(_row(name, runs[name], runs[base]) for name in runs if runs[name]),
-        f"\nMinus {base}: mean of the pairs of one seed, in points, with its standard error.",
-        f"Time: fastest epoch as a share of {base} with the same seed, median of the pairs.",
-        *(_looked(name, book) for name in runs if VARIANTS[name].rates),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, mine: list[Run], base: list[Run]) -> str:
-    scores = [100 * run.accuracy[-1] for run in mine]
-    pairs = list(zip(mine, base, strict=False))
-    gains = [100 * (a.accuracy[-1] - b.accuracy[-1]) for a, b in pairs]
-    error = _deviation(gains) / len(gains) ** 0.5
-    gain = f"{statistics.mean(gains):+.2f} ± {error:.2f}" if mine is not base else ""
-    time = statistics.median(min(a.seconds) / min(b.seconds) for a, b in pairs)
-    score = f"{statistics.mean(scores):.2f} % | {_deviation(scores):.2f}"
-    return f"| {VARIANTS[name].says} | {score} | {gain} | {len(mine)} | {time:.2f} |"
-
-
-def _deviation(values: list[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else float("nan")
-
-
-def _looked(name: str, book: Notebook) -> str:
-    seen = ", ".join(f"{c.lr:g} gave {100 * a:.2f} %" for c, a in book.looks(name).items())
-    return f"{VARIANTS[name].says}: learning rate by one look each, with another seed: {seen}."
+def _row(says: str, lr: float, mine: list[Run], base: list[Run]) -> str:
+    scores, pairs = [100 * run.accuracy for run in mine], list(zip(mine, base, strict=True))
+    gains = [100 * (a.accuracy - b.accuracy) for a, b in pairs]
+    error = statistics.stdev(gains) / len(gains) ** 0.5
+    gain = "" if mine is base else f"{statistics.mean(gains):+.2f} ± {error:.2f}"
+    time = statistics.median(a.seconds / b.seconds for a, b in pairs)
+    score = f"{statistics.mean(scores):.2f} % | {statistics.stdev(scores):.2f}"
+    return f"| {says} | {score} | {gain} | {lr:g} | {time:.2f} |"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="cifar10", help="a data set or a folder [cifar10]")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings of each variant [5]")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--base", choices=VARIANTS, default="recipe", help="compare to [recipe]")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings of each, 2 or more [5]")
+    parser.add_argument("--variants", nargs="+", choices=_VARIANTS, default=list(_VARIANTS))
     parser.add_argument("--images", type=int, help="to learn from [all]")
     parser.add_argument("--epochs", type=int, help="of every training [the recipe's]")
     parser.add_argument("--threads", type=int, default=1, help="to calculate with [1]")
-    parser.add_argument("--out", default="runs/ablations.jsonl", help="one line per training")
     return parser.parse_args()
 
 

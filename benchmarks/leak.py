@@ -15,26 +15,23 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.machine import head
+from benchmarks.measure import head
 from search.config import SearchConfig
 from search.display.progress import Silent
 from search.session import run_search
 from search.workers.events import Ended, Event
 
-_AROUND = 5
-"""Trials over which a figure is the median: the first of the ten, and those before the last."""
 
-
-class Scales(Silent):
-    """A display that weighs the processes whenever a trial ends, in MiB."""
+class MemoryDisplay(Silent):
+    """Reads the memory of worker and parent, in MiB, whenever a trial ends."""
 
     def __init__(self) -> None:
-        """Nothing is weighed yet."""
+        """Nothing is read yet."""
         self.worker: list[float] = []
         self.parent: list[float] = []
 
     def event(self, worker: int, event: Event) -> None:
-        """Weigh, if a trial has ended."""
+        """Read, if a trial has ended."""
         if isinstance(event, Ended) and event.job.startswith("trial"):
             me = psutil.Process()
             self.parent.append(_own(me))
@@ -43,15 +40,16 @@ class Scales(Silent):
 
 
 def main() -> None:
-    """Search, weigh and compare."""
+    """Search, read and compare."""
     options = _options()
-    scales = Scales()
+    display = MemoryDisplay()
     with tempfile.TemporaryDirectory() as folder:
-        result = run_search(_config(Path(folder), options), scales)
-    print(f"\n{head()}\nsearch: {result.counts}, 1 worker, median pruning, n = 1")
-    for name, weights in (("worker", scales.worker), ("parent", scales.parent)):
-        early = statistics.median(weights[10 - _AROUND : 10 + _AROUND])
-        late = statistics.median(weights[-2 * _AROUND :])
+        result = run_search(_config(Path(folder), options), display)
+    trials = f"{result.counts.complete} trials complete, {result.counts.pruned} pruned"
+    print(f"\n{head()}\nsearch: {trials}, 1 worker, median pruning, n = 1")
+    for name, held in (("worker", display.worker), ("parent", display.parent)):
+        # Medians of ten trials.
+        early, late = statistics.median(held[5:15]), statistics.median(held[-10:])
         print(
             f"{name}: {early:.1f} MiB around trial 10, {late:.1f} at the end: {late / early:.3f}"
         )

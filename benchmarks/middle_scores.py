@@ -17,7 +17,7 @@ import optuna
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.machine import head
+from benchmarks.measure import head
 from search.config import SearchConfig, SpaceConfig
 from search.plan import Plan, settle
 from train_core import TrainingStopped

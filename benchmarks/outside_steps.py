@@ -11,7 +11,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from benchmarks.machine import head
+from benchmarks.measure import head
 from records.trial import TrialRecord
 from studies.study import Place, find
 from studies.trials import trial_records

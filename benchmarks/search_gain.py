@@ -11,8 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from benchmarks.machine import head
-from records.trial import TrialRecord
+from benchmarks.measure import head
 from studies.study import Place, find
 from studies.trials import trial_records
 from train_core.config import TrainConfig, load_run_config
@@ -36,7 +35,9 @@ def main() -> None:
     prepared = prepare(data_config)
     engines = EnginePool(load_training_data(prepared, data_config, pick_device()))
     test = load_test_part(prepared, pick_device())
-    configs = {"default": _default(options.run), "winner": best.training}
+    # The first trial's configuration is the recipe's.
+    first = trial_records(find(Place(options.run.name, options.run)))[0]
+    configs = {"default": TrainConfig.model_validate(first.config), "winner": best.training}
     accuracies: dict[str, list[float]] = {name: [] for name in configs}
     for seed in range(_FIRST_SEED, _FIRST_SEED + options.seeds):
         for name, config in configs.items():
@@ -63,13 +64,6 @@ def _accuracy(config: TrainConfig, engines: EnginePool, test: Part) -> float:
         pass
     engine = engines.engine(config)
     return score(engine.average, test, engines.data.normalisation, engine.shape.dtype)[1]
-
-
-def _default(folder: Path) -> TrainConfig:
-    """The configuration of the first trial, which is the recipe's."""
-    first: TrialRecord = trial_records(find(Place(folder.name, folder)))[0]
-    assert first.config is not None
-    return TrainConfig.model_validate(first.config)
 
 
 def _options() -> argparse.Namespace:

@@ -1,8 +1,10 @@
 """What a search costs beside its trainings, and whether that grows with the number of trials.
 
+    python -m benchmarks.search_overhead [--trials 1000] [--sampler tpe]
+
 A stand-in takes the place of the training: it sleeps for a known time per epoch and returns a
 made-up accuracy. Everything else is the search's own code, in one process: asking, sampling,
-SQLite, reports, pruning, telling. `python -m benchmarks.search_overhead` prints a table.
+SQLite, reports, pruning, telling.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.machine import head
+from benchmarks.measure import head, spread
 from records.outcome import EpochRecord
 from records.trial import TrialRecord
 from search.config import SearchConfig
@@ -34,7 +36,7 @@ _NEAR = 10
 
 def main() -> None:
     """Run the search and print the table."""
-    args = _arguments()
+    args = _options()
     with tempfile.TemporaryDirectory() as folder:
         plan = stand_in_plan(Path(folder), args.trials, args.epochs, args.sampler)
         seconds = overheads(plan, args.epoch_seconds)
@@ -45,15 +47,6 @@ def main() -> None:
         f"ms by a stand-in, sampler {args.sampler}, pruner median, SQLite, 1 worker, n = 1 search"
     )
     print(_table(seconds, records))
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--epoch-seconds", type=float, default=0.01)
-    parser.add_argument("--sampler", default="tpe")
-    return parser.parse_args()
 
 
 def stand_in_plan(folder: Path, trials: int, epochs: int, sampler: str = "tpe") -> Plan:
@@ -103,17 +96,24 @@ def _record(config: TrainConfig, epoch: int) -> EpochRecord:
 
 
 def _table(seconds: list[float], records: list[TrialRecord]) -> str:
-    lines = ["trial    seconds beside the training, median of the trials around    reports"]
+    lines = ["trial    seconds beside the training, median of 20 trials    epochs reported"]
     for place in sorted({10, 30, 100, 300, len(seconds) - _NEAR}):
-        if place + _NEAR > len(seconds) or place < _NEAR:
-            continue
-        around = slice(place - _NEAR, place + _NEAR)
-        reports = statistics.mean(len(r.curve) for r in records[around])
-        median = statistics.median(seconds[around])
-        low, high = min(seconds[around]), max(seconds[around])
-        spread = f"({low:.3f} to {high:.3f})"
-        lines.append(f"{place:5d}    {median:.3f} s  {spread:42s}  {reports:.1f}")
+        if _NEAR <= place <= len(seconds) - _NEAR:
+            around = slice(place - _NEAR, place + _NEAR)
+            reports = statistics.mean(len(r.curve) for r in records[around])
+            lines.append(f"{place:5d}    {spread(seconds[around], '.3f'):49}   {reports:.1f}")
     return "\n".join(lines)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--trials", type=int, default=1000, help="of the search, 20 or more [1000]"
+    )
+    parser.add_argument("--epochs", type=int, default=6, help="of each trial [6]")
+    parser.add_argument("--epoch-seconds", type=float, default=0.01, help="of each epoch [0.01]")
+    parser.add_argument("--sampler", default="tpe", help="[tpe]")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

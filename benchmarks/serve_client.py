@@ -1,40 +1,46 @@
 """A client that keeps N connections busy, each with one request at a time, from one thread."""
 
 import math
+import re
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Load:
-    """What was seen.
+    """What a client met with.
 
     Attributes:
         seconds: How long it took.
-        latencies: Seconds of every answered request.
-        errors: Answers other than 200 and connections that broke, by what they were.
+        latencies: Seconds of every request that was answered with 200.
+        errors: Other answers and connections that broke, by what they were.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
-    errors: dict[str, int] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
 
     @property
     def per_second(self) -> float:
         """Answered requests per second."""
         return len(self.latencies) / self.seconds
 
-    def percentile(self, share: float) -> float:
-        """Latency in seconds that this share of the requests stayed within."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered), math.ceil(share * len(ordered))) - 1]
-
-    def count(self, error: str) -> None:
-        """One more of this kind."""
-        self.errors[error] = self.errors.get(error, 0) + 1
+    def describe(self) -> str:
+        """Latencies and errors in one line."""
+        ordered, shares = (
+            sorted(self.latencies),
+            {"p50": 0.5, "p95": 0.95, "p99": 0.99, "worst": 1},
+        )
+        places = {name: math.ceil(share * len(ordered)) - 1 for name, share in shares.items()}
+        latencies = "  ".join(f"{name} {1000 * ordered[n]:.1f}" for name, n in places.items())
+        return (
+            f"{latencies} ms   {len(ordered):6} answers, errors {dict(self.errors) or 0}, "
+            f"{self.seconds:.0f} s"
+        )
 
 
 class _Connection:
@@ -43,7 +49,7 @@ class _Connection:
     def __init__(self, address: tuple[str, int], requests: Sequence[bytes], first: int) -> None:
         self._address, self._requests, self._next = address, requests, first
         self.socket = socket.create_connection(address)
-        self._read, self._sent = b"", 0.0
+        self.send()
 
     def send(self) -> None:
         """The next request."""
@@ -52,15 +58,20 @@ class _Connection:
         self._next += 1
 
     def receive(self, load: Load) -> bool:
-        """Read what is there; whether the answer is complete."""
+        """Read what is there; whether the answer is over."""
         data = self.socket.recv(1 << 16)
         self._read += data
         head, end, body = self._read.partition(b"\r\n\r\n")
-        length = _length(head) if end else None
-        if not data or (length is not None and len(body) >= length):
-            self._note(load, head, complete=length is not None and len(body) >= length)
-            return True
-        return False
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        complete = bool(end) and len(body) >= int(length[1] if length else 0)
+        if data and not complete:
+            return False
+        status = head[len("HTTP/1.1 ") :][:3].decode() if complete else "broken connection"
+        if status == "200":
+            load.latencies.append(time.perf_counter() - self._sent)
+        else:
+            load.errors[status] += 1
+        return True
 
     def renew(self) -> None:
         """Open a connection again where the server has closed it."""
@@ -68,16 +79,13 @@ class _Connection:
             self.socket.close()
             self.socket = socket.create_connection(self._address)
 
-    def _note(self, load: Load, head: bytes, complete: bool) -> None:
-        status = head.split(b" ", 2)[1:2]
-        if complete and status == [b"200"]:
-            load.latencies.append(time.perf_counter() - self._sent)
-        else:
-            load.count(status[0].decode() if status else "broken connection")
-
 
 def press(
-    address: tuple[str, int], requests: Sequence[bytes], clients: int, seconds: float
+    address: tuple[str, int],
+    requests: Sequence[bytes],
+    clients: int,
+    seconds: float,
+    load: Load | None = None,
 ) -> Load:
     """Keep a server busy.
 
@@ -86,45 +94,35 @@ def press(
         requests: Whole HTTP requests, sent in turn.
         clients: Connections, each with one request at a time.
         seconds: How long; every request that was sent is waited for.
+        load: What to add to; None = something new.
     """
-    load, waits = Load(), selectors.DefaultSelector()
+    load, waits = load or Load(), selectors.DefaultSelector()
     began = time.perf_counter()
     for number in range(clients):
         connection = _Connection(address, requests, number * 7)
-        connection.send()
         waits.register(connection.socket, selectors.EVENT_READ, connection)
-    busy = clients
-    while busy:
+    while waits.get_map():
         for key, _ in waits.select():
             connection = key.data
             try:
                 done = connection.receive(load)
             except OSError as error:
-                load.count(type(error).__name__)
+                load.errors[type(error).__name__] += 1
                 done = True
             if done:
                 waits.unregister(connection.socket)
-                busy -= not _again(connection, waits, time.perf_counter() - began < seconds)
-    load.seconds = time.perf_counter() - began
+                _go_on(connection, waits, time.perf_counter() - began < seconds)
+    load.seconds += time.perf_counter() - began
     return load
 
 
-def _again(connection: _Connection, waits: selectors.BaseSelector, go_on: bool) -> bool:
-    if not go_on:
+def _go_on(connection: _Connection, waits: selectors.BaseSelector, again: bool) -> None:
+    if not again:
         connection.socket.close()
-        return False
+        return
     connection.renew()
     connection.send()
     waits.register(connection.socket, selectors.EVENT_READ, connection)
-    return True
-
-
-def _length(head: bytes) -> int:
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    return 0
 
 
 def upload(picture: bytes, path: str) -> bytes:

@@ -5,12 +5,13 @@
 Requests with one picture each, over 1, 8 and 64 connections, each with one request at a time; the
 client runs on the same machine and takes its share of the cores from everybody alike. `serve`
 gets `--seconds` with 64 connections and `--short` otherwise. Memory is read before, halfway and
-after.
+after. The peers answer one picture at a time with PyTorch: on Flask's own server with threads as
+PyTorch sets them, and on waitress with 16 threads and one thread per forward pass.
 """
 
 import argparse
+import logging
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -23,20 +24,24 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from benchmarks.machine import head
+from benchmarks.measure import head, noise, spread
 from benchmarks.serve_client import Load, press, upload
 
 _CLIENTS = (1, 8, 64)
+_SELF = ["-m", "benchmarks.serve_load"]
 _COMMANDS = {
     "serve": (["-m", "serve.run", "--port", "0", "--model"], "/api/predict"),
-    "Flask + PyTorch": (["-m", "benchmarks.serve_peer"], "/predict"),
-    "waitress + PyTorch": (["-m", "benchmarks.serve_peer", "--waitress"], "/predict"),
+    "Flask + PyTorch": ([*_SELF, "--peer", "flask"], "/predict"),
+    "waitress + PyTorch": ([*_SELF, "--peer", "waitress"], "/predict"),
 }
 
 
 def main() -> None:
     """Load one after the other, and print what came of it."""
     options = _options()
+    if options.peer:
+        _serve_peer(options.best, options.peer)
+        return
     pictures = _pictures(options.pictures)
     print(f"{head()}\npictures: {len(pictures)} of {options.pictures or 'noise'}, JPEG")
     print(f"start of serve until it answers: {_starts(options.best)}")
@@ -45,41 +50,29 @@ def main() -> None:
         for clients in _CLIENTS:
             seconds = options.seconds if (name, clients) == ("serve", 64) else options.short
             with serving(name, options.best) as (process, address):
-                load = _measured(name, address, pictures, clients, seconds, process)
+                requests = [upload(picture, _COMMANDS[name][1]) for picture in pictures]
+                load, memory = _measured(address, requests, clients, seconds, process)
             speeds[name, clients] = load.per_second
+            what = f"{name:19}{clients:3} clients {load.per_second:7,.0f} requests/s"
+            print(f"{what}   {load.describe()}, memory {memory} MiB", flush=True)
     for name in options.only[1:]:
         ratios = [speeds["serve", n] / speeds[name, n] for n in _CLIENTS]
         print(f"serve / {name}: " + ", ".join(f"{r:.1f}" for r in ratios) + " (1, 8, 64 clients)")
 
 
 def _measured(
-    name: str,
     address: tuple[str, int],
-    pictures: list[bytes],
+    requests: list[bytes],
     clients: int,
     seconds: float,
     process: psutil.Process,
-) -> Load:
-    requests = [upload(picture, _COMMANDS[name][1]) for picture in pictures]
+) -> tuple[Load, str]:
     press(address, requests, clients, 1.0)  # To get warm.
-    memory = [_mebibytes(process)]
-    load = press(address, requests, clients, seconds / 2)
-    memory.append(_mebibytes(process))
-    second = press(address, requests, clients, seconds / 2)
-    memory.append(_mebibytes(process))
-    load.seconds += second.seconds
-    load.latencies += second.latencies
-    for error, count in second.errors.items():
-        load.errors[error] = load.errors.get(error, 0) + count
-    p50, p95, p99 = (1000 * load.percentile(share) for share in (0.5, 0.95, 0.99))
-    print(
-        f"{name:19}{clients:3} clients {load.per_second:7,.0f} requests/s   p50 {p50:6.1f}  p95 "
-        f"{p95:6.1f}  p99 {p99:6.1f} ms   {len(load.latencies):6} answers, errors "
-        f"{load.errors or 0}, {load.seconds:.0f} s, memory {' '.join(f'{m:.0f}' for m in memory)} "
-        f"MiB",
-        flush=True,
-    )
-    return load
+    load, memory = Load(), [_mebibytes(process)]
+    for _ in range(2):
+        press(address, requests, clients, seconds / 2, load)
+        memory.append(_mebibytes(process))
+    return load, " ".join(f"{m:.0f}" for m in memory)
 
 
 @contextmanager
@@ -99,15 +92,50 @@ def serving(name: str, best: Path) -> Iterator[tuple[psutil.Process, tuple[str, 
             process.terminate()
 
 
+def _serve_peer(best: Path, server: str) -> None:
+    """Serve on a port that is free, and print it."""
+    import torch
+    from flask import Flask, Response, jsonify, request
+    from torchvision.transforms.functional import pil_to_tensor
+    from waitress.server import create_server
+    from werkzeug.serving import make_server
+
+    from train_core.model import load_model
+
+    app, model = Flask("peer"), load_model(best / "model.safetensors")
+    side = model.image_size
+
+    @app.post("/predict")
+    def predict() -> Response:
+        image = Image.open(request.files["image"].stream).convert("RGB").resize((side, side))
+        pixels = pil_to_tensor(image).permute(1, 2, 0)[None]
+        with torch.inference_mode():
+            probabilities = model.network(model.normalisation(pixels)).softmax(1)[0]
+        found, label = probabilities.max(0)
+        return jsonify({"class": model.classes[int(label)], "probability": float(found)})
+
+    if server == "waitress":
+        torch.set_num_threads(1)
+        careful = create_server(app, host="127.0.0.1", port=0, threads=16)
+        print(f"peer on http://127.0.0.1:{careful.effective_port}/ ", flush=True)
+        careful.run()
+    else:
+        # As `flask run` does, but on any port, and without a line per request.
+        logging.getLogger("werkzeug").disabled = True
+        usual = make_server("127.0.0.1", 0, app, threaded=True)
+        print(f"peer on http://127.0.0.1:{usual.server_port}/ ", flush=True)
+        usual.serve_forever()
+
+
 def _starts(best: Path) -> str:
-    """Seconds from the command to the first answer, the median of five."""
+    """Seconds from the command to the first answer, of five."""
     request, times = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", []
     for _ in range(5):
         began = time.perf_counter()
         with serving("serve", best) as (_, address):
             press(address, [request], 1, 0)
             times.append(time.perf_counter() - began)
-    return f"{statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f}, n = 5)"
+    return f"{spread(times, '.2f')} s, n = 5"
 
 
 def _mebibytes(process: psutil.Process) -> float:
@@ -119,13 +147,14 @@ def _mebibytes(process: psutil.Process) -> float:
 def _pictures(folder: Path | None) -> list[bytes]:
     if folder is not None:
         return [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))[::97][:64]]
-    random, found = np.random.default_rng(0), []
-    for _ in range(64):
-        written = BytesIO()
-        pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(written, "JPEG", quality=95)
-        found.append(written.getvalue())
-    return found
+    return [jpeg(image) for image in noise(64)[0]]
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """A JPEG file of `(height, width, 3)` uint8."""
+    written = BytesIO()
+    Image.fromarray(pixels).save(written, "JPEG", quality=95)
+    return written.getvalue()
 
 
 def _options() -> argparse.Namespace:
@@ -135,6 +164,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="for serve, 64 clients [60]")
     parser.add_argument("--short", type=float, default=8, help="for the others [8]")
     parser.add_argument("--only", nargs="+", choices=_COMMANDS, default=list(_COMMANDS))
+    parser.add_argument("--peer", choices=["flask", "waitress"], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -15,15 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from benchmarks.machine import head
+from benchmarks.measure import head
 from benchmarks.serve_client import Load, press, upload
-from benchmarks.serve_load import serving
+from benchmarks.serve_load import jpeg, serving
 from tests.serve.mutations import mutated
 
 Answers = Counter[tuple[str, int]]
@@ -34,23 +32,16 @@ def main() -> None:
     options = _options()
     print(head())
     with serving("serve", options.best) as (process, address):
-        press(address, [_good()], 4, 1.0)
-        quiet, busy = Load(), Load()
-        _ask(address, quiet, until=_after(5.0))
+        end = time.perf_counter() + 6.0
+        quiet = _ask(address, until=lambda: time.perf_counter() > end)
         answers: Answers = Counter()
         sending = threading.Thread(target=_send_all, args=(address, options, answers))
-        began = time.perf_counter()
         sending.start()
-        _ask(address, busy, until=lambda: not sending.is_alive())
-        _report(answers, time.perf_counter() - began)
-        for name, load in (("before", quiet), ("meanwhile", busy)):
-            p50, p95, worst = (1000 * load.percentile(share) for share in (0.5, 0.95, 1.0))
-            print(
-                f"a good picture, {name}: p50 {p50:.1f}  p95 {p95:.1f}  worst {worst:.0f} ms, "
-                f"n = {len(load.latencies)}, errors {load.errors or 0}"
-            )
-        alive = [one.pid for one in process.children()]
-        print(f"processes that answer: {len(alive)}")
+        busy = _ask(address, until=lambda: not sending.is_alive())
+        _report(answers)
+        print(f"a good picture, before:    {quiet.describe()}")
+        print(f"a good picture, meanwhile: {busy.describe()}")
+        print(f"processes that answer: {len(process.children())}")
 
 
 def _send_all(address: tuple[str, int], options: argparse.Namespace, answers: Answers) -> None:
@@ -74,33 +65,22 @@ def _send(address: tuple[str, int], what: str, body: bytes, kind: str) -> tuple[
         connection.close()
 
 
-def _ask(address: tuple[str, int], load: Load, until: Callable[[], bool]) -> None:
+def _ask(address: tuple[str, int], until: Callable[[], bool]) -> Load:
+    good, load = upload(jpeg(np.full((64, 64, 3), 99, np.uint8)), "/api/predict"), Load()
+    press(address, [good], 4, 1.0)  # To get warm.
     while not until():
-        one = press(address, [_good()], 1, 0)
-        load.latencies += one.latencies
-        for error in one.errors:
-            load.count(error)
+        press(address, [good], 1, 0, load)
         time.sleep(0.1)
+    return load
 
 
-def _after(seconds: float) -> Callable[[], bool]:
-    end = time.perf_counter() + seconds
-    return lambda: time.perf_counter() > end
-
-
-def _good() -> bytes:
-    written = BytesIO()
-    Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(written, "JPEG")
-    return upload(written.getvalue(), "/api/predict")
-
-
-def _report(answers: Answers, seconds: float) -> None:
+def _report(answers: Answers) -> None:
     statuses = sorted({status for _, status in answers})
     print(f"{'':12}" + "".join(f"{status:7}" for status in statuses))
     for kind in sorted({what for what, _ in answers}):
         print(f"{kind:12}" + "".join(f"{answers[kind, status]:7}" for status in statuses))
     good = sum(n for (_, status), n in answers.items() if status == 200 or 400 <= status < 500)
-    print(f"{good} of {answers.total()} got 200 or a 4xx, in {seconds:.0f} s")
+    print(f"{good} of {answers.total()} got 200 or a 4xx")
 
 
 def _options() -> argparse.Namespace:

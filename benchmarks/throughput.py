@@ -1,6 +1,6 @@
 """Training throughput of `fit` against the loop that most people write, on the same network.
 
-    python benchmarks/throughput.py [--dataset FOLDER] [--repeats 3] [--recipe cpu]
+    python -m benchmarks.throughput [--dataset FOLDER] [--repeats 3] [--recipe cpu]
 
 The usual loop (`usual_loop.py`) does the same augmentation by torchvision's transforms; one line
 has it do only a crop and a flip, another one (where the processor has bfloat16) adds autocast and
@@ -16,12 +16,8 @@ import json
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.images import COUNT, training_images
-from benchmarks.machine import head
+from benchmarks.measure import COUNT, ROOT, environment, head, spread, training_images
 from benchmarks.usual_loop import crop_and_flip, same_augmentation, usual_speed
 from train_core.config import TrainConfig, load_recipe
 from train_core.device import has_bf16, keep_freed_memory, pick_device
@@ -69,8 +65,7 @@ def _report(options: argparse.Namespace, speeds: dict[str, list[float]]) -> None
     )
     print(f"training: {load_recipe(options.recipe).describe()}")
     for name, values in speeds.items():
-        spread = f"{min(values):,.0f} to {max(values):,.0f}"
-        line = f"{_LABELS[name]:60}{statistics.median(values):8,.0f} images/s  ({spread})"
+        line = f"{_LABELS[name]:60}{spread(values)} images/s"
         print(line if name == "fit" else f"{line}  fit / this: {_ratio(speeds, name):.2f}")
     if "usual" in speeds:
         print(f"ratio: {_ratio(speeds, 'usual'):.2f}")
@@ -82,10 +77,13 @@ def _ratio(speeds: dict[str, list[float]], other: str) -> float:
 
 
 def _apart(name: str, options: argparse.Namespace) -> float:
-    command = [sys.executable, __file__, "--measure", name, "--recipe", options.recipe]
+    command = [sys.executable, "-m", "benchmarks.throughput", "--measure", name]
+    command += ["--recipe", options.recipe]
     command += ["--images", str(options.images)]
     command += ["--dataset", options.dataset] if options.dataset else []
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -1,7 +1,7 @@
 """The training loop that most people write, around any of our networks.
 
-torchvision transforms on PIL images, a DataLoader with 2 workers, torch.optim.SGD, `loss.item()`
-every step; float32 and contiguous, or bfloat16 autocast with channels_last.
+torchvision transforms on PIL images, a DataLoader with worker processes, torch.optim.SGD,
+`loss.item()` every step; float32 and contiguous, or bfloat16 autocast with channels_last.
 """
 
 import time
@@ -56,15 +56,32 @@ def crop_and_flip(data: ImageData) -> list[Transform]:
 
 
 def usual_speed(
-    config: TrainConfig, data: ImageData, steps: list[Transform], *, autocast: bool
+    config: TrainConfig,
+    data: ImageData,
+    steps: list[Transform],
+    *,
+    autocast: bool,
+    workers: int = 2,
 ) -> float:
-    """Images per second of the better of two epochs."""
+    """Images per second of the better of two epochs.
+
+    Args:
+        config: Whose network and batch size.
+        data: Whose training part.
+        steps: What is done to each image.
+        autocast: Whether to compute in bfloat16, with channels last.
+        workers: Processes that make the batches.
+    """
     network = usual_network(config, data)
     if autocast:
         network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     loader: DataLoader[Any] = DataLoader(
-        Pictures(data.train, steps), config.batch_size, shuffle=True, num_workers=2, drop_last=True
+        Pictures(data.train, steps),
+        config.batch_size,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
     )
     return max(_epoch(network, optimizer, loader, autocast=autocast) for _ in range(2))
 

@@ -12,66 +12,71 @@ import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from multiprocessing.synchronize import Barrier
 
 import torch
 
-from benchmarks.images import training_images
-from benchmarks.machine import head
+from benchmarks.measure import COUNT, head, spread, training_images
 from records.machine import cores
-from train_core.config import RecipeName, load_recipe
+from train_core.config import TrainConfig, load_recipe
 from train_core.device import keep_freed_memory
 from train_core.engine import EnginePool
 from train_core.fit import measure_speed
+
+_start_together: Barrier
 
 
 def main() -> None:
     """Measure every split of the cores, and print a table."""
     options = _options()
+    config = load_recipe(options.recipe)
     splits = [(n, max(1, cores() // n)) for n in (1, 2, 4, 8, 16) if n <= max(2, cores())]
     speeds: dict[tuple[int, int], list[float]] = {split: [] for split in splits}
     for turn in range(options.repeats):
         for split in splits:
-            speeds[split].append(_together(*split, options))
-            print(
-                f"{turn + 1}/{options.repeats} {split}: {speeds[split][-1]:,.0f}", file=sys.stderr
-            )
-    print(f"{head()}\ntraining: {load_recipe(options.recipe).describe()}, n = {options.repeats}\n")
-    print("| workers x threads | images/s together, median | spread | against the first |")
-    print("| --- | --- | --- | --- |")
+            speeds[split].append(together(*split, config, options.seconds))
+            done = f"{turn + 1}/{options.repeats} {split}: {speeds[split][-1]:,.0f}"
+            print(done, file=sys.stderr)
+    print(f"{head()}\ntraining: {config.describe()}, n = {options.repeats}\n")
+    print("| workers x threads | images/s together, median and range | against the first |")
+    print("| --- | --- | --- |")
     for (count, threads), values in speeds.items():
         ratios = [a / b for a, b in zip(values, speeds[splits[0]], strict=True)]
-        spread = f"{min(values):,.0f} to {max(values):,.0f}"
-        print(
-            f"| {count} x {threads} | {statistics.median(values):,.0f} | {spread} "
-            f"| {statistics.median(ratios):.2f} |"
-        )
+        print(f"| {count} x {threads} | {spread(values)} | {statistics.median(ratios):.2f} |")
 
 
-def _together(count: int, threads: int, options: argparse.Namespace) -> float:
+def together(
+    count: int, threads: int, config: TrainConfig, seconds: float, images: int = COUNT
+) -> float:
+    """Images per second of several processes together.
+
+    Args:
+        count: Processes, all on one device.
+        threads: Of each on the CPU.
+        config: What each of them trains.
+        seconds: How long they are measured, after a warm-up of a tenth of it.
+        images: Per epoch of noise.
+    """
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(count)
-    with ProcessPoolExecutor(
-        count, context, initializer=_prepare, initargs=(barrier, threads)
-    ) as pool:
-        jobs = pool.map(_train, repeat(options.recipe, count), repeat(options.seconds))
-        return sum(jobs)
+    prepared = (context.Barrier(count), threads)
+    with ProcessPoolExecutor(count, context, initializer=_prepare, initargs=prepared) as pool:
+        each = (repeat(value, count) for value in (config, seconds, images))
+        return sum(pool.map(_train, *each))
 
 
-def _prepare(barrier: "multiprocessing.synchronize.Barrier", threads: int) -> None:
+def _prepare(barrier: Barrier, threads: int) -> None:
     global _start_together
     _start_together = barrier
     keep_freed_memory()
     torch.set_num_threads(threads)
 
 
-def _train(recipe: RecipeName, seconds: float) -> float:
-    config, engines = load_recipe(recipe), EnginePool(training_images(None))
-    measure_speed(config, engines, 1.0)
-    _start_together.wait()
+def _train(config: TrainConfig, seconds: float, images: int) -> float:
+    engines = EnginePool(training_images(None, images))
+    measure_speed(config, engines, seconds / 10)
+    # Not for ever: another process may have died.
+    _start_together.wait(120)
     return measure_speed(config, engines, seconds)
-
-
-_start_together: "multiprocessing.synchronize.Barrier"
 
 
 def _options() -> argparse.Namespace:

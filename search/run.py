@@ -88,7 +88,7 @@ def _draw(place: "Place") -> None:
         attach_results(find(place), place)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
         with suppress(OSError):
-            EventLog(place.folder / "search.display.log").write(traceback.format_exc().rstrip())
+            EventLog(place.folder / "search.log").write(traceback.format_exc().rstrip())
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         warn(
             f"the report could not be drawn ({reason}), the search is as it was: "

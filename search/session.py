@@ -125,7 +125,7 @@ class Session:
         self.interrupts, self.shown = interrupts, shown
         self.study = make_or_resume(plan.place, plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
-        self.log = EventLog(plan.folder / "search.display.log")
+        self.log = EventLog(plan.folder / "search.log")
         self.watch = Watch(plan, self.study, self.log, self._say)
         self._told_to_stop = False
         write_toml(plan.folder / "search.toml", plan.settings())

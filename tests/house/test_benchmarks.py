@@ -1,125 +1,137 @@
-"""What `benchmarks.gpu_check` makes of what its parts say, without a GPU and without its parts."""
+"""Benchmarks can be started, and `benchmarks.gpu_check` runs to its end without a GPU."""
 
 import importlib
-import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.gpu_check import PARTS
-from benchmarks.gpu_commands import rows_of_tests, search_figures, training_figures
-from benchmarks.gpu_part import Row, attempt
-from benchmarks.gpu_peers import cells_of, final_figures
-from benchmarks.gpu_report import Outcome, figure, outcome_of, rows_of, table
+from benchmarks import gpu_check, measure, peers
+from benchmarks.gpu_check import Sizes, Skipped
+from benchmarks.measure import Watched
+from benchmarks.peer_searches import Answer, Trial
+from benchmarks.serve_client import Load
 
-ROW = {"what": "step", "unit": "ms", "values": [2.0], "more": {"peak GB": 1.5}}
-
-
-def said(*values: float) -> str:
-    return "".join(json.dumps({**ROW, "values": [value]}) + "\n" for value in values)
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
 
 
-def test_rows_of_one_quantity_are_put_together() -> None:
-    out = "a warning of a library\n" + said(1.0, 3.0) + '{"what": "step", "un'
-    assert rows_of(out) == (Row("step", "ms", (1.0, 3.0), {"peak GB": 1.5}),)
+@pytest.mark.parametrize("name", MODULES)
+def test_every_benchmark_can_be_imported(name) -> None:
+    assert callable(getattr(importlib.import_module(f"benchmarks.{name}"), "main", dict))
 
 
-@pytest.mark.parametrize(
-    ("code", "out", "err", "state", "reason"),
-    [
-        (0, said(1.0), "", "done", ""),
-        (0, '{"skipped": "needs a CUDA device"}', "", "skipped", "needs a CUDA device"),
-        (1, said(1.0), "Traceback\n  line\nValueError: no\n\n", "failed", "ValueError: no"),
-        (-11, said(1.0), "", "failed", "signal 11"),
-        (None, said(1.0), "", "stopped", "ran past its limit of 5 s"),
-    ],
-)
-def test_how_a_part_ends(code, out, err, state, reason) -> None:
-    outcome = outcome_of("speed", code, 5.0, out, err)
-    assert (outcome.state, outcome.reason) == (state, reason)
-    assert len(outcome.rows) == ("what" in out)
+def test_every_command_that_is_cited_is_there() -> None:
+    cited = {"gpu_check", "middle_scores", "outside_steps", "peers", "roofline"}
+    assert cited | {"search_overhead", "serve_load", "throughput"} <= set(MODULES)
 
 
-def test_the_table_says_median_and_spread() -> None:
-    rows = (Row("step", "ms", (3.0, 1.0, 2.5), {"peak GB": 0.25}), Row("all", more={"n": 2}))
-    lines = table([Outcome("speed", "failed", 4.2, rows, "no more memory")]).splitlines()
-    assert lines[0] == "speed: failed, 4 s: no more memory"
-    assert lines[1].split() == [
-        "step",
-        "2.5",
-        "ms",
-        "(1",
-        "to",
-        "3,",
-        "n",
-        "=",
-        "3)",
-        "peak",
-        "GB",
-        "0.25",
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_the_check_says_so_in_one_line(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu_check"])
+    assert gpu_check.main() == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert "needs a CUDA device" in err
+
+
+def run_parts(monkeypatch, capsys, **parts) -> tuple[int, list[str]]:
+    """The exit code of the check with other parts, and what it prints."""
+    monkeypatch.setattr(gpu_check, "_PARTS", parts)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--cpu"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    code = gpu_check.main()
+    return code, capsys.readouterr().out.splitlines()
+
+
+def says_one(_: Sizes):
+    yield "one"
+
+
+def lacks_something(_: Sizes):
+    raise Skipped("it needs optuna")
+    yield ""
+
+
+def breaks(_: Sizes):
+    yield "half"
+    raise RuntimeError("CUDA error: out of memory")
+
+
+def test_a_part_that_fails_costs_itself(monkeypatch, capsys) -> None:
+    code, lines = run_parts(monkeypatch, capsys, first=breaks, second=says_one)
+    assert code == 1
+    assert lines[:2] == ["first: half", "first: FAILED"]
+    assert "RuntimeError: CUDA error: out of memory" in lines
+    assert lines[-2] == "second: one"
+
+
+def test_a_part_that_lacks_something_is_skipped(monkeypatch, capsys) -> None:
+    code, lines = run_parts(monkeypatch, capsys, first=lacks_something, second=says_one)
+    assert code == 0
+    assert lines[:2] == ["first: skipped: it needs optuna", "second: one"]
+
+
+def test_nothing_starts_when_the_time_is_over() -> None:
+    Sizes().need_time()
+    with pytest.raises(Skipped, match="the time is over"):
+        Sizes(started=float("-inf")).need_time()
+
+
+def test_losses_that_differ_are_an_error(monkeypatch) -> None:
+    monkeypatch.setitem(gpu_check._EQUAL, "captured", -1.0)
+    part = gpu_check._equal(("captured",), gpu_check._TINY())
+    assert next(part).startswith("captured and eager, fp32: losses differ")
+    with pytest.raises(RuntimeError, match="captured must be within -1 of eager"):
+        next(part)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_whole_check_runs_on_a_processor() -> None:
+    parts = [name for name in gpu_check._PARTS if not name.endswith("compiled")]
+    command = [sys.executable, "-m", "benchmarks.gpu_check", "--cpu", "--only", *parts]
+    # On a busy machine, several threads would wait for each other most of the time.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    assert set(parts) <= said
+    assert "skipped" not in done.stdout
+
+
+def test_figures_are_shown_with_their_range() -> None:
+    assert measure.spread([3.0, 1234.0, 20.0]) == "20 (3 to 1,234)"
+    assert measure.spread([0.25], ".2f") == "0.25 (0.25 to 0.25)"
+
+
+def test_noise_is_brighter_from_class_to_class() -> None:
+    images, labels = measure.noise(200)
+    assert images.shape == (200, 32, 32, 3)
+    means = [images[labels == label].mean() for label in range(10)]
+    assert means == sorted(means)
+
+
+def test_a_search_is_measured_until_its_last_trial_ends() -> None:
+    trials = [
+        Trial(complete=True, accuracy=0.5, epochs=2, ended=110.0),
+        Trial(complete=True, accuracy=0.7, epochs=2, ended=130.0),
+        Trial(complete=False, accuracy=0.9, epochs=1, ended=120.0),
     ]
-    assert lines[2].split() == ["all", "n", "2"]
+    watched = Watched(started=100.0, seconds=60.0, memory=((105.0, 5), (150.0, 9)))
+    entry = peers.Entry("optuna", Answer(description="", trials=trials, test=0.6), watched)
+    assert (entry.seconds, entry.epochs, entry.best_after()) == (30.0, 5, 0.7)
+    assert [entry.best_after(seconds) for seconds in (5, 15)] == [0.0, 0.5]
+    assert [watched.peak(entry.ended), watched.peak()] == [5, 9]
 
 
-def test_figures_have_the_digits_that_can_be_believed() -> None:
-    values = (123456.7, 94.014, 0.12345, 0.0000123, 0.0, "none")
-    assert [figure(v) for v in values] == ["123,457", "94.01", "0.123", "1.2e-05", "0", "none"]
-
-
-def test_a_cell_that_fails_costs_itself(capsys) -> None:
-    def fails() -> list[Row]:
-        raise RuntimeError("CUDA error: out of memory\nmore")
-
-    assert attempt("step", fails) == [
-        Row("step", more={"failed": "RuntimeError: CUDA error: out of memory"})
-    ]
-    assert "Traceback" in capsys.readouterr().err
-
-
-def test_a_training_is_read_from_what_it_prints() -> None:
-    text = (
-        "cifar10: 50000 training images, 10 classes\nconvnet width 64 depth 2, batch 1024, sgd\n"
-        "epoch   1  loss 2.0  train 30.00%  validation -  98,304 images/s  0.5 s\n"
-        "epoch   2  loss 1.0  train 60.00%  validation -  49,152 images/s  1.0 s\n"
-        "test accuracy 93.51% on 10000 images, loss 0.300\n"
-    )
-    assert training_figures(text) == (1.5, 93.51)
-
-
-def test_a_search_is_read_from_its_metrics() -> None:
-    part = {"accuracy": 0.5}
-    metrics = {
-        "search": {"complete": 3, "pruned": 1}, "validation": part, "confirmed": {"mean": 0.25},
-        "test": part,
-    }  # fmt: skip
-    figures = search_figures(metrics)
-    assert (figures["pruned"], figures["% confirmed"], figures["% test"]) == (1, 25.0, 50.0)
-
-
-def test_a_peer_is_read_from_its_table() -> None:
-    head = cells_of("|  run     |  epoch  |  val_acc  |  tta_val_acc  |  total_time_seconds  |\n")
-    final, other = (
-        "|    |   eval  |  0.93  |  0.9401  |  3.8312  |",
-        "|  0  |  1  |  0.5  |  |  1.0  |",
-    )
-    assert final_figures(head, cells_of(final)) == (3.8312, 0.9401)
-    assert final_figures(head, cells_of(other)) is None
-    assert final_figures(head, cells_of("-" * 20)) is None
-
-
-def test_failed_tests_are_named() -> None:
-    xml = (
-        "<testsuites><testsuite><testcase name='a'/><testcase name='b'><skipped/></testcase>"
-        "<testcase name='c'><failure message='assert 1 == 2&#10;more'/></testcase>"
-        "</testsuite></testsuites>"
-    )
-    counts, failed = rows_of_tests(xml)
-    assert counts.more == {"passed": 1, "failure": 1, "error": 0, "skipped": 1}
-    assert failed == Row("c", more={"failed": "assert 1 == 2"})
-
-
-def test_every_part_is_there() -> None:
-    for part in PARTS:
-        module = Path(importlib.import_module("benchmarks").__path__[0]) / f"{part.module}.py"
-        assert f"\ndef {part.function}(setting: Setting" in module.read_text()
-    assert len({part.name for part in PARTS}) == len(PARTS)
+def test_latencies_are_shown_as_percentiles() -> None:
+    load = Load(seconds=2.0, latencies=[0.001 * n for n in range(1, 101)])
+    load.errors["503"] += 1
+    assert load.per_second == 50
+    shown = "p50 50.0  p95 95.0  p99 99.0  worst 100.0 ms      100 answers, errors {'503': 1}, 2 s"
+    assert load.describe() == shown

@@ -199,7 +199,7 @@ def test_a_search_does_not_fail_because_of_its_notes(search, tmp_path) -> None:
 
 def test_the_warning_comes_once(tiny_plan) -> None:
     plan = tiny_plan()
-    said, log = [], EventLog(plan.folder / "search.display.log")
+    said, log = [], EventLog(plan.folder / "search.log")
     watch = Watch(plan, make_or_resume(plan.place, plan.purpose()), log, said.append)
     watch.end(None)
     assert said == []
