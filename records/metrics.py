@@ -100,7 +100,7 @@ class Validated(_Record):
 
 
 class Estimate(_Record):
-    """An accuracy in [0, 1] with what is known of its uncertainty: the shape of all that is told."""
+    """An accuracy in [0, 1] and its uncertainty: the one shape of all that is told."""
 
     name: str
     accuracy: float
@@ -229,19 +229,14 @@ _OPTIONAL = ("test_tta", "onnx_difference")
 
 
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
-    """The figures that matter, name and value in words, as console, card and dashboard have them."""
+    """The figures that matter, name and value in words, for console, card and dashboard."""
     searched, fresh, test = metrics.estimates
     spread = "" if fresh.high is None else f" ± {percent(fresh.high - fresh.accuracy)}"
     yield "validation accuracy in the search", percent(searched.accuracy)
     yield "confirmed with fresh seeds", f"{percent(fresh.accuracy)}{spread} (n = {fresh.n})"
     yield "selection gap (luck of the search)", points(metrics.selection_gap)
-    yield (
-        "test accuracy",
-        (
-            f"{percent(test.accuracy)} (95 % interval {percent(test.low)} to {percent(test.high)}, "
-            f"n = {test.n})"
-        ),
-    )
+    interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
+    yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
     if metrics.test_tta is not None:
         yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
     macro = metrics.test.macro

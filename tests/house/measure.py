@@ -1,4 +1,4 @@
-"""`python -m tests.house.measure [FOLDER]`: the size and shape of the house, for docs/decisions.md."""
+"""`python -m tests.house.measure [FOLDER]`: size and shape of the house."""
 
 import ast
 import subprocess

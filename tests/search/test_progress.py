@@ -10,7 +10,8 @@ from search.workers.events import Began, Ended, EpochEnded, WorkerLost
 
 def record(number: int, state: str, value: float | None = None) -> TrialRecord:
     return TrialRecord(
-        number=number, index=number, state=state, accuracy=value, params={"lr": 0.123456, "depth": 2},
+        number=number, index=number, state=state, accuracy=value,
+        params={"lr": 0.123456, "depth": 2},
         config=None, curve={}, history={}, reason=None, started=None, ended=None,
     )  # fmt: skip
 
