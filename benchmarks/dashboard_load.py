@@ -24,9 +24,8 @@ from threading import Event
 
 from benchmarks.machine import head
 from benchmarks.search_overhead import overheads, stand_in_plan
-from search.display.dashboard import Dashboard
-from search.display.log import EventLog
-from search.display.watch import Watch
+from search.display.dashboard import Dashboard, Watch
+from search.display.progress import EventLog
 from studies.study import Place, find
 from studies.trials import trial_records
 
@@ -117,7 +116,7 @@ def _search(args: argparse.Namespace, variant: Variant, folder: Path) -> Search:
         client = pool.submit(_read, dashboard.url, variant.pause, stop) if dashboard.url else None
         workers = [pool.submit(overheads, plan, args.epoch_seconds) for _ in range(args.workers)]
         study = find(plan.place)
-        watch = Watch(plan, study, EventLog(plan.folder / "search.display.log"), complaints.append)
+        watch = Watch(plan, study, EventLog(plan.folder), complaints.append)
         _wait(workers, watch if variant.notes else None)
         stop.set()
         return Search(
@@ -132,7 +131,7 @@ def _full(args: argparse.Namespace, folder: Path) -> Place:
     """A study with all its trials and notes."""
     plan = stand_in_plan(folder, args.trials, args.epochs)
     overheads(plan, 0.0)
-    Watch(plan, find(plan.place), EventLog(folder / "search.display.log"), print).end(None)
+    Watch(plan, find(plan.place), EventLog(folder), print).end(None)
     return plan.place
 
 
@@ -140,7 +139,7 @@ def _wait(workers: Sequence["Future[list[float]]"], watch: Watch | None) -> None
     """As a session does, look around five times a second."""
     while not all(worker.done() for worker in workers):
         if watch is not None:
-            watch.look()
+            watch.update()
         time.sleep(0.2)
 
 

@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.machine import head
 from search.config import SearchConfig
-from search.display.progress import Silent
+from search.display.progress import Display
 from search.session import run_search
 from search.workers.events import Ended, Event
 
@@ -25,7 +25,7 @@ _AROUND = 5
 """Trials over which a figure is the median: the first of the ten, and those before the last."""
 
 
-class Scales(Silent):
+class Scales(Display):
     """A display that weighs the processes whenever a trial ends, in MiB."""
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 
@@ -18,22 +19,27 @@ def value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def values(params: Mapping[str, object]) -> str:
+    """Parameters with their values, on one line."""
+    return ", ".join(f"{name} {value(given)}" for name, given in params.items())
+
+
 def count(number: float | None) -> str:
     """A whole number with separators."""
     return "-" if number is None else f"{number:,.0f}"
 
 
 def duration(seconds: float | None) -> str:
-    """A time in the two units that matter."""
+    """A time as people say it: "40 s", "12 min", "3 h 20 min", "4 d 3 h"; a dash for None."""
     if seconds is None:
         return "-"
-    if seconds < 60:
+    if seconds < 90:
         return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def moment(when: datetime) -> str:

@@ -76,19 +76,19 @@ def _search(settings: SearchConfig) -> int:
 
 def _draw(place: "Place") -> None:
     """The page about the search; whatever goes wrong with it, the search has ended as it has."""
-    from search.display.last_lines import command
-    from search.display.log import EventLog
+    from search.display.dashboard import attach_results
+    from search.display.progress import EventLog
+    from search.display.result import command
 
     try:
         from reports.run import write_report
-        from search.display.attached import attach_results
         from studies.study import find
 
         print(f"report in {write_report(place)}")
         attach_results(find(place), place)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
         with suppress(OSError):
-            EventLog(place.folder / "search.display.log").write(traceback.format_exc().rstrip())
+            EventLog(place.folder).write(traceback.format_exc().rstrip())
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         warn(
             f"the report could not be drawn ({reason}), the search is as it was: "
@@ -98,8 +98,8 @@ def _draw(place: "Place") -> None:
 
 def _run(settings: SearchConfig, begun: "Callable[[Place], None]") -> int:
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
-    from search.display.conclude import conclude
     from search.display.progress import new_display
+    from search.display.result import conclude
     from search.session import run_search
 
     return conclude(lambda: run_search(settings, new_display(), begun))

@@ -4,19 +4,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from records.files import is_full_disk
+from records.metrics import Metrics
 from records.toml import validate, write_toml
 from search.config import SearchConfig
-from search.display.counts import Counts, count
-from search.display.dashboard import Dashboard
+from search.display.counts import Counts, Pace, count
+from search.display.dashboard import Dashboard, Watch
 from search.display.introduction import introduce
-from search.display.log import EventLog
-from search.display.pace import Pace
-from search.display.progress import Display, Silent
+from search.display.progress import Display, EventLog
 from search.display.result import SearchResult
-from search.display.watch import Watch
 from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
@@ -81,7 +78,7 @@ def finalize_study(place: Place, display: Display | None = None) -> SearchResult
 
 @contextmanager
 def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
-    shown = display or Silent()
+    shown = display or Display()
     if config.study.storage is not None:
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
@@ -125,7 +122,7 @@ class Session:
         self.interrupts, self.shown = interrupts, shown
         self.study = make_or_resume(plan.place, plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
-        self.log = EventLog(plan.folder / "search.display.log")
+        self.log = EventLog(plan.folder)
         self.watch = Watch(plan, self.study, self.log, self._say)
         self._told_to_stop = False
         write_toml(plan.folder / "search.toml", plan.settings())
@@ -185,7 +182,7 @@ class Session:
                 counts = self._counts()
                 self.shown.counts(counts, pace.seconds_left(counts))
 
-    def _finish(self) -> dict[str, Any] | None:
+    def _finish(self) -> Metrics | None:
         self.watch.doing = "confirming and training the winner"
         return finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say)
 
@@ -200,7 +197,7 @@ class Session:
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
-        self.watch.look()
+        self.watch.update()
 
     def _counts(self) -> Counts:
         return count(trial_records(self.study), self.plan.config.trials)

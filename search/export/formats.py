@@ -26,7 +26,7 @@ COMPARED = 100
 
 @dataclass(frozen=True)
 class Reference:
-    """The model, and what PyTorch says with it.
+    """The model, and what PyTorch predicts with it.
 
     Attributes:
         folder: The `best/` folder.
@@ -39,6 +39,30 @@ class Reference:
     model: TrainedModel
     images: np.ndarray
     probabilities: np.ndarray
+
+    def compare(self, predicted: np.ndarray) -> str:
+        """How far these probabilities are from PyTorch's, in words."""
+        differences = np.abs(predicted - self.probabilities)
+        same = int((predicted.argmax(1) == self.probabilities.argmax(1)).sum())
+        return (
+            f"against PyTorch on {len(predicted)} test images: probabilities differ by up to "
+            f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for "
+            f"{same}"
+        )
+
+    def check(self, path: Path, predicted: np.ndarray) -> list[str]:
+        """What to say of a file with these predictions.
+
+        Raises:
+            ExportMismatch: They are not PyTorch's.
+        """
+        worst = float(np.abs(predicted - self.probabilities).max())
+        if not worst <= TOLERANCE:
+            raise ExportMismatch(
+                f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ "
+                f"by up to {worst:.2g}"
+            )
+        return [f"{path} is whole", self.compare(predicted)]
 
 
 @dataclass(frozen=True)
@@ -59,7 +83,7 @@ class Export:
         """Write it to the `best/` folder, and say how it compares.
 
         Raises:
-            ExportMismatch: It says something else than PyTorch. Nothing is left of it.
+            ExportMismatch: It predicts something else than PyTorch. Nothing is left of it.
             ConversionFailed: It cannot be made.
         """
         if self.task is not None:
@@ -87,45 +111,32 @@ def _reference(folder: Path) -> Reference:
             f"a model must be a folder that a search exported, but '{folder}' is not whole: "
             f"{error}; run `python -m search.finalize --study {folder.parent.name}`"
         ) from None
-    said = probabilities(model.network, torch.from_numpy(images), model.normalisation)
-    return Reference(folder, model, images, said.numpy())
+    predicted = probabilities(model.network, torch.from_numpy(images), model.normalisation)
+    return Reference(folder, model, images, predicted.numpy())
 
 
 def _onnx(reference: Reference) -> list[str]:
     """The file that is there stays if it is right: indexes of `serve` name it by its content."""
     path = reference.folder / "model.onnx"
     if path.exists():
-        return _checked(path, run_onnx(path, reference.images)[0], reference)
+        return reference.check(path, run_onnx(path, reference.images)[0])
     with in_one_step(path) as built:
         export_onnx(built, reference.model, torch.from_numpy(reference.images))
-        return _checked(path, run_onnx(built, reference.images)[0], reference)
+        return reference.check(path, run_onnx(built, reference.images)[0])
 
 
 def _torch(reference: Reference) -> list[str]:
     path = reference.folder / "model.pt2"
     with in_one_step(path) as built:
         write_torch(built, reference.model)
-        return _checked(path, run_torch(built, reference.images), reference)
+        return reference.check(path, run_torch(built, reference.images))
 
 
 def _tensorflow(reference: Reference) -> list[str]:
     path = reference.folder / "model.tensorflow"
     with in_one_step(path) as built:
         write_tensorflow(built, reference.folder / "model.onnx")
-        return _checked(path, run_tensorflow(built, reference.images), reference)
-
-
-def _int8(reference: Reference, task: Quantisation) -> list[str]:
-    path, plain = reference.folder / "model.int8.onnx", reference.folder / "model.onnx"
-    with in_one_step(path) as built:
-        write_int8(built, plain, task)
-        said = run_onnx(built, reference.images)[0]
-        return [
-            f"{path} is written: {built.stat().st_size:,} bytes, model.onnx has "
-            f"{plain.stat().st_size:,}",
-            _compared(said, reference),
-            task.cost(plain, built),
-        ]
+        return reference.check(path, run_tensorflow(built, reference.images))
 
 
 _WRITERS: dict[str, Callable[[Reference], list[str]]] = {
@@ -133,28 +144,16 @@ _WRITERS: dict[str, Callable[[Reference], list[str]]] = {
 }  # fmt: skip
 
 
-def _checked(path: Path, said: np.ndarray, reference: Reference) -> list[str]:
-    """What to say of a file that is as it should be.
-
-    Raises:
-        ExportMismatch: It is not.
-    """
-    worst = float(np.abs(said - reference.probabilities).max())
-    if not worst <= TOLERANCE:
-        raise ExportMismatch(
-            f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ by up "
-            f"to {worst:.2g}"
-        )
-    return [f"{path} is whole", _compared(said, reference)]
-
-
-def _compared(said: np.ndarray, reference: Reference) -> str:
-    differences = np.abs(said - reference.probabilities)
-    same = int((said.argmax(1) == reference.probabilities.argmax(1)).sum())
-    return (
-        f"against PyTorch on {len(said)} test images: probabilities differ by up to "
-        f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for {same}"
-    )
+def _int8(reference: Reference, task: Quantisation) -> list[str]:
+    path, plain = reference.folder / "model.int8.onnx", reference.folder / "model.onnx"
+    with in_one_step(path) as built:
+        write_int8(built, plain, task)
+        return [
+            f"{path} is written: {built.stat().st_size:,} bytes, model.onnx has "
+            f"{plain.stat().st_size:,}",
+            reference.compare(run_onnx(built, reference.images)[0]),
+            task.cost(plain, built),
+        ]
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 """Confirmation: the best trials trained again with fresh seeds, to undo the luck of the search.
 
-The best of a hundred noisy results is partly the luckiest. Trained again, each candidate is
-judged by seeds that nobody picked.
+The best of a hundred noisy results is partly the luckiest. Trained again, each of the best trials
+is judged by seeds that nobody picked.
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.study import Study
 
 from records.outcome import Cause, EpochRecord, Outcome, State
+from records.statistics import Spread
 from records.trial import TrialRecord
-from search.export.evaluation import mean_and_std
-from search.finalize.held_out import keep_predictions
+from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
 from search.workers.checkpoints import checkpoint_of_confirmation
 from search.workers.events import Began, Ended, EpochEnded, Event
@@ -37,19 +36,24 @@ class Candidate:
     accuracies: tuple[float, ...]
 
     @property
-    def confirmed(self) -> dict[str, Any]:
-        """Mean, sample standard deviation and count."""
-        return mean_and_std(self.accuracies)
+    def confirmed(self) -> Spread:
+        """What they come to."""
+        return Spread.of(self.accuracies)
+
+    @property
+    def selection_gap(self) -> float:
+        """What the search claimed above the mean with fresh seeds."""
+        return (self.trial.accuracy or 0.0) - self.confirmed.mean
 
 
 @dataclass(frozen=True)
 class Confirm:
-    """The task of training a candidate once more.
+    """The task of training one of the best trials once more.
 
     Attributes:
         plan: The search.
         trial: Number of the trial.
-        seed: Counts the confirmations of one candidate from 0.
+        seed: Counts the confirmations of one trial from 0.
         config: The trial's training, with the fresh seed.
     """
 
@@ -85,7 +89,7 @@ class Confirm:
             yield Ended(self.job, failed)
             return self, 0.0
         except OutOfMemory:
-            # It says nothing about the candidate: the search ends, and its next start tries again.
+            # It says nothing about the trial: the search ends, and its next start tries again.
             engines.clear()
             raise
         keep_predictions(self.plan, self.trial, self.config, engines)
@@ -117,11 +121,11 @@ def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Can
         Candidate(t, tuple(known[CONFIRMED.format(trial=t.number, seed=s)] for s in seeds))
         for t in top
     ]
-    return sorted(found, key=lambda candidate: -candidate.confirmed["mean"])
+    return sorted(found, key=lambda candidate: -candidate.confirmed.mean)
 
 
 def confirmation_config(plan: Plan, trial: TrialRecord, seed: int) -> TrainConfig:
-    """The trial's training with a seed that all candidates share and no trial had."""
+    """The trial's training with a seed that all confirmed trials share and no trial had."""
     assert trial.config is not None
     fresh = seed_for(plan.config.study.seed, 3, seed)
     return TrainConfig.model_validate({**trial.config, "seed": fresh})

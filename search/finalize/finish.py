@@ -1,13 +1,14 @@
 """What follows the trials: confirmation, final training, the one test, the export."""
 
 from collections.abc import Callable
-from typing import Any
 
 from optuna.study import Study
 
+from records.metrics import Metrics, SearchFacts, exported, in_words
 from records.trial import ranked
+from records.words import percent
 from search.display.counts import count
-from search.export.best import read_metrics, write_metrics
+from search.export.card import describe
 from search.finalize.confirm import Candidate, Confirm, candidates, keep, missing
 from search.finalize.final import Finalize
 from search.plan import Plan
@@ -27,7 +28,7 @@ def finish(
     workers: int,
     tell: Tell,
     say: Callable[[str], None],
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     """Confirm the best trials, train the winner for good, test it once, export it.
 
     What was done before is not done again; of two processes that get here at once, the second
@@ -42,7 +43,7 @@ def finish(
         say: Gets lines for people.
 
     Returns:
-        The content of `best/metrics.json`; None when the study has no complete trial, or the
+        The metrics of the exported model; None when the study has no complete trial, or the
         session is stopping.
     """
     with plan.place.lock("finish"):
@@ -81,30 +82,33 @@ def _confirm(tasks: list[Confirm], study: Study, pool: WorkerPool, tell: Tell) -
 
 def _say_ranking(ranked: list[Candidate], say: Callable[[str], None]) -> None:
     for candidate in ranked:
-        confirmed, value = candidate.confirmed, candidate.trial.accuracy or 0.0
-        spread = "" if confirmed["std"] is None else f" ± {confirmed['std']:.2%}"
         say(
-            f"trial {candidate.trial.number}: {value:.2%} in the search, confirmed "
-            f"{confirmed['mean']:.2%}{spread} (n = {confirmed['n']})"
+            f"trial {candidate.trial.number}: {percent(candidate.trial.accuracy)} in the search, "
+            f"confirmed {in_words(candidate.confirmed)}"
         )
 
 
 def _export(
     plan: Plan, study: Study, ranked: list[Candidate], pool: WorkerPool, tell: Tell
-) -> dict[str, Any] | None:
+) -> Metrics | None:
     winner, folder = ranked[0], plan.folder / "best"
     facts = _facts(plan, study, len(ranked))
-    old = read_metrics(folder)
+    old = exported(folder)
     if old is not None and _same_model(old, plan, winner):
         # The same model stays; only what is said about the search has moved on.
-        metrics = {**old, "search": {**old["search"], **facts}, "confirmed": winner.confirmed}
-        metrics["selection_gap"] = (winner.trial.accuracy or 0.0) - winner.confirmed["mean"]
-        write_metrics(folder, metrics)
+        metrics = old.model_copy(
+            update={
+                "search": old.search.model_copy(update=facts.model_dump(exclude_unset=True)),
+                "confirmed": winner.confirmed,
+                "selection_gap": winner.selection_gap,
+            }
+        )
+        describe(folder, metrics)
         return metrics
     task: Task = Finalize(plan, winner, facts, folder)
     with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
         alone.grow(1)
-        done: dict[str, Any] | None = None
+        done: Metrics | None = None
         for worker, event in alone.run([task]):
             tell(worker, event)
             if isinstance(event, Done):
@@ -112,30 +116,30 @@ def _export(
     return done
 
 
-def _same_model(old: dict[str, Any], plan: Plan, winner: Candidate) -> bool:
+def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
     """Whether what was exported is this winner, trained and tested on these images."""
     assert winner.trial.config is not None
-    expected = {**winner.trial.config, "patience": 0, "seed": old["training"]["seed"]}
-    parts = {"train": plan.data.train, "test": plan.data.test}
+    expected = {**winner.trial.config, "patience": 0, "seed": old.training["seed"]}
     return (
-        old["trial"] == winner.trial.number
-        and old["search"]["seed"] == plan.config.study.seed
-        and old["training"] == expected
-        and all(old["data"][name]["sha256"] == part.sha256 for name, part in parts.items())
+        old.trial == winner.trial.number
+        and old.search.seed == plan.config.study.seed
+        and old.training == expected
+        and old.data.train.sha256 == plan.data.train.sha256
+        and old.data.test.sha256 == plan.data.test.sha256
     )
 
 
-def _facts(plan: Plan, study: Study, confirmed: int) -> dict[str, Any]:
+def _facts(plan: Plan, study: Study, confirmed: int) -> SearchFacts:
     counts = count(trial_records(study), plan.config.trials)
-    return {
-        "study": plan.name,
-        "recipe": plan.config.recipe,
-        "space": plan.space.name,
-        "sampler": plan.config.study.sampler,
-        "pruner": plan.config.study.pruner,
-        "seed": plan.config.study.seed,
-        "complete": counts.complete,
-        "pruned": counts.pruned,
-        "failed": counts.failed,
-        "candidates": confirmed,
-    }
+    return SearchFacts(
+        study=plan.name,
+        recipe=plan.config.recipe,
+        space=plan.space.name,
+        sampler=plan.config.study.sampler,
+        pruner=plan.config.study.pruner,
+        seed=plan.config.study.seed,
+        complete=counts.complete,
+        pruned=counts.pruned,
+        failed=counts.failed,
+        candidates=confirmed,
+    )

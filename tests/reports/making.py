@@ -129,7 +129,7 @@ def make_study(
 
 def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES) -> dict:
     """A `best/` folder as an export leaves it, of a model that is right three times in four."""
-    from search.export.best import write_metrics
+    from records.metrics import Metrics, write_metrics
     from search.export.evaluation import evaluation
 
     folder, random = place.folder / "best", np.random.default_rng(0)
@@ -137,7 +137,8 @@ def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES
     logits = random.normal(size=(len(labels), len(classes)))
     logits[np.arange(len(labels)), labels] += 2.0
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    metrics = _metrics(evaluation(labels, probabilities, classes), trial_number, classes)
+    test = evaluation(labels, probabilities, classes)
+    metrics = Metrics.model_validate(_metrics(test.model_dump(), trial_number, classes))
     folder.mkdir(parents=True)
     write_metrics(folder, metrics)
     wrong = np.flatnonzero(probabilities.argmax(1) != labels)[:4]
@@ -157,7 +158,8 @@ def _metrics(test: dict, trial_number: int, classes: list[str]) -> dict:
     part = {"count": 100, "sha256": "f" * 64}
     return {
         "created": "2026-03-01T12:30:00+00:00",
-        "search": {"complete": 21, "pruned": 2, "candidates": 2, "test_evaluations": 1},
+        "search": {"study": "made", "complete": 21, "pruned": 2, "candidates": 2,
+                   "test_evaluations": 1},
         "trial": trial_number,
         "params": sampled(SPACE, trial_number),
         "validation": {"accuracy": 0.85, "n": 200},

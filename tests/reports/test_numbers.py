@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from records.statistics import calibration_error
 from records.trial import TrialRecord
 from reports.exported import ClassQuality
 from reports.figures.model import confusion_figure, training_figure
@@ -21,7 +22,6 @@ from reports.numbers.pruning import pruning
 from reports.numbers.ranges import ranges
 from reports.numbers.seeds import seeds
 from reports.numbers.tested import most_confused, reliability, row_shares
-from search.export.evaluation import calibration_error
 from space import parse_space
 from studies.config import StudyConfig
 from studies.pruner import build_pruner

@@ -87,5 +87,5 @@ def wait_until(condition, seconds: float = 100.0) -> None:
 
 
 def log_of(tmp_path) -> str:
-    path = tmp_path / "runs" / "tiny" / "search.display.log"
+    path = tmp_path / "runs" / "tiny" / "search.log"
     return path.read_text() if path.exists() else ""

@@ -41,7 +41,7 @@ def study(finished, tmp_path):
 
 def export(run_module, study, name):
     return run_module(
-        "search.export.__main__", "--runs", study.parent, "--study", study.name, "--format", name
+        "search.export", "--runs", study.parent, "--study", study.name, "--format", name
     )
 
 
@@ -166,7 +166,7 @@ def test_what_differs_is_not_left_behind_and_the_old_file_stays(study) -> None:
     ],
 )
 def test_mistakes_are_one_line(run_module, arguments, text) -> None:
-    done = run_module("search.export.__main__", *arguments)
+    done = run_module("search.export", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr
     assert done.stderr.count("\n") == 1

@@ -4,15 +4,17 @@ from rich.console import Console
 
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.trial import TrialRecord
+from records.words import duration
 from search.display.counts import count
-from search.display.progress import LiveDisplay, PlainLines, duration
+from search.display.progress import LiveDisplay, PlainLines
 from search.workers.events import Began, Ended, EpochEnded, WorkerLost
 
 
 def record(number: int, state: str, value: float | None = None) -> TrialRecord:
     return TrialRecord(
-        number=number, index=number, state=state, accuracy=value, params={"lr": 0.123456, "depth": 2},
-        config=None, curve={}, history={}, reason=None, started=None, ended=None,
+        number=number, index=number, state=state, accuracy=value,
+        params={"lr": 0.123456, "depth": 2}, config=None, curve={}, history={},
+        reason=None, started=None, ended=None,
     )  # fmt: skip
 
 

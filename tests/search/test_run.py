@@ -28,7 +28,7 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
     assert metrics["search"]["test_evaluations"] == 1
     assert metrics["confirmed"]["n"] == 2
     names = {path.name for path in folder.iterdir()}
-    assert {"study.db", "search.toml", "search.display.log", "best", "report"} <= names
+    assert {"study.db", "search.toml", "search.log", "best", "report"} <= names
     assert "confirm trial" in log_of(tmp_path)
 
     again = finished(search())

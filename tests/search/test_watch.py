@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from search.display.log import EventLog
-from search.display.watch import Watch
+from records.metrics import read_metrics
+from search.display.dashboard import Watch
+from search.display.progress import EventLog
 from studies.study import make_or_resume
 from tests.search.processes import ONCE, finished, log_of, start_search, wait_until
 
+OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
 TRIALS = 6
 TRAINING = {"epochs": 6, "batch_size": 32}
 
@@ -199,11 +201,11 @@ def test_a_search_does_not_fail_because_of_its_notes(search, tmp_path) -> None:
 
 def test_the_warning_comes_once(tiny_plan) -> None:
     plan = tiny_plan()
-    said, log = [], EventLog(plan.folder / "search.display.log")
+    said, log = [], EventLog(plan.folder)
     watch = Watch(plan, make_or_resume(plan.place, plan.purpose()), log, said.append)
     watch.end(None)
     assert said == []
     break_notes(plan.folder / "study.db")
-    watch.end({})
+    watch.end(read_metrics(OLD_EXPORT))
     watch.end(None)
     assert len(said) == 1
