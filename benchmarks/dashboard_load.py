@@ -24,7 +24,7 @@ from threading import Event
 
 from benchmarks.machine import head
 from benchmarks.search_overhead import overheads, stand_in_plan
-from search.display.dashboard import Dashboard, Watch
+from search.display.dashboard import Watch, dashboard
 from search.display.progress import EventLog
 from studies.study import Place, find
 from studies.trials import trial_records
@@ -109,11 +109,11 @@ def _search(args: argparse.Namespace, variant: Variant, folder: Path) -> Search:
     served = _full(args, folder / "other") if variant.elsewhere else plan.place
     complaints: list[str] = []
     with ExitStack() as stack:
-        dashboard = stack.enter_context(Dashboard(served, variant.pause is not None))
+        url = stack.enter_context(dashboard(served, wanted=variant.pause is not None))
         stop = stack.enter_context(context.Manager()).Event()
         pool = stack.enter_context(ProcessPoolExecutor(args.workers + 1, context))
         stack.callback(stop.set)
-        client = pool.submit(_read, dashboard.url, variant.pause, stop) if dashboard.url else None
+        client = pool.submit(_read, url, variant.pause, stop) if url else None
         workers = [pool.submit(overheads, plan, args.epoch_seconds) for _ in range(args.workers)]
         study = find(plan.place)
         watch = Watch(plan, study, EventLog(plan.folder), complaints.append)

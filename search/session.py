@@ -4,13 +4,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from records.files import is_full_disk
 from records.metrics import Metrics
 from records.toml import validate, write_toml
 from search.config import SearchConfig
 from search.display.counts import Counts, Pace, count
-from search.display.dashboard import Dashboard, Watch
+from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.introduction import introduce
 from search.display.progress import Display, EventLog
 from search.display.result import SearchResult
@@ -95,6 +96,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["Session
         shown.close()
 
 
+@dataclass
 class Session:
     """One run of a search: its plan, its workers, and whom to tell.
 
@@ -109,31 +111,28 @@ class Session:
         ValueError: In one sentence, if the study belongs to another search.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        machine: Machine,
-        pool: WorkerPool,
-        interrupts: Interrupts,
-        shown: Display,
-    ) -> None:
+    plan: Plan
+    machine: Machine
+    pool: WorkerPool
+    interrupts: Interrupts
+    shown: Display
+    _told_to_stop: bool = False
+
+    def __post_init__(self) -> None:
         """Make or resume the study."""
-        self.plan, self.machine, self.pool = plan, machine, pool
-        self.interrupts, self.shown = interrupts, shown
-        self.study = make_or_resume(plan.place, plan.purpose())
-        self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
-        self.log = EventLog(plan.folder)
-        self.watch = Watch(plan, self.study, self.log, self._say)
-        self._told_to_stop = False
-        write_toml(plan.folder / "search.toml", plan.settings())
+        self.study = make_or_resume(self.plan.place, self.plan.purpose())
+        self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
+        self.log = EventLog(self.plan.folder)
+        self.watch = Watch(self.plan, self.study, self.log, self._say)
+        write_toml(self.plan.folder / "search.toml", self.plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
         metrics = None
-        with Dashboard(self.plan.place, self.plan.config.dashboard) as dashboard:
+        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
             try:
                 if trials:
-                    self._begin(dashboard)
+                    self._begin(url)
                     self._trials()
                 if not self.pool.stop.is_set():
                     metrics = self._finish()
@@ -156,13 +155,13 @@ class Session:
     def _workers(self) -> int:
         return self.plan.config.workers.count or max(1, self.machine.gpus)
 
-    def _begin(self, dashboard: Dashboard) -> None:
+    def _begin(self, dashboard_url: str | None) -> None:
         counts, speed = self._counts(), None
         if counts.done < self.plan.config.trials:
             speed = self.pool.call(MeasureSpeed(self.plan))
         for line in introduce(self.plan, self.machine, self._workers, speed, counts):
             self._say(line)
-        self._say(dashboard.in_words())
+        self._say(how_to_watch(self.plan.place, dashboard_url))
 
     def _trials(self) -> None:
         counts = self._counts()

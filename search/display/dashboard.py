@@ -6,8 +6,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any
 
 from optuna.study import Study
 
@@ -123,54 +123,36 @@ def _result(metrics: Metrics) -> Rows:
     return [("winner", f"trial {metrics.trial}"), *figures(metrics)]
 
 
-class Dashboard:
-    """Serves the study for as long as it is entered, if it was asked for.
+@contextmanager
+def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
+    """Serve the study for as long as the block lasts, if it is wanted; the study must exist.
 
-    Attributes:
-        url: Where it answers; None if it was not asked for or did not start.
+    Yields:
+        Where it answers; None if it is not wanted or did not start, which stops no search.
     """
+    if not wanted:
+        yield None
+        return
+    command = [sys.executable, "-m", "studies.dashboard", str(artifacts_folder(place.folder))]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Not as an argument: a URL can hold a password, and everybody sees arguments.
+        process.stdin.write(f"{place.url}\n")
+        process.stdin.flush()
+        yield process.stdout.readline().strip() or None
+    finally:
+        process.terminate()
+        process.communicate()
 
-    def __init__(self, place: Place, wanted: bool) -> None:
-        """Remember what to serve; the study must exist by the time this is entered."""
-        self._storage, self._wanted = place.url, wanted
-        self._artifacts = str(artifacts_folder(place.folder))
-        self._process: subprocess.Popen[str] | None = None
-        self.url: str | None = None
 
-    def __enter__(self) -> Self:
-        """Start it, if it was asked for; a search goes on without one that does not start."""
-        if self._wanted:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "studies.dashboard", self._artifacts],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            # Not as an argument: a URL can hold a password, and everybody sees arguments.
-            self._process.stdin.write(f"{self._storage}\n")
-            self._process.stdin.flush()
-            self.url = self._process.stdout.readline().strip() or None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
-
-    def in_words(self) -> str:
-        """How to watch the search."""
-        if self.url is not None:
-            return f"watch   {self.url}"
-        folder = shlex.quote(self._artifacts)
-        return f"watch   optuna-dashboard {shown(self._storage)} --artifact-dir {folder}"
+def how_to_watch(place: Place, url: str | None) -> str:
+    """The address of the dashboard, or the command that starts one."""
+    if url is not None:
+        return f"watch   {url}"
+    folder = shlex.quote(str(artifacts_folder(place.folder)))
+    return f"watch   optuna-dashboard {shown(place.url)} --artifact-dir {folder}"
 
 
 def attach_results(study: Study, place: Place) -> None:

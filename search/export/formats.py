@@ -25,58 +25,23 @@ COMPARED = 100
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The model, and what PyTorch predicts with it.
+class Export:
+    """A format of a model, ready to be written, and what PyTorch predicts with the model.
 
     Attributes:
+        name: "onnx", "torch", "tensorflow" or "int8".
         folder: The `best/` folder.
         model: On the CPU.
         images: `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
         probabilities: `(N, classes)` float32.
-    """
-
-    folder: Path
-    model: TrainedModel
-    images: np.ndarray
-    probabilities: np.ndarray
-
-    def compare(self, predicted: np.ndarray) -> str:
-        """How far these probabilities are from PyTorch's, in words."""
-        differences = np.abs(predicted - self.probabilities)
-        same = int((predicted.argmax(1) == self.probabilities.argmax(1)).sum())
-        return (
-            f"against PyTorch on {len(predicted)} test images: probabilities differ by up to "
-            f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for "
-            f"{same}"
-        )
-
-    def check(self, path: Path, predicted: np.ndarray) -> list[str]:
-        """What to say of a file with these predictions.
-
-        Raises:
-            ExportMismatch: They are not PyTorch's.
-        """
-        worst = float(np.abs(predicted - self.probabilities).max())
-        if not worst <= TOLERANCE:
-            raise ExportMismatch(
-                f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ "
-                f"by up to {worst:.2g}"
-            )
-        return [f"{path} is whole", self.compare(predicted)]
-
-
-@dataclass(frozen=True)
-class Export:
-    """One format, ready to be written.
-
-    Attributes:
-        name: "onnx", "torch", "tensorflow" or "int8".
-        reference: What it is held against.
         task: What 8 bits need besides; None for the others.
     """
 
     name: str
-    reference: Reference
+    folder: Path
+    model: TrainedModel
+    images: np.ndarray
+    probabilities: np.ndarray
     task: Quantisation | None = None
 
     def write(self) -> list[str]:
@@ -86,9 +51,43 @@ class Export:
             ExportMismatch: It predicts something else than PyTorch. Nothing is left of it.
             ConversionFailed: It cannot be made.
         """
-        if self.task is not None:
-            return _int8(self.reference, self.task)
-        return _WRITERS[self.name](self.reference)
+        file, run = _FORMATS[self.name]
+        path, plain = self.folder / file, self.folder / "model.onnx"
+        # It stays if it is right: indexes of `serve` name it by its content.
+        if path == plain and path.exists():
+            return self._checked(path, run(path, self.images))
+        with in_one_step(path) as built:
+            if self.task is not None:
+                write_int8(built, plain, self.task)
+                sizes = f"{built.stat().st_size:,} bytes, model.onnx has {plain.stat().st_size:,}"
+                compared = self._compared(run(built, self.images))
+                return [f"{path} is written: {sizes}", compared, self.task.cost(plain, built)]
+            match self.name:
+                case "onnx":
+                    export_onnx(built, self.model, torch.from_numpy(self.images))
+                case "torch":
+                    write_torch(built, self.model)
+                case "tensorflow":
+                    write_tensorflow(built, plain)
+            return self._checked(path, run(built, self.images))
+
+    def _checked(self, path: Path, predicted: np.ndarray) -> list[str]:
+        worst = float(np.abs(predicted - self.probabilities).max())
+        if not worst <= TOLERANCE:
+            raise ExportMismatch(
+                f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ "
+                f"by up to {worst:.2g}"
+            )
+        return [f"{path} is whole", self._compared(predicted)]
+
+    def _compared(self, predicted: np.ndarray) -> str:
+        differences = np.abs(predicted - self.probabilities)
+        same = int((predicted.argmax(1) == self.probabilities.argmax(1)).sum())
+        return (
+            f"against PyTorch on {len(predicted)} test images: probabilities differ by up to "
+            f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for "
+            f"{same}"
+        )
 
 
 def export_of(folder: Path, name: str) -> Export:
@@ -98,10 +97,6 @@ def export_of(folder: Path, name: str) -> Export:
         ValueError: In one sentence, if something that is needed is missing.
     """
     task = quantisation(folder) if name == "int8" else None
-    return Export(name, _reference(folder), task)
-
-
-def _reference(folder: Path) -> Reference:
     try:
         model = load_model(folder / "model.safetensors")
         with np.load(folder / "evaluation.npz") as held:
@@ -112,48 +107,20 @@ def _reference(folder: Path) -> Reference:
             f"{error}; run `python -m search.finalize --study {folder.parent.name}`"
         ) from None
     predicted = probabilities(model.network, torch.from_numpy(images), model.normalisation)
-    return Reference(folder, model, images, predicted.numpy())
+    return Export(name, folder, model, images, predicted.numpy(), task)
 
 
-def _onnx(reference: Reference) -> list[str]:
-    """The file that is there stays if it is right: indexes of `serve` name it by its content."""
-    path = reference.folder / "model.onnx"
-    if path.exists():
-        return reference.check(path, run_onnx(path, reference.images)[0])
-    with in_one_step(path) as built:
-        export_onnx(built, reference.model, torch.from_numpy(reference.images))
-        return reference.check(path, run_onnx(built, reference.images)[0])
+def _probabilities(path: Path, images: np.ndarray) -> np.ndarray:
+    return run_onnx(path, images)[0]
 
 
-def _torch(reference: Reference) -> list[str]:
-    path = reference.folder / "model.pt2"
-    with in_one_step(path) as built:
-        write_torch(built, reference.model)
-        return reference.check(path, run_torch(built, reference.images))
-
-
-def _tensorflow(reference: Reference) -> list[str]:
-    path = reference.folder / "model.tensorflow"
-    with in_one_step(path) as built:
-        write_tensorflow(built, reference.folder / "model.onnx")
-        return reference.check(path, run_tensorflow(built, reference.images))
-
-
-_WRITERS: dict[str, Callable[[Reference], list[str]]] = {
-    "onnx": _onnx, "torch": _torch, "tensorflow": _tensorflow
-}  # fmt: skip
-
-
-def _int8(reference: Reference, task: Quantisation) -> list[str]:
-    path, plain = reference.folder / "model.int8.onnx", reference.folder / "model.onnx"
-    with in_one_step(path) as built:
-        write_int8(built, plain, task)
-        return [
-            f"{path} is written: {built.stat().st_size:,} bytes, model.onnx has "
-            f"{plain.stat().st_size:,}",
-            reference.compare(run_onnx(built, reference.images)[0]),
-            task.cost(plain, built),
-        ]
+_FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
+    "onnx": ("model.onnx", _probabilities),
+    "int8": ("model.int8.onnx", _probabilities),
+    "torch": ("model.pt2", run_torch),
+    "tensorflow": ("model.tensorflow", run_tensorflow),
+}
+"""Name -> its file or folder, and how to run it."""
 
 
 @contextmanager

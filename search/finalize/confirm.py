@@ -6,6 +6,7 @@ is judged by seeds that nobody picked.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from optuna.study import Study
 
@@ -15,12 +16,19 @@ from records.trial import TrialRecord
 from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
 from search.workers.checkpoints import checkpoint_of_confirmation
+from search.workers.event_files import EventFiles
 from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.worker import Worker
 from studies.attributes import CONFIRMED
 from studies.sampler import seed_for
 from train_core.config import TrainConfig
 from train_core.errors import Diverged, OutOfMemory
+
+if TYPE_CHECKING:
+    from train_core.checkpoint import Checkpoint
+    from train_core.engine import EnginePool
+
+_NO_EVENT_FILES = EventFiles(None)
 
 
 @dataclass(frozen=True)
@@ -69,33 +77,51 @@ class Confirm:
 
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
-        from train_core.fit import fit
-
         engines = worker.engines(self.plan.data, self.plan.config.data)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
-        yield Began(self.job, self.config.describe(), self.config.epochs)
-        history: list[EpochRecord] = []
-        try:
-            for record in fit(self.config, engines.data, engines, checkpoint):
-                history.append(record)
-                accuracy, speed = record.val_accuracy, record.images_per_second
-                yield EpochEnded(self.job, record.epoch, accuracy, speed)
-                worker.share_cores()
-                if worker.stopping:
-                    checkpoint.write()
-                    return self, None
-        except Diverged as stopped:
-            failed = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
-            yield Ended(self.job, failed)
-            return self, 0.0
-        except OutOfMemory:
-            # It says nothing about the trial: the search ends, and its next start tries again.
-            engines.clear()
-            raise
-        keep_predictions(self.plan, self.trial, self.config, engines)
-        outcome = Outcome(State.COMPLETE, tuple(history))
-        yield Ended(self.job, outcome)
+        outcome = yield from train(self.job, self.config, engines, worker, checkpoint)
+        if outcome.state == State.REQUEUED:
+            return self, None
+        if outcome.state == State.COMPLETE:
+            keep_predictions(self.plan, self.trial, self.config, engines)
         return self, outcome.accuracy or 0.0
+
+
+def train(
+    job: str,
+    config: TrainConfig,
+    engines: "EnginePool",
+    worker: Worker,
+    checkpoint: "Checkpoint",
+    event_files: EventFiles = _NO_EVENT_FILES,
+) -> Generator[Event, None, Outcome]:
+    """A training that is no trial; the weights stay in its engine.
+
+    Returns:
+        COMPLETE; FAILED without epochs, if it diverged; REQUEUED when the session is stopping,
+        with a checkpoint to go on from.
+    """
+    from train_core.fit import fit
+
+    history: list[EpochRecord] = []
+    yield Began(job, config.describe(), config.epochs)
+    try:
+        for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
+            history.append(record)
+            yield EpochEnded(job, record.epoch, record.val_accuracy, record.images_per_second)
+            worker.share_cores()
+            if worker.stopping:
+                checkpoint.write()
+                return Outcome(State.REQUEUED, tuple(history))
+        outcome = Outcome(State.COMPLETE, tuple(history))
+    except Diverged as stopped:
+        outcome = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
+    except OutOfMemory:
+        # It says nothing about the trial: the search ends, and its next start tries again.
+        engines.clear()
+        raise
+    yield Ended(job, outcome)
+    return outcome
 
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:

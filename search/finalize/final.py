@@ -14,25 +14,23 @@ from records.metrics import (
     SearchFacts,
     Validated,
 )
-from records.outcome import Cause, EpochRecord, Outcome, State, columns
+from records.outcome import EpochRecord, Outcome, State, columns
 from records.statistics import calibration_error
 from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_predictions
-from search.finalize.confirm import Candidate, confirmation_config
+from search.finalize.confirm import Candidate, confirmation_config, train
 from search.plan import Plan, final_data
 from search.workers.checkpoints import checkpoint_of_final
 from search.workers.event_files import event_files_of_final
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned
+from search.workers.events import Event, Warned
 from search.workers.worker import Worker
 from studies.attributes import TEST_EVALUATIONS
 from studies.sampler import seed_for
 from studies.study import find
 from train_core.config import TrainConfig
-from train_core.errors import Diverged
 from train_core.run_config import RunConfig
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested
-    from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
     from train_core.weights import TrainedModel
 
@@ -66,16 +64,15 @@ class Finalize:
 
         data = final_data(self.plan.config.data)
         engines = worker.engines(self.plan.data, data)
-        trained = yield from self._train(engines, worker)
-        if trained is None:
+        config, outcome = yield from self._train(engines, worker)
+        if outcome.state == State.REQUEUED:
             return None
-        config, history = trained
         model = trained_model(engines.engine(config))
         temperature, held_out = calibrated(self._held_out())
         model.network.divide_logits(temperature)
         evaluations = self._count_test_evaluation()
         tested = evaluate(model, self.plan.data, worker.device)
-        metrics = self._metrics(config, history, model, tested, temperature).model_copy(
+        metrics = self._metrics(config, outcome.history, model, tested, temperature).model_copy(
             update={
                 "search": self.search.model_copy(update={"test_evaluations": evaluations}),
                 "device": device_name(worker.device),
@@ -93,43 +90,19 @@ class Finalize:
 
     def _train(
         self, engines: "EnginePool", worker: Worker
-    ) -> Generator[Event, None, tuple[TrainConfig, list[EpochRecord]] | None]:
+    ) -> Generator[Event, None, tuple[TrainConfig, Outcome]]:
         """Train; with the next seed, should one diverge."""
         for attempt in range(_ATTEMPTS):
-            config = self._config(attempt)
-            yield Began(_JOB, config.describe(), config.epochs)
-            checkpoint = checkpoint_of_final(self.plan, attempt)
-            try:
-                history = yield from self._epochs(config, engines, worker, checkpoint)
-            except Diverged as stopped:
-                failed = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
-                yield Ended(_JOB, failed)
-                continue
-            if history is None:
-                return None
-            yield Ended(_JOB, Outcome(State.COMPLETE, tuple(history)))
-            return config, history
+            config, checkpoint = self._config(attempt), checkpoint_of_final(self.plan, attempt)
+            with event_files_of_final(self.plan) as files:
+                outcome = yield from train(_JOB, config, engines, worker, checkpoint, files)
+                if outcome.state == State.COMPLETE:
+                    files.end(self.winner.trial.params, None)
+            if files.trouble:
+                yield Warned(files.trouble)
+            if outcome.state != State.FAILED:
+                return config, outcome
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
-
-    def _epochs(
-        self, config: TrainConfig, engines: "EnginePool", worker: Worker, checkpoint: "Checkpoint"
-    ) -> Generator[Event, None, list[EpochRecord] | None]:
-        """All epochs; None when the session is stopping."""
-        from train_core.fit import fit
-
-        history: list[EpochRecord] = []
-        with event_files_of_final(self.plan) as event_files:
-            for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
-                history.append(record)
-                yield EpochEnded(_JOB, record.epoch, None, record.images_per_second)
-                worker.share_cores()
-                if worker.stopping:
-                    checkpoint.write()
-                    return None
-            event_files.end(self.winner.trial.params, None)
-        if event_files.trouble:
-            yield Warned(event_files.trouble)
-        return history
 
     def _config(self, attempt: int) -> TrainConfig:
         """The winner's training with a fresh seed, and no early stop: nothing to validate on."""
@@ -156,7 +129,7 @@ class Finalize:
     def _metrics(
         self,
         config: TrainConfig,
-        history: list[EpochRecord],
+        history: tuple[EpochRecord, ...],
         model: "TrainedModel",
         tested: "Tested",
         temperature: float,

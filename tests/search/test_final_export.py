@@ -117,12 +117,19 @@ def test_normalisation_is_that_of_the_final_training_images(exported) -> None:
     np.testing.assert_allclose(model.normalisation.mean, images.mean((0, 1, 2)) / 255, rtol=1e-4)
 
 
-def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
+def test_an_earlier_export_is_kept_and_letters_are_not_mirrored(
+    exported, worker, tmp_path
+) -> None:
     plan, folder = exported[0], tmp_path / "best"
     shutil.copytree(exported[1], folder)
-    run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
-    assert read_metrics(folder).training["lr"] == 1.0
-    assert read_metrics(folder.with_name("best-1")).training["lr"] == 16.0
+    plan = plan.model_copy(update={"data": plan.data.model_copy(update={"mirror": False})})
+    _, metrics = run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
+    assert read_metrics(folder) == metrics
+    assert metrics.training["lr"] == 1.0
+    assert metrics.test_tta is None
+    assert "test_tta" not in json.loads((folder / "metrics.json").read_text())
+    assert "mirrored" not in (folder / "README.md").read_text()
+    assert read_metrics(folder.with_name("best-1")) == exported[2]
 
 
 def test_a_test_evaluation_is_counted_although_the_export_fails(
@@ -177,16 +184,6 @@ def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_
     np.testing.assert_allclose(
         probabilities(said.network, shown, said.normalisation).numpy(), calibrated, atol=1e-4
     )
-
-
-def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
-    plan = begun(tiny_plan())
-    data = plan.data.model_copy(update={"mirror": False})
-    plan = plan.model_copy(update={"data": data})
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
-    assert metrics.test_tta is None
-    assert "test_tta" not in json.loads((tmp_path / "best" / "metrics.json").read_text())
-    assert "mirrored" not in (tmp_path / "best" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("network", ["convnet", "resnet"])
