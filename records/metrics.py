@@ -219,14 +219,12 @@ def exported(folder: Path) -> Metrics | None:
 
 def write_metrics(folder: Path, metrics: Metrics) -> None:
     """Write `metrics.json`, in one step: somebody may be reading it."""
-    content = metrics.model_dump(mode="json")
-    # Absent and not null, as in all files so far.
-    content = {k: v for k, v in content.items() if v is not None or k not in _OPTIONAL}
+    # Only what is known: a file of an earlier version gets no values that nobody measured.
+    content = {"format": FORMAT, **metrics.model_dump(mode="json", exclude_unset=True)}
+    if metrics.test_tta is None:  # Absent and not null, as in all files so far.
+        content.pop("test_tta", None)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_whole(folder / "metrics.json", text)
-
-
-_OPTIONAL = ("test_tta", "onnx_difference")
 
 
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from records.outcome import Cause
+from records.outcome import Cause, State
+from records.words import count as number
 from records.words import duration, percent
 from search.display.counts import Counts
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
@@ -90,7 +91,8 @@ class LiveDisplay(Display):
                 self._running[worker].last = event
             case Ended():
                 self._running.pop(worker, None)
-                if event.outcome.cause not in (None, Cause.RULE):
+                expected = event.outcome.cause in (None, Cause.RULE)
+                if event.outcome.state == State.FAILED or not expected:
                     self.say(in_words(event))
             case _:
                 self.say(in_words(event))
@@ -119,10 +121,11 @@ class LiveDisplay(Display):
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        for name in ("worker", "running", "epoch", "accuracy", "images/s", "configuration"):
-            table.add_column(
-                name, justify="left" if name in ("running", "configuration") else "right"
-            )
+        table.add_column("worker", justify="right")
+        table.add_column("running")
+        for name in ("epoch", "accuracy", "images/s"):
+            table.add_column(name, justify="right")
+        table.add_column("configuration")
         for worker, running in sorted(self._running.items()):
             last, began = running.last, running.began
             table.add_row(
@@ -130,7 +133,7 @@ class LiveDisplay(Display):
                 began.job,
                 f"{last.epoch if last else 0}/{began.epochs}",
                 percent(last.accuracy if last else None),
-                f"{last.images_per_second:,.0f}" if last else "-",
+                number(last.images_per_second if last else None),
                 began.description,
             )
         return table
@@ -175,10 +178,8 @@ def in_words(event: Event) -> str:
             return f"{event.job} begins: {event.description}"
         case EpochEnded():
             accuracy = "" if event.accuracy is None else f", validation {event.accuracy:.2%}"
-            return (
-                f"{event.job} epoch {event.epoch}{accuracy}, "
-                f"{event.images_per_second:,.0f} images/s"
-            )
+            speed = f"{number(event.images_per_second)} images/s"
+            return f"{event.job} epoch {event.epoch}{accuracy}, {speed}"
         case Ended(job, outcome):
             accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
             reason = f" ({outcome.reason})" if outcome.reason else ""

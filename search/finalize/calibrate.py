@@ -78,12 +78,16 @@ def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> Held
         None if there is nothing: all of them diverged, or ran on other machines or an older
         version.
     """
-    paths = [(_path(plan, trial, config), config.model_dump_json()) for config in configs]
-    found = [_read(path, wanted) for path, wanted in paths if path.exists()]
-    kept = [one for one in found if one is not None]
-    if not kept:
-        return None
-    return HeldOut(kept[0][0], np.stack([probabilities for _, probabilities in kept]))
+    labels, kept = None, []
+    for config in configs:
+        if not (path := _path(plan, trial, config)).exists():
+            continue
+        with np.load(path) as file:
+            # Otherwise it is of another training: a study of the same name that is gone.
+            if str(file["config"]) == config.model_dump_json():
+                labels = file["labels"]
+                kept.append(file["probabilities"].astype(np.float32))
+    return None if labels is None else HeldOut(labels, np.stack(kept))
 
 
 def calibrated(held_out: HeldOut | None) -> tuple[float, HeldOut | None]:
@@ -136,14 +140,6 @@ def _logs(probabilities: np.ndarray) -> np.ndarray:
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
-
-
-def _read(path: Path, wanted: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """None if it is of another training: a study of the same name that is gone."""
-    with np.load(path) as file:
-        if str(file["config"]) != wanted:
-            return None
-        return file["labels"], file["probabilities"].astype(np.float32)
 
 
 def _path(plan: Plan, trial: int, config: TrainConfig) -> Path:
