@@ -82,7 +82,6 @@ def _draw(place: "Place") -> None:
 
     try:
         from reports.run import write_report
-
         from studies.study import find
 
         print(f"report in {write_report(place)}")

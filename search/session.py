@@ -15,7 +15,7 @@ from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.introduction import introduce
 from search.display.progress import Display, EventLog
 from search.display.result import SearchResult
-from search.finalize.finish import finish
+from search.finalize.finish import Finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
 from search.workers.checkpoints import sweep_trials
@@ -183,7 +183,7 @@ class Session:
 
     def _finish(self) -> Metrics | None:
         self.watch.doing = "confirming and training the winner"
-        return finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say)
+        return Finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say).run()
 
     def _say(self, line: str) -> None:
         self.log.write(line)
