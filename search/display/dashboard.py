@@ -133,7 +133,12 @@ def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
     if not wanted:
         yield None
         return
-    command = [sys.executable, "-m", "studies.dashboard", str(artifacts_folder(place.folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "studies.dashboard.beside",
+        str(artifacts_folder(place.folder)),
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdin is not None
