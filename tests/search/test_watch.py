@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -56,7 +55,7 @@ def watched(tmp_path_factory):
     while process.poll() is None:
         try:
             seen.append(study_at(base))
-        except (OSError, urllib.error.URLError):  # It ends with the search.
+        except (OSError, ValueError):  # It ends with the search, perhaps in mid-sentence.
             break
         time.sleep(0.3)
     return folder, finished(process), seen, children
