@@ -7,13 +7,16 @@ TRIALS ?= 20
 BIN := .venv/bin
 CODE := records space train_core studies search reports serve tests benchmarks docs
 
-.PHONY: search test faults check format clean help
+.PHONY: search test test-fast faults check format clean help
 
 search: .venv/run.stamp  ## search on a data set: make search TRIALS=100 DATASET=cifar10
 	$(BIN)/python -m search.run --trials $(TRIALS) --dataset $(DATASET)
 
 test: .venv/dev.stamp  ## all tests; those that need something that is not here are skipped by name
 	$(BIN)/python -m pytest
+
+test-fast: .venv/dev.stamp  ## the tests that take less than a minute together
+	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 faults: .venv/dev.stamp  ## kill searches at 100 random moments instead of 20: half an hour
 	CONVSEARCH_KILLS=100 $(BIN)/python -m pytest -n0 tests/faults

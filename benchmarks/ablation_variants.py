@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train_core import engine
 from train_core.config import TrainConfig
-from train_core.layers import BatchNorm
-from train_core.networks import build, convnet
+from train_core.engine import engine
+from train_core.networks import NetworkSpec, convnet
+from train_core.networks.base import BatchNorm
 from train_core.networks.convnet import Block, ConvNet
 
 Exchange = Callable[[], AbstractContextManager[object]]
@@ -137,7 +137,7 @@ VARIANTS = {
     ),
     "trained-first": Variant(
         "first layer trained from torch's initialisation, not frozen whitening",
-        exchange=_other(build, "ConvNet", _TrainedFirst),
+        exchange=_other(convnet, "SPEC", NetworkSpec(("width", "depth"), _TrainedFirst)),
     ),
     "default-init": Variant(
         "convolutions start as torch's do, not as identities",
@@ -155,7 +155,7 @@ VARIANTS = {
     "adamw": Variant("AdamW, not Muon", {"optimizer": "adamw"}, rates=(0.02, 0.04, 0.08, 0.16)),
     "biased-first": Variant(
         "added: a trained bias in the whitening layer",
-        exchange=_other(build, "ConvNet", _BiasedFirst),
+        exchange=_other(convnet, "SPEC", NetworkSpec(("width", "depth"), _BiasedFirst)),
     ),
     "norm-of-its-own": Variant(
         "added: norms without a trained scale, their bias with 64 times the learning rate",

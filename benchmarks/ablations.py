@@ -19,14 +19,13 @@ from pydantic import BaseModel
 
 from benchmarks.ablation_variants import VARIANTS
 from benchmarks.machine import head
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device
 from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import ImageData, load_training_data
-from train_core.recipes import load_recipe
 
 _LOOK = 1_000_000
 """Seed of the looks for a learning rate: a rate chosen by luck must not keep the luck."""

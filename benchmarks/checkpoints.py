@@ -18,9 +18,9 @@ from benchmarks.machine import head
 from records.outcome import EpochRecord
 from search.config import SearchConfig
 from train_core.checkpoint import Checkpoint
+from train_core.config import RecipeName, load_recipe
 from train_core.device import keep_freed_memory
 from train_core.engine import EnginePool
-from train_core.recipes import RecipeName, load_recipe
 
 _RECIPES: tuple[RecipeName, ...] = ("cpu", "fast", "accurate")
 

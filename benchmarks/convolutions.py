@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from benchmarks.clock import seconds_of
 from benchmarks.images import training_images
 from benchmarks.machine import head
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.device import keep_freed_memory, resolve_precision
 from train_core.engine import EnginePool
 from train_core.images import ImageData
-from train_core.recipes import load_recipe
 
 _SIDE = 2048
 

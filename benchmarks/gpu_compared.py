@@ -7,13 +7,11 @@ from benchmarks.gpu_images import random_images
 from benchmarks.gpu_part import REPEATS, NotHere, Row, Setting, attempt
 from benchmarks.gpu_steps import WAYS, sized
 from benchmarks.usual_loop import crop_and_flip, same_augmentation, usual_speed
-from train_core.config import TrainConfig
+from train_core.config import RecipeName, TrainConfig
 from train_core.device import pick_device
 from train_core.engine import EnginePool
-from train_core.fit import fit
+from train_core.fit import fit, measure_speed
 from train_core.images import ImageData
-from train_core.recipes import RecipeName
-from train_core.speed import measure_speed
 
 
 def equal(setting: Setting) -> Iterator[Row]:

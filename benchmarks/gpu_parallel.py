@@ -14,12 +14,11 @@ import torch
 from benchmarks.gpu_images import random_images
 from benchmarks.gpu_part import REPEATS, Row, Setting, attempt, needs_cuda
 from benchmarks.gpu_steps import size_of, sized
-from train_core.config import TrainConfig
+from train_core.config import RecipeName, TrainConfig
 from train_core.device import pick_device, synchronize
 from train_core.engine import Engine, EnginePool, EngineShape
+from train_core.fit import measure_speed
 from train_core.images import ImageData
-from train_core.recipes import RecipeName
-from train_core.speed import measure_speed
 
 _BATCH = 256
 

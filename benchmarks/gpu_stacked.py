@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.gpu_machine import seconds_of
 from benchmarks.gpu_part import Row, Setting, attempt, median
-from train_core.capture import capture
 from train_core.device import pick_device
+from train_core.engine.passes import capture
 
 _Step = Callable[[], Tensor]
 """Runs both passes, and returns the gradients of the weights, `(K, C, C, 3, 3)`."""

@@ -12,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu_images import random_images
 from benchmarks.gpu_machine import matmul_rates
 from benchmarks.gpu_part import REPEATS, Row, Setting, attempt, median
-from train_core.config import TrainConfig
+from train_core.config import RecipeName, TrainConfig, load_recipe
 from train_core.device import pick_device, synchronize
 from train_core.engine import EnginePool
+from train_core.fit import measure_speed
 from train_core.images import ImageData
 from train_core.networks import NetworkShape, build_network
-from train_core.recipes import RecipeName, load_recipe
-from train_core.speed import measure_speed
 
 WAYS = {
     "eager": {},
@@ -107,7 +106,9 @@ def _first_step(config: TrainConfig, engines: EnginePool) -> float:
 
 def flops_per_image(config: TrainConfig, data: ImageData) -> float:
     """Operations of forward and backward pass, two for every multiplication with an addition."""
-    network = build_network(NetworkShape.of(config, len(data.classes)))
+    network = build_network(
+        NetworkShape.of(config.network, config.model_dump(), len(data.classes))
+    )
     network.reset(torch.Generator().manual_seed(0), data.filters.cpu())
     images = torch.zeros(2, 3, data.side, data.side)
     with FlopCounterMode(display=False) as counter:

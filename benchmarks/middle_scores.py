@@ -20,14 +20,14 @@ from scipy.stats import spearmanr
 from benchmarks.machine import head
 from search.config import SearchConfig, SpaceConfig
 from search.plan import Plan, settle
+from train_core import TrainingStopped
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device
 from train_core.engine import EnginePool
-from train_core.errors import TrainingStopped
-from train_core.evaluate import logits_of
 from train_core.fit import fit
 from train_core.images import load_training_data
+from train_core.model import logits_of
 
 _EVERY = (1, 2, 4, 8)
 

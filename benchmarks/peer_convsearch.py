@@ -9,8 +9,8 @@ import optuna
 from benchmarks.peer_job import Answer, Job, trials_of
 from records.toml import write_toml
 from studies.storage import sqlite_url
+from train_core.config import RecipeName, load_recipe
 from train_core.device import pick_device, resolve_precision
-from train_core.recipes import RecipeName, load_recipe
 
 _RECIPE: RecipeName = "cpu"
 _NAME = "convsearch"

@@ -17,7 +17,7 @@ from benchmarks.usual_loop import (
 )
 from train_core.config import TrainConfig
 from train_core.images import ImageData, Part, load_test_part
-from train_core.networks import Classifier
+from train_core.networks.base import Classifier
 
 _REFERENCE_BATCH = 1024
 """The batch size at which the space means its learning rates."""

@@ -25,10 +25,9 @@ from benchmarks.machine import head
 from benchmarks.peer_job import Answer, Job
 from benchmarks.peer_report import Entry, report
 from benchmarks.process_tree import watch
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
-from train_core.recipes import load_recipe
 
 
 def main() -> None:

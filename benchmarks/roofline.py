@@ -20,11 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.clock import seconds_of
 from benchmarks.images import training_images
 from benchmarks.machine import head
+from train_core.config import load_recipe
 from train_core.device import keep_freed_memory, resolve_precision
 from train_core.engine import EnginePool
+from train_core.fit import measure_speed
 from train_core.images import ImageData
-from train_core.recipes import load_recipe
-from train_core.speed import measure_speed
 
 _VIEWS = (
     "view",

@@ -16,7 +16,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from waitress.server import create_server
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from train_core.weights import TrainedModel, load_model
+from train_core.model import TrainedModel, load_model
 
 THREADS = 16
 

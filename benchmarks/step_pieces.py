@@ -21,14 +21,12 @@ from torch import Tensor
 
 from benchmarks.images import training_images
 from benchmarks.machine import head
-from train_core import engine, flat
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.device import has_bf16, keep_freed_memory, pick_device
-from train_core.engine import EnginePool
+from train_core.engine import EnginePool, engine, flat
+from train_core.fit import measure_speed
 from train_core.images import Normalisation
 from train_core.networks import convnet
-from train_core.recipes import load_recipe
-from train_core.speed import measure_speed
 
 Change = Callable[[ExitStack, TrainConfig], TrainConfig]
 """Takes one piece out for as long as the stack lasts, and returns the training without it."""

@@ -23,12 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.images import COUNT, training_images
 from benchmarks.machine import head
 from benchmarks.usual_loop import crop_and_flip, same_augmentation, usual_speed
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_recipe
 from train_core.device import has_bf16, keep_freed_memory, pick_device
 from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import ImageData
-from train_core.recipes import load_recipe
 
 _LABELS = {
     "light": "usual loop, crop and flip only, float32",

@@ -17,7 +17,8 @@ from torchvision import transforms
 from train_core import augment
 from train_core.config import TrainConfig
 from train_core.images import ImageData, Part
-from train_core.networks import Classifier, NetworkShape, build_network
+from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import Classifier
 
 _WARM_UP = 4
 """Batches at the start of an epoch that do not count: the DataLoader's workers are starting."""
@@ -70,7 +71,9 @@ def usual_speed(
 
 def usual_network(config: TrainConfig, data: ImageData) -> Classifier:
     """The config's network with initial weights, and with torch's own dropout."""
-    network = build_network(NetworkShape.of(config, len(data.classes)))
+    network = build_network(
+        NetworkShape.of(config.network, config.model_dump(), len(data.classes))
+    )
     network.reset(torch.Generator().manual_seed(config.seed), data.filters)
     # Ours expects an engine to draw its random numbers.
     network.add_module("dropout", nn.Dropout(config.dropout))

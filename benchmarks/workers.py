@@ -18,10 +18,10 @@ import torch
 from benchmarks.images import training_images
 from benchmarks.machine import head
 from records.machine import cores
+from train_core.config import RecipeName, load_recipe
 from train_core.device import keep_freed_memory
 from train_core.engine import EnginePool
-from train_core.recipes import RecipeName, load_recipe
-from train_core.speed import measure_speed
+from train_core.fit import measure_speed
 
 
 def main() -> None:

@@ -191,22 +191,30 @@ def read_metrics(folder: Path) -> Metrics:
         ValueError: In one sentence, if it is not what a search exported, or of another format.
     """
     path = folder / "metrics.json"
-    text = path.read_text(encoding="utf-8")
     try:
-        values = json.loads(text)
-        made = values.get("format") if isinstance(values, dict) else None
-        if made is not None and made != FORMAT:
-            raise ValueError(
-                f"exports of format {FORMAT} can be read, but '{folder}' has format {made}: use "
-                f"the version of convsearch that made it, or a newer one"
-            )
+        return parse_metrics(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path}' must be what a search exported, but: {error}") from None
+
+
+def parse_metrics(text: str) -> Metrics:
+    """The metrics in the text of a `metrics.json`.
+
+    Raises:
+        ValueError: In a few words, if it holds something else, or is of another format.
+    """
+    values = json.loads(text)
+    made = values.get("format") if isinstance(values, dict) else None
+    if made is not None and made != FORMAT:
+        raise ValueError(
+            f"exports of format {FORMAT} can be read, and this one has format {made}: use the "
+            f"version of convsearch that made it, or a newer one"
+        )
+    try:
         return Metrics.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except json.JSONDecodeError as error:
-        reason = str(error)
-    raise ValueError(f"'{path}' must be what a search exported, but: {reason}")
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def exported(folder: Path) -> Metrics | None:

@@ -61,9 +61,20 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def unknown_key(key: str, known: Collection[str], where: str) -> str:
     """The sentence about a key that does not exist, with the nearest one that does."""
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    hint = did_you_mean(key, known)
     return f"there is no key '{key}': {hint}known are {', '.join(known)} ({where})"
+
+
+def short_repr(value: object) -> str:
+    """A value as Python writes it, in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A question that offers the known name nearest to this one; empty if none is near."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'? " if near else ""
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> str:
@@ -78,8 +89,7 @@ def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> st
     if "error" in context:
         return f"{context['error']} ({where})"
     rule = first["msg"].partition(" should ")[2].replace("a valid integer", "an integer")
-    value = repr(first["input"])
-    value = value if len(value) <= 60 else f"{value[:57]}..."
+    value = short_repr(first["input"])
     return f"{key} must {rule.replace('a valid ', 'a ')}, but got {value} ({where})"
 
 

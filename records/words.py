@@ -30,16 +30,14 @@ def count(number: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time as people say it: "40 s", "12 min", "3 h 20 min", "4 d 3 h"; a dash for None."""
+    """A time in the two units that matter, as "40 s", "3 min 20 s", "5 h 7 min", "2 d 1 h"."""
     if seconds is None:
         return "-"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def moment(when: datetime) -> str:

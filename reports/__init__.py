@@ -1,6 +1,6 @@
-"""A finished, stopped or running study as figures and one self-contained page.
+"""A finished, stopped or running study as one self-contained page.
 
-Knows studies and the space; not torch, not the training, not the search. What it shows is read
-once (`reports.source`, `reports.exported`), worked out by pure functions (`reports.numbers`), put
-into words (`reports.findings`), drawn (`reports.figures`) and laid out (`reports.page`).
+Knows studies and the space; not torch, not the training, not the search. A study is read once
+(`reports.source`), worked out by pure functions (`reports.numbers`), drawn (`reports.figures`)
+and laid out (`reports.page`).
 """

@@ -1,16 +1,64 @@
 """`python -m reports.compare`: studies side by side, from one place or several."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import plotly.graph_objects as go
 import typer
 
 from records.command_line import new_app, run_app, user_mistakes
-from records.files import write_whole
+from reports.figures import COLOURS, Drawing, figure
+from reports.numbers import Numbers
+from reports.numbers.cost import Cost, Step, cost, course
+from reports.numbers.diagnosis import seeds
+from reports.numbers.summary import Winner, winner
+from reports.page import render
+from reports.run import write_files
+from reports.source import Source, read_source
 from studies.study import Place
 
 app = new_app()
+
+_UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+_MUST_AGREE = {
+    "data": "the images differ",
+    "split": "the split into training and validation differs",
+}
+_SHOULD_AGREE = {"epochs": "the epochs of a training differ", "network": "the network differs"}
+
+
+class Entry(Numbers):
+    """One study among others."""
+
+    name: str
+    """Its name, with the place where it is if others share the name."""
+
+    place: str
+    winner: Winner | None
+    cost: Cost
+    epochs_saved: float | None
+    course: tuple[Step, ...]
+
+    def estimate(self, name: str) -> str:
+        """One of the winner's accuracies in words; a dash if it is not there."""
+        for found in self.winner.estimates if self.winner else ():
+            if found.name == name:
+                n = "" if found.n is None else f" (n = {found.n:,})"
+                return f"{found.accuracy:.2%}{n}"
+        return "-"
+
+
+class Comparison(Numbers):
+    """Studies side by side."""
+
+    entries: tuple[Entry, ...]
+    differences: tuple[str, ...]
+    """What the studies do not have in common though their accuracies depend on it."""
 
 
 @app.command()
@@ -25,10 +73,14 @@ def main(
     storage: Annotated[
         str | None, typer.Option(help="URL of their storage [SQLite in the study's folder]")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the page [comparisons/ in the runs' folder]")
+    ] = None,
 ) -> int:
     """Draw studies side by side: the best so far by trials, time and epochs, and a table."""
     with user_mistakes():
-        page = write_comparison([place_of(study, Path(runs), storage) for study in studies], runs)
+        places = [place_of(study, Path(runs), storage) for study in studies]
+        page = write_comparison(places, out or Path(runs) / "comparisons")
     print(f"compared  {page} ({page.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -49,45 +101,114 @@ def place_of(study: str, runs: Path, storage: str | None = None) -> Place:
     return Place(study, runs / study, storage)
 
 
-def write_comparison(places: list[Place], runs: str) -> Path:
-    """Write a page and its numbers below `comparisons/` in the runs' folder.
+def write_comparison(places: Sequence[Place], out: Path) -> Path:
+    """Write a page, and its numbers beside it.
+
+    Args:
+        places: Where the studies are.
+        out: Folder to write to.
 
     Returns:
         The page.
 
     Raises:
-        ValueError: In one sentence, if there are fewer than two studies, or one is not there.
-        OSError: The files cannot be written.
+        ValueError: In one sentence, if there are fewer than two studies, one is not there, or the
+            files cannot be written.
     """
     if len(set(places)) < 2:
         raise ValueError(
             f"a comparison needs at least two different studies, but got {len(set(places))}: "
             f"name another one"
         )
-    # They take a second to import, which a mistake in the arguments need not wait for.
-    from reports.compared import compare, comparison_drawings
-    from reports.exported import read_best
-    from reports.page import render
-    from reports.source import read_study
-
-    read = [(read_study(place), read_best(place.folder / "best")) for place in places]
-    comparison = compare(read)
-    drawings = comparison_drawings(comparison)
-    names = {name: None for e in comparison.entries if e.answer for name in e.answer.params}
-    page = render(
-        "compare.html.j2", drawings, c=comparison, drawings=drawings, read=read[0][0].read,
-        names=list(names),
+    sources = [read_source(place) for place in places]
+    comparison = compare(sources)
+    names = {name: None for e in comparison.entries if e.winner for name in e.winner.params}
+    html = render(
+        "compare.html.j2", {"course": comparison_drawings(comparison.entries)}, c=comparison,
+        read=sources[0].read, names=list(names),
     )  # fmt: skip
-    folder = Path(runs) / "comparisons"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_file_name(places)}.html"
-    write_whole(path.with_suffix(".json"), comparison.model_dump_json(indent=1) + "\n")
-    write_whole(path, page)
-    return path
+    name = re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
+    page = out / f"{name}.html"
+    numbers = comparison.model_dump_json(indent=1) + "\n"
+    write_files({page.with_suffix(".json"): numbers, page: html})
+    return page
 
 
-def _file_name(places: list[Place]) -> str:
-    return re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
+def compare(sources: Sequence[Source]) -> Comparison:
+    """Work out all numbers."""
+    names = [source.place.name for source in sources]
+    prints = [source.fingerprint for source in sources]
+    differences = [
+        f"{what}: the accuracies cannot be held against one another"
+        for key, what in _MUST_AGREE.items()
+        if any(p.get(key) != prints[0].get(key) for p in prints)
+    ]
+    trainings = [p.get("training", {}) for p in prints]
+    differences += [
+        f"{what}: {', '.join(str(t.get(key, '?')) for t in trainings)}"
+        for key, what in _SHOULD_AGREE.items()
+        if any(t.get(key) != trainings[0].get(key) for t in trainings)
+    ]
+    return Comparison(
+        entries=tuple(_entry(s, shared=names.count(s.place.name) > 1) for s in sources),
+        differences=tuple(differences),
+    )
+
+
+def _entry(source: Source, *, shared: bool) -> Entry:
+    paid = cost(source.trials, source.total, source.epochs)
+    confirmations = seeds(source.confirmed, source.trials)
+    where = source.storage if source.place.storage else str(source.place.folder)
+    name = source.place.name
+    return Entry(
+        name=f"{name} ({where})" if shared else name,
+        place=where,
+        winner=winner(source.metrics, confirmations, source.trials),
+        cost=paid,
+        epochs_saved=paid.epochs_saved,
+        course=course(source.trials),
+    )
+
+
+def comparison_drawings(entries: Sequence[Entry]) -> list[Drawing]:
+    """The best so far by trials, by time and by epochs."""
+    order = "Complete and pruned trials, in the order in which they ended."
+    time = "Wall time in which trials were running, without confirmations and final training."
+    paid = "What is paid for when the machines differ."
+    names = ", ".join(e.name for e in entries)
+    shown = any(s.best is not None for e in entries for s in e.course)
+    return [
+        Drawing(
+            f"by-{field}", title, _figure(entries, field, axis) if shown else None,
+            f"Best validation accuracy so far, {title.lower()}, of {names}.", caption,
+            missing="No study has a complete trial yet.",
+        )
+        for field, title, axis, caption in (
+            ("trials", "By trials", "trials done", order),
+            ("seconds", "By time", "seconds", time),
+            ("epochs", "By epochs", "epochs trained", paid),
+        )
+    ]  # fmt: skip
+
+
+def _figure(entries: Sequence[Entry], field: str, axis: str) -> go.Figure:
+    traces: list[Any] = []
+    scale = 1.0
+    if field == "seconds":
+        longest = max((s.seconds for e in entries for s in e.course), default=0.0)
+        scale, axis = next((unit for unit in _UNITS if longest >= 2 * unit[0]), _UNITS[-1])
+    for number, entry in enumerate(entries):
+        steps = [step for step in entry.course if step.best is not None]
+        dash, colour = _DASHES[number % len(_DASHES)], COLOURS[number % len(COLOURS)]
+        traces.append(
+            go.Scatter(
+                x=[getattr(step, field) / scale for step in steps],
+                y=[step.best for step in steps], mode="lines", name=entry.name,
+                line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+                hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
+            )
+        )  # fmt: skip
+    return figure(traces, axis, "best validation accuracy", yaxis_tickformat=".1%")
 
 
 if __name__ == "__main__":

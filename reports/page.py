@@ -1,54 +1,111 @@
-"""Laying out a page: one HTML file with everything in it, which asks nobody for anything."""
+"""The pages: each is one HTML file with everything in it, which asks nobody for anything."""
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from records import words
-from reports.drawings import Drawing
-from reports.figures.theme import templates
+from reports.figures import Drawing, templates
+from reports.figures.diagnosis import diagnosis_drawings
+from reports.figures.model import model_drawings
+from reports.figures.parameters import parameter_drawings
+from reports.figures.search import search_drawings, winner_drawing
+from reports.numbers.findings import findings
+from reports.numbers.model import Model
+from reports.numbers.summary import Summary
+from reports.source import Source
+
+_SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
+
+_LARGEST = 96
+"""Side in pixels above which a picture is made smaller."""
+
+_LOSSLESS = 48
+"""Side up to which it is kept as it is: pixels of tiny images should be seen, not smeared."""
 
 
-def render(template: str, drawn: list[Drawing], **values: Any) -> str:
+def report_page(summary: Summary, source: Source) -> str:
+    """The page about one study, as HTML."""
+    model = summary.model
+    sections = {
+        "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
+        "search": list(search_drawings(summary)),
+        "parameters": list(parameter_drawings(summary, source)),
+        "diagnosis": list(diagnosis_drawings(summary)),
+        "model": list(model_drawings(model)) if model else [],
+    }
+    return render(
+        "report.html.j2",
+        sections,
+        s=summary,
+        findings=findings(summary),
+        signs=_SIGNS,
+        figures={drawing.key: drawing for drawing in sections["diagnosis"]},
+        best=source.place.folder / "best",
+        kept=source.predictions,
+        own=_own_strength(model),
+        configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
+    )
+
+
+def _picture_uri(pixels: np.ndarray) -> str:
+    """A picture, `(height, width, 3)` uint8, as a data URI: the page needs no files beside it."""
+    picture, held = Image.fromarray(np.ascontiguousarray(pixels)), BytesIO()
+    picture.thumbnail((_LARGEST, _LARGEST))
+    kind = "png" if max(picture.size) <= _LOSSLESS else "jpeg"
+    picture.save(held, kind, **({"optimize": True} if kind == "png" else {"quality": 85}))
+    return f"data:image/{kind};base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def _own_strength(model: Model | None) -> float | None:
+    """The strength among the shown ones that the model was trained with."""
+    if model is None or model.augment is None or not model.strengths:
+        return None
+    augment = model.augment
+    return min(model.strengths, key=lambda strength: abs(strength - augment))
+
+
+def render(template: str, drawn: Mapping[str, Sequence[Drawing]], **values: Any) -> str:
     """The page.
 
     Args:
         template: Name of its template.
-        drawn: All figures that the template places.
-        values: What the template says.
+        drawn: Section of the page -> its figures.
+        values: What else the template says.
     """
     scripts = [get_plotlyjs(), _file("page.js")]
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **values,
-            css=Markup(_file("page.css")),
-            scripts=[Markup(script) for script in scripts],
-            digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
-            data=_data(drawn),
-        )
-    )
+    figures = {d.key: _slim(d.figure) for part in drawn.values() for d in part if d.figure}
+    return _environment().get_template(template).render(
+        **values,
+        drawn=drawn,
+        css=Markup(_file("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+        data=for_script({"figures": figures, "templates": templates()}),
+    )  # fmt: skip
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     for name in ("percent", "points", "value", "count", "duration", "moment"):
         environment.filters[name] = getattr(words, name)
+    environment.filters.update(picture=_picture_uri, quote=lambda path: shlex.quote(str(path)))
     return environment
 
 
@@ -63,27 +120,11 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _data(drawn: list[Drawing]) -> Markup:
-    figures = {d.key: _slim(d.figure) for d in drawn if d.figure is not None}
-    return for_script({"figures": figures, "templates": templates()})
-
-
 def _slim(figure: Any) -> Any:
     """A figure as JSON, with as many digits as a screen can show."""
-    return _rounded(json.loads(figure.to_json()))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+    return json.loads(figure.to_json(), parse_float=lambda digits: float(f"{float(digits):.6g}"))
 
 
 def for_script(value: Any) -> Markup:
     """JSON that may stand in a script element: no text in it can end that element."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    return htmlsafe_json_dumps(value, allow_nan=False, separators=(",", ":"))

@@ -1,12 +1,17 @@
-"""Everything that a report takes from a study, read at one moment."""
+"""`Source`: everything that a report is made from, the study and its `best/`, read once."""
 
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from optuna.study import Study
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from records.metrics import Metrics, parse_metrics
 from records.trial import TrialRecord
 from space import Space, parse_space
 from studies.attributes import MACHINE, TEST_EVALUATIONS, owner_of
@@ -16,36 +21,67 @@ from studies.storage import shown
 from studies.study import SETTINGS, Place, find
 from studies.trials import confirmations, trial_records
 
+Content = TypeVar("Content")
 
-class Source(BaseModel):
-    """A study as it was when it was read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+@dataclass(frozen=True)
+class Predictions:
+    """The content of `best/evaluation.npz`.
 
-    name: str
-    folder: Path
+    Attributes:
+        labels: `(N,)` int, true classes of the test images.
+        probabilities: `(N, classes)` float.
+        rows: `(pictures,)` int, the test images that are kept as pictures.
+        pictures: `(pictures, side, side, 3)` uint8.
+        wrong_count: How many of the first pictures are the most confident errors.
+        augmented: `(pictures, strengths, side, side, 3)` uint8; None in older files.
+        strengths: `(strengths,)` float; None in older files.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    rows: np.ndarray
+    pictures: np.ndarray
+    wrong_count: int
+    augmented: np.ndarray | None
+    strengths: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A study as it was when it was read.
+
+    Attributes:
+        place: Where it is.
+        storage: URL without its password.
+        read: When.
+        trials: All trials, by number.
+        abandoned: Numbers of the trials that are marked as running although their process is gone.
+        confirmed: Number of each confirmed trial -> validation accuracy per fresh seed.
+        test_evaluations: How often a model was evaluated on the test images.
+        settings: The resolved configuration of the search; empty if convsearch did not make it.
+        fingerprint: What must not change while the study lasts.
+        space: What is searched; None if unknown.
+        machines: Host -> device, precision and versions, in words.
+        metrics: Of the exported model; None if there is none or they are damaged.
+        predictions: On the test images; the same.
+        missing: What of `best/` could not be read, and why, a sentence each.
+    """
+
+    place: Place
     storage: str
-    """URL without its password."""
-
-    given_storage: bool
-    """Whether the storage is another one than SQLite in the study's folder."""
-
     read: datetime
     trials: tuple[TrialRecord, ...]
     abandoned: frozenset[int]
-    """Numbers of the trials that are marked as running although their process is gone."""
-
     confirmed: dict[int, list[float]]
-    """Number of each confirmed trial -> validation accuracy per fresh seed."""
-
     test_evaluations: int
     settings: dict[str, Any]
-    """The resolved configuration of the search; empty if convsearch did not make the study."""
-
     fingerprint: dict[str, Any]
     space: Space | None
     machines: dict[str, dict[str, Any]]
-    """Host -> device, precision and versions, in words."""
+    metrics: Metrics | None
+    predictions: Predictions | None
+    missing: tuple[str, ...]
 
     @property
     def epochs(self) -> int | None:
@@ -63,7 +99,7 @@ class Source(BaseModel):
         return self.settings.get(section, {}).get(key, otherwise)
 
 
-def read_study(place: Place) -> Source:
+def read_source(place: Place) -> Source:
     """Read a study.
 
     Raises:
@@ -73,11 +109,11 @@ def read_study(place: Place) -> Source:
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
+    missing: list[str] = []
+    metrics, predictions = _read_best(place.folder / "best", missing)
     return Source(
-        name=place.name,
-        folder=place.folder,
+        place=place,
         storage=shown(place.url),
-        given_storage=place.storage is not None,
         read=datetime.now().astimezone(),
         trials=tuple(trial_records(study)),
         abandoned=_abandoned(study, attributes),
@@ -91,6 +127,9 @@ def read_study(place: Place) -> Source:
             for name, facts in attributes.items()
             if name.startswith(prefix)
         },
+        metrics=metrics,
+        predictions=predictions,
+        missing=tuple(missing),
     )
 
 
@@ -111,3 +150,47 @@ def _space(fingerprint: dict[str, Any]) -> Space | None:
         return parse_space("of the study", fingerprint["space"])
     except (KeyError, ValueError):
         return None
+
+
+def _read_best(folder: Path, missing: list[str]) -> tuple[Metrics | None, Predictions | None]:
+    """What a study's `best/` holds; what is missing or damaged is said and left out."""
+    if not folder.is_dir():
+        return None, None
+    metrics = _attempt(folder / "metrics.json", _metrics, missing)
+    predictions = _attempt(folder / "evaluation.npz", _predictions, missing)
+    if metrics and predictions:
+        shape = metrics.test.n, len(metrics.data.classes)
+        if predictions.probabilities.shape != shape:
+            missing.append(
+                "best/evaluation.npz is not of the model that best/metrics.json describes."
+            )
+            predictions = None
+    return metrics, predictions
+
+
+def _attempt(path: Path, read: Callable[[Path], Content], missing: list[str]) -> Content | None:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        missing.append(f"best/{path.name} is missing.")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        missing.append(f"best/{path.name} cannot be read: {reason}.")
+    return None
+
+
+def _metrics(path: Path) -> Metrics:
+    return parse_metrics(path.read_text(encoding="utf-8"))
+
+
+def _predictions(path: Path) -> Predictions:
+    with np.load(path, allow_pickle=False) as file:
+        held = {name: file[name] for name in file.files}
+    found = Predictions(
+        held["labels"], held["probabilities"], held["picture_rows"], held["pictures"],
+        int(held["wrong_count"]), held.get("augmented"), held.get("augment_strengths"),
+    )  # fmt: skip
+    fits = found.probabilities.ndim == 2 and len(found.labels) == len(found.probabilities)
+    if not fits or len(found.rows) != len(found.pictures):
+        raise ValueError("its arrays do not fit together")
+    return found

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from records.toml import read_toml, validate
 from space import load_space
 from studies.config import StudyConfig
-from train_core.config import TrainConfig
+from train_core.config import RecipeName, TrainConfig
 from train_core.data.config import DataConfig
-from train_core.recipes import RecipeName
 
 
 class Section(BaseModel):

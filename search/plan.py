@@ -13,11 +13,10 @@ from space import Space, Value, load_space, parse_space
 from studies.sampler import seed_for
 from studies.storage import shown
 from studies.study import Place, Purpose
-from train_core.config import TrainConfig
+from train_core.config import RecipeName, TrainConfig, training_for
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_labels
-from train_core.data.select import choose_rows
-from train_core.recipes import RecipeName, training_for
+from train_core.data.split import choose_rows
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",

@@ -20,7 +20,7 @@ from search.workers.worker import Worker
 from studies.attributes import CONFIG, HISTORY, INDEX, REASON
 from studies.broker import Ledger
 from studies.study import work_on
-from train_core.errors import Diverged, TrainingStopped
+from train_core import Diverged, TrainingStopped
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint

@@ -1,9 +1,7 @@
 """One picture of any kind to the `(side, side, 3)` uint8 pixels that an exported model takes.
 
-This is part of the export's format 1: a model was trained on pictures brought to its size by
-exactly these steps, and a model exported today must be shown the same pixels for ever. The
-training has them in `train_core/data/decode.py`; `tests/serve/test_same_pixels.py` holds the two
-together.
+The pixels are made by `records.pixels`, as in the training; here a picture may come from memory,
+wait for its turn, and be refused with a reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +10,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+from records.pixels import FORMATS, square_pixels, upright_rgb
 
 Turn = Callable[[int], AbstractContextManager[None]]
 
@@ -55,9 +52,7 @@ def decode(source: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
         UnreadablePicture: It cannot be read, is no picture, is cut off, or is too large.
     """
     with _open(source) as image, turn(image.width * image.height), _reasons():
-        # Lets the JPEG decoder work at a fraction of the size of a large photo.
-        image.draft("RGB", (2 * side, 2 * side))
-        return _fit_square(_to_rgb(ImageOps.exif_transpose(image)), side)
+        return square_pixels(image, side)
 
 
 def thumbnail(path: Path, side: int, turn: Turn = at_once) -> bytes:
@@ -67,8 +62,7 @@ def thumbnail(path: Path, side: int, turn: Turn = at_once) -> bytes:
         UnreadablePicture: It cannot be read.
     """
     with _open(path) as image, turn(image.width * image.height), _reasons():
-        image.draft("RGB", (2 * side, 2 * side))
-        small = _to_rgb(ImageOps.exif_transpose(image))
+        small = upright_rgb(image, side)
         small.thumbnail((side, side))
         written = BytesIO()
         small.save(written, "JPEG", quality=85)
@@ -97,20 +91,3 @@ def _reasons() -> Iterator[None]:
         raise UnreadablePicture(error.strerror or str(error)) from None
     except Exception as error:  # noqa: BLE001
         raise UnreadablePicture(f"{type(error).__name__}: {error}") from None
-
-
-def _fit_square(image: Image.Image, side: int) -> np.ndarray:
-    if image.size != (side, side):
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-    return np.asarray(image, dtype=np.uint8)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """To 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
-    return image.convert("RGB")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from records.toml import short_repr
 from space.space import Space
 
 NAMED_SPACES = ("default", "extended")
@@ -20,14 +21,18 @@ def load_space(name_or_path: str) -> Space:
         ValueError: In one sentence, if there is no such space, the file cannot be read, or a
             parameter is not declared as it must be.
     """
-    if name_or_path in NAMED_SPACES:
-        text = (resources.files("space") / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        text = _read(name_or_path)
+    named = name_or_path in NAMED_SPACES
+    path = resources.files("space") / f"{name_or_path}.toml" if named else Path(name_or_path)
     try:
-        declared = tomllib.loads(text)
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"a space must be valid TOML, but '{name_or_path}': {error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        raise ValueError(
+            f"a space must be one of {', '.join(NAMED_SPACES)} or a readable TOML file, "
+            f"but got '{name_or_path}': {reason}"
+        ) from None
     return parse_space(name_or_path, declared)
 
 
@@ -53,17 +58,6 @@ def parse_space(name: str, declared: Mapping[str, object]) -> Space:
         raise ValueError(_one_line(name, error)) from None
 
 
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
-        raise ValueError(
-            f"a space must be one of {', '.join(NAMED_SPACES)} or a readable TOML file, "
-            f"but got '{path}': {reason}"
-        ) from None
-
-
 def _one_line(name: str, error: ValidationError) -> str:
     """The first thing that is wrong, as one sentence."""
     first = error.errors(include_url=False)[0]
@@ -71,7 +65,7 @@ def _one_line(name: str, error: ValidationError) -> str:
     parameter, inside = (place[0] if place else "?"), place[2:]
     field = f"{inside[0]}: " if inside else ""
     rule = str(first.get("ctx", {}).get("error") or _PLAIN_RULES.get(first["type"], first["msg"]))
-    got = "" if ", but got" in rule else f", but got {_shown(first['input'])}"
+    got = "" if ", but got" in rule else f", but got {short_repr(first['input'])}"
     return f"{field}{rule}{got} (space '{name}', parameter '{parameter}')"
 
 
@@ -86,8 +80,3 @@ _PLAIN_RULES = {
     "bool_type": "this must be true or false",
     "list_type": "this must be a list",
 }
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,11 +1,11 @@
 """A space: an ordered set of named parameters that can be sampled."""
 
-from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Mapping
 from itertools import combinations
 
 from pydantic import BaseModel, ConfigDict
 
+from records.toml import did_you_mean
 from space.parameters import Parameter, Suggester, Value
 
 
@@ -94,12 +94,10 @@ class Space(BaseModel):
         kept: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
             searched = {other.sets or n for n, other in kept.items()}
-            open_ones = {k: v for k, v in parameter.when.items() if k in searched}
-            settled = parameter.model_copy(
-                update={"when": {k: v for k, v in parameter.when.items() if k not in searched}}
-            )
-            if settled.applies(fixed):
-                kept[name] = parameter.model_copy(update={"when": open_ones})
+            unsettled = {k: v for k, v in parameter.when.items() if k in searched}
+            settled = {k: v for k, v in parameter.when.items() if k not in searched}
+            if parameter.model_copy(update={"when": settled}).applies(fixed):
+                kept[name] = parameter.model_copy(update={"when": unsettled})
         return self.model_copy(update={"parameters": kept})
 
     def check(self, known: Collection[str]) -> None:
@@ -135,25 +133,21 @@ class Space(BaseModel):
     def _refuse_unknown(self, keys: Collection[str], known: Collection[str], where: str) -> None:
         for key in keys:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'? " if near else ""
                 raise ValueError(
-                    f"{where} must name a known key, but got '{key}': {hint}"
+                    f"{where} must name a known key, but got '{key}': {did_you_mean(key, known)}"
                     f"known are {', '.join(sorted(known))} (space '{self.name}')"
                 )
 
     def _refuse_overlaps(self) -> None:
-        for first, second in self._pairs_on_one_key():
-            a, b = (self.parameters[name].conditions() for name in (first, second))
+        for (first, a), (second, b) in combinations(self.parameters.items(), 2):
+            if (a.sets or first) != (b.sets or second):
+                continue
+            ours, theirs = a.conditions(), b.conditions()
             if not any(
-                set(map(repr, a[key])).isdisjoint(map(repr, b[key])) for key in a.keys() & b
+                set(map(repr, ours[key])).isdisjoint(map(repr, theirs[key]))
+                for key in ours.keys() & theirs
             ):
                 raise ValueError(
                     f"two parameters may set one key only under conditions that exclude each "
                     f"other, but '{first}' and '{second}' can apply together (space '{self.name}')"
                 )
-
-    def _pairs_on_one_key(self) -> Iterator[tuple[str, str]]:
-        for (a, pa), (b, pb) in combinations(self.parameters.items(), 2):
-            if (pa.sets or a) == (pb.sets or b):
-                yield a, b

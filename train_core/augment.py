@@ -6,7 +6,6 @@ captured step serves every strength.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -37,20 +36,13 @@ CUT = 0.4
 """Side of the square that is cut out at strength 1, as a share of the image's side."""
 
 
-@dataclass(frozen=True)
-class Draws:
-    """The randomness of one batch, apart from its use: uniform numbers in [0, 1), `(B, 9)`."""
+def draw(count: int, device: torch.device, generator: torch.Generator) -> Tensor:
+    """Random numbers in [0, 1) for `count` images, `(count, 9)`.
 
-    uniform: Tensor
-
-    def signed(self, column: int) -> Tensor:
-        """`(B,)`, uniform in [-1, 1)."""
-        return self.uniform[:, column] * 2 - 1
-
-
-def draw(count: int, device: torch.device, generator: torch.Generator) -> Draws:
-    """Draw what one batch of `count` images needs."""
-    return Draws(torch.rand(count, 9, device=device, generator=generator))
+    In each row: shift along x and y, whether to turn and zoom, angle, zoom, contrast, brightness,
+    and the place of the cut along y and x.
+    """
+    return torch.rand(count, 9, device=device, generator=generator)
 
 
 def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
@@ -74,14 +66,14 @@ def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
 
 
 def augment(
-    images: Tensor, flipped: Tensor, draws: Draws, strength: Tensor, normalisation: Normalisation
+    images: Tensor, flipped: Tensor, draws: Tensor, strength: Tensor, normalisation: Normalisation
 ) -> Tensor:
     """Augment and normalise images.
 
     Args:
         images: `(B, H, W, 3)` uint8.
         flipped: `(B,)` bool, which ones are mirrored.
-        draws: The randomness of this batch.
+        draws: What `draw` gives for as many images.
         strength: 0-d, in [0, 1]; 0 gives the same as `normalisation(images)`.
         normalisation: A cut goes to its mean colour.
 
@@ -93,22 +85,23 @@ def augment(
     grid = _sampling_grid(flipped, draws, strength, side)
     moved = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
     gain, offset = normalisation.affine()
-    contrast = (1 + LIGHT * strength * draws.signed(5))[:, None]
-    brightness = (LIGHT * strength * draws.signed(6))[:, None]
+    contrast = 1 + LIGHT * strength * (draws[:, 5:6] * 2 - 1)
+    brightness = LIGHT * strength * (draws[:, 6:7] * 2 - 1)
     # Normalisation, contrast and brightness are one line per image and channel.
     slope, shift = contrast * gain, contrast * offset + brightness
     lit = moved.mul_(slope[:, :, None, None]).add_(shift[:, :, None, None])
     return lit.masked_fill_(_cut(draws, strength, side), 0.0)
 
 
-def _sampling_grid(flipped: Tensor, draws: Draws, strength: Tensor, side: int) -> Tensor:
+def _sampling_grid(flipped: Tensor, draws: Tensor, strength: Tensor, side: int) -> Tensor:
     """`(B, H, W, 2)`: where each pixel of the result is taken from, x before y, in [-1, 1]."""
     # Half a pixel more before rounding gives the largest shift the same chance as the others.
     reach = SHIFT * strength * side + 0.5 * (strength > 0)
-    shift = torch.round(torch.stack([draws.signed(0), draws.signed(1)], 1) * reach) * (2 / side)
-    warped = draws.uniform[:, 2] < WARPED * strength
-    angle = draws.signed(3) * (math.radians(TURN) * strength) * warped
-    zoom = 1 + draws.signed(4) * (ZOOM * strength) * warped
+    signed = draws * 2 - 1
+    shift = torch.round(signed[:, :2] * reach) * (2 / side)
+    warped = draws[:, 2] < WARPED * strength
+    angle = signed[:, 3] * (math.radians(TURN) * strength) * warped
+    zoom = 1 + signed[:, 4] * (ZOOM * strength) * warped
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     mirror = 1 - 2 * flipped.to(cos.dtype)
     along_x = torch.stack([mirror * cos, sin], 1)
@@ -119,10 +112,10 @@ def _sampling_grid(flipped: Tensor, draws: Draws, strength: Tensor, side: int) -
     return (rows[:, :, :, None] + columns[:, :, None, :]).permute(0, 2, 3, 1)
 
 
-def _cut(draws: Draws, strength: Tensor, side: int) -> Tensor:
+def _cut(draws: Tensor, strength: Tensor, side: int) -> Tensor:
     """`(B, 1, H, W)` bool: a square at a random place, wholly inside the image."""
     size = torch.round(CUT * strength * side)
-    corner = torch.floor(draws.uniform[:, 7:9] * (side - size + 1))
+    corner = torch.floor(draws[:, 7:9] * (side - size + 1))
     places = torch.arange(side, device=corner.device)
     inside = (places >= corner[:, :, None]) & (places < corner[:, :, None] + size)
     return inside[:, 0, None, :, None] & inside[:, 1, None, None, :]

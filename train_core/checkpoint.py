@@ -1,20 +1,19 @@
 """`Checkpoint`: a training's whole state in a file, so that a killed one goes on where it was."""
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
+from records.files import parts_of, write_whole
 from records.outcome import EpochRecord
 from train_core.config import TrainConfig
 from train_core.engine import Engine
+from train_core.model import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
 
@@ -48,7 +47,10 @@ class Checkpoint:
         A file of another training, a broken one or none at all leaves the engine as it is, at the
         beginning.
         """
-        facts, tensors = _read(self.path)
+        try:
+            facts, tensors = read_safetensors(self.path, _FACTS)
+        except OSError:
+            return []
         if facts is None or facts["training"] != _identity(engine, config):
             return []
         engine.restore(tensors)
@@ -77,14 +79,15 @@ class Checkpoint:
             "training": _identity(engine, config),
             "records": [record.model_dump() for record in records],
         }
-        _write_whole(self.path, save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)}))
+        content = save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)})
+        write_whole(self.path, content, durable=True)
         self._pending, self._written = None, time.monotonic()
         self._cost = self._written - started
 
     def remove(self) -> None:
-        """The training has ended: forget it."""
+        """The training has ended: remove its file, and what killed writers left of it."""
         self._pending = None
-        for path in (self.path, _beside(self.path)):
+        for path in (self.path, *parts_of(self.path)):
             path.unlink(missing_ok=True)
 
 
@@ -105,31 +108,3 @@ def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
         "device": data.device.type,
         "weights": {name: list(p.shape) for name, p in engine.average.named_parameters()},
     }
-
-
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get(_FACTS, "null"))
-            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return None, {}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """In one step, and on the disk before it takes the old one's place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """Where a file is written before it takes its place; a kill can leave it there."""
-    return path.with_name(f"{path.name}.part")

@@ -1,10 +1,22 @@
-"""`TrainConfig`: all that decides a training, and nothing else does."""
+"""`TrainConfig`, which alone decides a training; recipes, and files that describe a training.
 
-from typing import Annotated, Literal
+Importing this module does not import torch.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+import math
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal
 
-Network = Literal["convnet", "resnet"]
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from records.toml import read_toml, validate
+from train_core.data.config import DataConfig
+from train_core.networks import check_network
+
+Network = Annotated[str, AfterValidator(check_network)]
+RecipeName = Literal["cpu", "fast", "accurate"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -96,3 +108,79 @@ class TrainConfig(BaseModel):
             f"{self.optimizer} lr {self.lr:.3g}, dropout {self.dropout:.2f}, "
             f"augment {self.augment:.2f}, {self.epochs} epochs"
         )
+
+
+class RunConfig(BaseModel):
+    """One training on one data set, fully resolved. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    recipe: RecipeName | None = None
+    """What `[training]` was laid over; its keys are already in `training`."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    training: TrainConfig = Field(default_factory=TrainConfig)
+
+
+def load_recipe(name: RecipeName) -> TrainConfig:
+    """A recipe as a whole training config, with seed 0."""
+    return TrainConfig.model_validate(_tables(name)["training"])
+
+
+def least_images(name: RecipeName) -> int:
+    """How many images, counted with repetition, a training of this recipe should see at least."""
+    return int(_tables(name)["least_images"])
+
+
+def training_for(
+    name: RecipeName, given: Mapping[str, Any], images: int | None, source: str = "[training]"
+) -> TrainConfig:
+    """A recipe with some keys of one's own; few images get more epochs unless told how many.
+
+    Args:
+        name: The recipe.
+        given: Keys of `TrainConfig` that replace the recipe's.
+        images: How many images the training learns from; None = not known yet, so that the epochs
+            stay as they are.
+        source: Where the keys come from, for messages.
+
+    Raises:
+        ValueError: In one sentence that names the source, the key, the rule and the value.
+    """
+    base = load_recipe(name)
+    enough = 1 if images is None else math.ceil(least_images(name) / images)
+    values = {**base.model_dump(), "epochs": max(base.epochs, enough)}
+    return validate(TrainConfig, {**values, **given}, source)
+
+
+def load_run_config(path: str) -> RunConfig:
+    """Read a training's file.
+
+    Raises:
+        ValueError: In one sentence that names the file, the key, the rule and the value.
+    """
+    return resolve_run(read_toml(path), f"file '{path}'")
+
+
+def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = None) -> RunConfig:
+    """Lay `[training]` over the recipe, if one is named.
+
+    Args:
+        tables: What the file says.
+        source: Where it comes from, for messages.
+        images: How many images the training learns from: few get more epochs than the recipe has,
+            unless `[training]` says how many. None = not known yet.
+
+    Raises:
+        ValueError: In one sentence that names the source, the key, the rule and the value.
+    """
+    checked = validate(RunConfig, tables, source)
+    if checked.recipe is None:
+        return checked
+    training = training_for(checked.recipe, tables.get("training", {}), images, source)
+    return checked.model_copy(update={"training": training})
+
+
+def _tables(name: str) -> dict[str, Any]:
+    path = resources.files("train_core") / "recipes" / f"{name}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))

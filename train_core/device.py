@@ -1,4 +1,4 @@
-"""Which device trains, in which precision, and how both are called in messages."""
+"""Which device trains, in which precision, and whether it still can."""
 
 import ctypes
 import platform
@@ -7,6 +7,15 @@ from pathlib import Path
 import torch
 
 from train_core.config import Precision
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    # cuDNN says so when no algorithm's workspace fits.
+    "unable to find an engine to execute this computation",
+)
 
 
 def pick_device(index: int = 0) -> torch.device:
@@ -61,18 +70,26 @@ def keep_freed_memory() -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given, so that clocks tell the truth."""
+    """Wait until the device has done all its work, for instance to measure its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def still_works(device: torch.device) -> bool:
-    """Whether the device answers; some errors lose a GPU for the rest of the process."""
+    """Whether the device answers: after some errors a GPU is lost for the rest of the process."""
     try:
         synchronize(device)
     except RuntimeError:
         return False
     return True
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory is exhausted, on a GPU or on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    message = str(error) if isinstance(error, RuntimeError) else ""
+    return any(words in message for words in _NO_MEMORY)
 
 
 def _cpu_model() -> str:

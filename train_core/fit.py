@@ -1,23 +1,21 @@
-"""`fit`: one training, as a generator of one record per epoch."""
+"""`fit`: one training, as a generator of one record per epoch; `measure_speed`: how fast it is."""
 
 import math
 import time
 from collections.abc import Iterator
 
 from records.outcome import EpochRecord
+from train_core import Diverged, OutOfMemory
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
+from train_core.device import is_out_of_memory, synchronize
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
-from train_core.evaluate import score
 from train_core.images import ImageData, Part
+from train_core.model import score
 
 MIDDLE_IMAGES = 2_500
-"""Validation images, at most, that a training is scored on after every epoch but its last.
-
-Enough to see which trainings fall behind (docs/performance.md), and as many images as take no
-notable time however large the validation part is.
-"""
+"""Validation images, at most, that a training is scored on after every epoch but its last: enough
+to see which trainings fall behind (docs/performance.md), and few enough to take little time."""
 
 
 def fit(
@@ -34,18 +32,17 @@ def fit(
     Args:
         config: All that decides the training.
         data: What to learn from and what to score on.
-        engines: Where the buffers live and where the trained network is afterwards
-            (`engines.engine(config).average`); None = for this training only. Empty after
-            running out of memory.
-        checkpoint: Where the training keeps its state, and where it goes on from; None = it
-            always begins anew. Its file stays when the training ends: only the caller knows
-            whether that is for good.
+        engines: Where the buffers live, and the trained network afterwards
+            (`engines.engine(config).average`); None = buffers for this training only. Emptied
+            when memory runs out.
+        checkpoint: Where the state is kept and resumed from; None = the training always begins
+            anew. The caller removes it when the training has ended for good.
 
     Yields:
-        One record after every epoch; the last one's `val_accuracy` is the training's result, the
-        others' are of at most `MIDDLE_IMAGES` of the validation images, the same ones in every
-        training, unless `patience` may end it there. The records from before an interruption come
-        first, as they were.
+        One record after every epoch, first those from before an interruption, as they were. The
+        last one's `val_accuracy` is the training's result. The others' are of at most
+        `MIDDLE_IMAGES` validation images, always the same ones, unless `patience` may end the
+        training there.
 
     Raises:
         Diverged: The loss is no longer finite.
@@ -57,9 +54,9 @@ def fit(
             begun = True
             yield record
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+        if not is_out_of_memory(error):
             raise
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
     else:
         return
     # Out here, no exception keeps a frame alive that holds the network.
@@ -71,15 +68,39 @@ def fit(
     yield from fit(config, data, pool, checkpoint)
 
 
+def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
+    """Training images per second, after a warm-up.
+
+    Args:
+        config: What to train.
+        engines: Where the buffers live; a search goes on with them.
+        seconds: How long to measure, at least; never fewer than two steps.
+    """
+    engine = engines.engine(config)
+    _begin(engine, config)
+    _seconds_of(engine, 1)
+    left = config.epochs * engine.steps_per_epoch - 1
+    steps, spent = 0, 0.0
+    while steps < 2 or spent < seconds:
+        if not left:  # The schedule has run out.
+            _begin(engine, config)
+            left = config.epochs * engine.steps_per_epoch
+        # Ever longer runs, so that waiting for the device after each is lost in them.
+        count = min(left, max(1, steps))
+        spent += _seconds_of(engine, count)
+        steps, left = steps + count, left - count
+    return steps * config.batch_size / spent
+
+
 def _epochs(
     config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None
 ) -> Iterator[EpochRecord]:
     engine.start(config)
     records = checkpoint.resume(engine, config) if checkpoint else []
     yield from records
-    while len(records) < config.epochs and not _stands_still(records, config.patience):
+    while len(records) < config.epochs and not _out_of_patience(records, config.patience):
         epoch = len(records) + 1
-        record = _one_epoch(engine, epoch, _scored_on(engine.data, config, epoch))
+        record = _one_epoch(engine, epoch, _validation_for(engine.data, config, epoch))
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
             raise Diverged(record.epoch)
         records.append(record)
@@ -88,7 +109,7 @@ def _epochs(
         yield record
 
 
-def _stands_still(records: list[EpochRecord], patience: int) -> bool:
+def _out_of_patience(records: list[EpochRecord], patience: int) -> bool:
     """Whether the best of the validation accuracies is `patience` epochs old."""
     accuracies = [r.val_accuracy for r in records if r.val_accuracy is not None]
     if not patience or not accuracies:
@@ -96,11 +117,11 @@ def _stands_still(records: list[EpochRecord], patience: int) -> bool:
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
-def _scored_on(data: ImageData, config: TrainConfig, epoch: int) -> Part | None:
+def _validation_for(data: ImageData, config: TrainConfig, epoch: int) -> Part | None:
     """All validation images if this epoch's score can be the result, else some of them."""
     if data.validation is None or config.patience or epoch == config.epochs:
         return data.validation
-    return data.validation.thinned(MIDDLE_IMAGES)
+    return data.validation.subsample(MIDDLE_IMAGES)
 
 
 def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord:
@@ -119,5 +140,19 @@ def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord
         val_accuracy=val_accuracy,
         lr=lr,
         seconds=seconds,
-        images=engine.steps_per_epoch * engine.shape.batch_size,
+        images=engine.images_per_epoch,
     )
+
+
+def _begin(engine: Engine, config: TrainConfig) -> None:
+    """What is done once per training and per epoch, and is not part of a step."""
+    engine.start(config)
+    engine.shuffle()
+
+
+def _seconds_of(engine: Engine, steps: int) -> float:
+    synchronize(engine.data.device)
+    started = time.perf_counter()
+    engine.run_steps(steps)
+    synchronize(engine.data.device)
+    return time.perf_counter() - started

@@ -1,16 +1,24 @@
 """A data set on the device: uint8 images, labels, and what the training part says about them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_part
-from train_core.data.select import choose_rows
-from train_core.whitening import channel_statistics, whitening_filters
+from train_core.data.split import choose_rows
+
+_EPS = 5e-4
+_FLAT = 1e-5
+"""Second moment below which a direction has no variance, such as colour in grey images."""
+
+_PATCHES_PER_SIDE = 32
+"""From twice this side on, only every second, third, ... patch is used: neighbours are alike."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,13 @@ class Part:
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray, device: torch.device) -> "Part":
         """Copy arrays of the same shapes to a device."""
-        # An array mapped from a file cannot be written to, and torch has no word for that.
+        # torch warns of arrays that cannot be written to, such as those mapped from a file.
         owned = images if images.flags.writeable else images.copy()
         pixels = torch.from_numpy(np.ascontiguousarray(owned)).to(device)
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
 
-    def thinned(self, at_most: int) -> "Part":
-        """Every second image, or every third, and so on: all over the part and without a copy.
+    def subsample(self, at_most: int) -> "Part":
+        """Every second image, or every third, and so on: evenly spread, and without a copy.
 
         At least half of `at_most`, where the part is larger.
         """
@@ -50,7 +58,7 @@ class Part:
 class Normalisation:
     """Channel means and standard deviations, `(3,)` float32, of the training part.
 
-    Everything that shows an image to a network goes through here: training, evaluation, export.
+    Training, evaluation and export all normalise with it.
     """
 
     mean: Tensor
@@ -62,7 +70,7 @@ class Normalisation:
         return (images.float() * gain + offset).permute(0, 3, 1, 2)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """The same as one line per channel: gain and offset, `(3,)`, for pixels in [0, 255]."""
+        """The same as gain and offset, `(3,)` each, of pixels in [0, 255]."""
         return 1 / (255 * self.std), -self.mean / self.std
 
 
@@ -99,7 +107,7 @@ class ImageData:
 
     @cached_property
     def filters(self) -> Tensor:
-        """Whitening filters, `(24, 3, 2, 2)`, from some 5,000 images all over the part."""
+        """Whitening filters, `(24, 3, 2, 2)`, from about 5,000 evenly spread images."""
         sample = self.train.images[:: max(1, len(self.train) // 5000)]
         return whitening_filters(map(self.normalisation, sample.split(images_at_once(self.side))))
 
@@ -114,17 +122,76 @@ def load_training_data(
 ) -> ImageData:
     """The training and validation images of a prepared data set; the test file stays closed."""
     arrays = load_part(prepared, "train")
-    rows = choose_rows(arrays.labels, config)
-    train = Part.of(arrays.images[rows.train], arrays.labels[rows.train], device)
-    validation = None
-    if len(rows.validation):
-        validation = Part.of(
-            arrays.images[rows.validation], arrays.labels[rows.validation], device
-        )
-    return ImageData(train, validation, prepared.classes, prepared.mirror)
+    chosen = choose_rows(arrays.labels, config)
+
+    def part(rows: np.ndarray) -> Part:
+        return Part.of(arrays.images[rows], arrays.labels[rows], device)
+
+    validation = part(chosen.validation) if len(chosen.validation) else None
+    return ImageData(part(chosen.train), validation, prepared.classes, prepared.mirror)
 
 
 def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
     """The test images: for the one evaluation after everything is decided."""
     arrays = load_part(prepared, "test")
     return Part.of(arrays.images, arrays.labels, device)
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel.
+
+    Args:
+        images: `(N, H, W, 3)` uint8, of the training part only.
+
+    Returns:
+        Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
+    """
+    counts = torch.stack(
+        [torch.bincount(channel, minlength=256) for channel in images.flatten(0, 2).T]
+    )
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    variance = (share @ levels.square() - mean.square()).clamp_min(0)
+    # A constant channel must not divide by zero.
+    return mean.float(), variance.sqrt().clamp_min(1e-3).float()
+
+
+def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
+    """Filters that decorrelate 2x2 patches, each with its negative.
+
+    They are the eigenvectors of the patches' second moments, scaled to equal strength. The
+    negatives keep what the activation would drop. Directions without variance are replaced by
+    the strongest ones: a constant channel would upset batch norm.
+
+    Args:
+        batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
+            the training part. One batch at a time is cut into patches, of 144 bytes each.
+
+    Returns:
+        `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
+        second strongest, and so on.
+    """
+    total, count = torch.zeros(12, 12, dtype=torch.float64), 0
+    for images in batches:
+        patches = _patches(images)
+        total += (patches.T @ patches).cpu()
+        count += len(patches)
+    return _filters(total / count).to(images.device)
+
+
+def _patches(images: Tensor) -> Tensor:
+    """`(patches, 12)` float64 from `(B, 3, H, W)`, about as many per image whatever its size."""
+    stride = max(1, images.shape[-1] // _PATCHES_PER_SIDE)
+    return F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
+
+
+def _filters(moments: Tensor) -> Tensor:
+    """Filters `(24, 3, 2, 2)` from the second moments of patches, `(12, 12)` float64."""
+    strengths, vectors = torch.linalg.eigh(moments)
+    # The sign of an eigenvector is arbitrary: fix it, so that machines agree.
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    scaled = vectors * largest.sign() / (strengths.clamp_min(0) + _EPS).sqrt()
+    live = max(1, int((strengths > _FLAT).sum()))
+    filters = scaled.flip(1).T[torch.arange(12) % live].reshape(12, 3, 2, 2)
+    return torch.stack([filters, -filters], 1).flatten(0, 1).float()

@@ -9,9 +9,10 @@ import typer
 
 from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
+from train_core import TrainingStopped
+from train_core.config import RunConfig, resolve_run
 from train_core.data.prepare import PreparedData, load_labels, prepare
-from train_core.data.select import choose_rows
-from train_core.run_config import RunConfig, resolve_run
+from train_core.data.split import choose_rows
 
 if TYPE_CHECKING:
     from records.outcome import EpochRecord
@@ -29,12 +30,12 @@ def main(
 ) -> int:
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
-        run, prepared = _settle(read_toml(config), f"file '{config}'")
+        run, prepared = _resolve(read_toml(config), f"file '{config}'")
     return _train(run, prepared, test, out)
 
 
-def _settle(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
-    """All that can be wrong with what the user gave is found in here."""
+def _resolve(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
+    """Finds every mistake in what the user gave."""
     data = resolve_run(tables, source).data
     prepared = prepare(data)
     rows = choose_rows(load_labels(prepared, "train"), data)
@@ -45,11 +46,9 @@ def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None)
     # Only from here on: torch takes seconds to import, and mistakes should not have to wait.
     from train_core.device import device_name, keep_freed_memory, pick_device, resolve_precision
     from train_core.engine import EnginePool
-    from train_core.errors import TrainingStopped
-    from train_core.evaluate import score
     from train_core.fit import fit
     from train_core.images import load_test_part, load_training_data
-    from train_core.weights import save_model, trained_model
+    from train_core.model import save_model, score, trained_model
 
     keep_freed_memory()
     device = pick_device()

@@ -1,16 +1,15 @@
 """One figure for each thing that can be wrong with a search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from reports.figures.theme import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, epoch_axis, figure
-from reports.numbers.more import More
-from reports.numbers.pruning import Pruning
-from reports.numbers.ranges import NEAR, Range
-from reports.numbers.seeds import Seeds
-from reports.replica import Importances
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure
+from reports.numbers.cost import More
+from reports.numbers.diagnosis import Pruning, Seeds
+from reports.numbers.parameters import NEAR, Range
+from reports.numbers.summary import Summary
 
 _COLOURS: dict[str, str] = {
     "complete": BLUE,
@@ -23,30 +22,31 @@ _COLOURS: dict[str, str] = {
 }
 
 
-def importances_figure(importances: Importances) -> go.Figure:
-    """How much each parameter matters."""
-    shown = list(reversed(importances.parameters))
-    bars = go.Bar(
-        orientation="h",
-        x=[p.share for p in shown],
-        y=[p.name for p in shown],
-        marker_color=BLUE,
-        text=[f"{p.share:.0%}" for p in shown],
-        textposition="auto",
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-    )
-    return figure([bars], "share of the importance", "", xaxis_tickformat=PERCENT, bargap=0.35)
+def diagnosis_drawings(summary: Summary) -> Iterator[Drawing]:
+    """The figures of the findings, under their keys, where there is something to draw."""
+    counts = summary.cost.counts
+    if any(r.positions for r in summary.ranges):
+        yield _ranges(summary.ranges)
+    if summary.cost.done or counts.get("failed"):
+        yield _outcomes(counts)
+    if summary.pruning.early:
+        yield _pruning(summary.pruning)
+    if summary.seeds.candidates:
+        yield _seeds(summary.seeds)
+    if any(best is not None for best in summary.more.best):
+        yield _more(summary.more)
 
 
-def ranges_figure(ranges: Sequence[Range]) -> go.Figure:
+def _ranges(ranges: Sequence[Range]) -> Drawing:
     """Where in their ranges the leading trials lie."""
-    leading: list[tuple[float, str]] = []
-    for r in reversed(ranges):
-        leading += [(p, _ends(r)) for p in r.positions]
-    best = [(r.positions[0], _ends(r)) for r in reversed(ranges) if r.positions]
+    rows = [(f"{r.name}<br>{r.low:g} to {r.high:g}{' (log)' if r.log else ''}", r.positions)
+            for r in reversed(ranges)]  # fmt: skip
+    leading = [(place, name) for name, places in rows for place in places]
+    best = [(places[0], name) for name, places in rows if places]
+    hover = "%{y}: %{x:.0%} of the range<extra></extra>"
     traces = [
-        _dots(leading, "leading trials", {"color": BLUE, "size": 10, "opacity": 0.6}),
-        _dots(best, "best trial", {"color": ORANGE, "size": 13, "symbol": "diamond"}),
+        _dots(leading, "leading trials", hover, color=BLUE, size=10, opacity=0.6),
+        _dots(best, "best trial", hover, color=ORANGE, size=13, symbol="diamond"),
     ]
     drawn = figure(
         traces, "place in the range", "",
@@ -54,10 +54,16 @@ def ranges_figure(ranges: Sequence[Range]) -> go.Figure:
     )  # fmt: skip
     for x0, x1 in ((0, NEAR), (1 - NEAR, 1)):
         drawn.add_vrect(x0=x0, x1=x1, fillcolor=ORANGE, opacity=0.12, line_width=0)
-    return drawn
+    n = max(len(r.positions) for r in ranges)
+    return Drawing(
+        "ranges", "", drawn,
+        f"Places of the {n} leading trials in the ranges of {len(ranges)} parameters.",
+        f"The {n} leading trials; the shaded edges are a twentieth of each range.",
+        height=110 + 62 * len(ranges),
+    )  # fmt: skip
 
 
-def outcomes_figure(counts: Mapping[str, int]) -> go.Figure:
+def _outcomes(counts: Mapping[str, int]) -> Drawing:
     """How the trials ended, as one bar."""
     traces = [
         go.Bar(
@@ -67,83 +73,90 @@ def outcomes_figure(counts: Mapping[str, int]) -> go.Figure:
         for kind, colour in _COLOURS.items()
         if counts.get(kind)
     ]  # fmt: skip
-    return figure(traces, "trials", "", barmode="stack", yaxis_showticklabels=False)
+    drawn = figure(traces, "trials", "", barmode="stack", yaxis_showticklabels=False)
+    said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    return Drawing("outcomes", "", drawn, f"How the trials ended: {said}.", height=190)
 
 
-def pruning_figure(pruning: Pruning) -> go.Figure:
+def _pruning(pruning: Pruning) -> Drawing:
     """How well the order after each epoch tells the final one."""
-    epochs, n = [e.epoch for e in pruning.early], [e.n for e in pruning.early]
-    text = "%{fullData.name} after epoch %{x}: %{y:.2f} (n = %{customdata})<extra></extra>"
-    correlation = go.Scatter(
-        x=epochs, y=[e.correlation for e in pruning.early], customdata=n,
-        name="rank correlation with the end", line_color=BLUE, hovertemplate=text,
-    )  # fmt: skip
-    swapped = go.Scatter(
-        x=epochs, y=[e.swapped for e in pruning.early], customdata=n, hovertemplate=text,
-        name="share of pairs that swap later", line={"color": ORANGE, "dash": "dot"},
-    )  # fmt: skip
-    for trace in (correlation, swapped):
-        trace.mode = "lines+markers"
-    drawn = figure([correlation, swapped], "epoch", "", xaxis=epoch_axis(max(epochs)))
-    if pruning.look:
-        drawn.add_vline(
-            x=pruning.look.epoch, line={"color": GREY, "dash": "dash"},
-            annotation={"text": "first look", "font": {"size": 12}, "showarrow": False},
-        )  # fmt: skip
-    return drawn
-
-
-def seeds_figure(seeds: Seeds) -> go.Figure:
-    """Every confirmation, their means, and what the search had said."""
-    rows = list(reversed(seeds.candidates))
-    name = {c.number: f"trial {c.number} (n = {c.n})" for c in rows}
-    runs = [(value, name[c.number]) for c in rows for value in c.confirmed]
-    means = [(c.mean, name[c.number]) for c in rows]
-    searched = [(c.searched, name[c.number]) for c in rows if c.searched is not None]
-    traces = [
-        _dots(runs, "fresh seed", {"color": BLUE, "size": 10, "opacity": 0.7}),
-        _dots(means, "mean", {"color": ORANGE, "size": 20, "symbol": "line-ns-open"}, 3),
-        _dots(searched, "in the search", {"color": GREY, "size": 10, "symbol": "diamond-open"}, 2),
-    ]
-    for trace in traces:
-        trace.hovertemplate = "%{y}, %{fullData.name}: %{x:.2%}<extra></extra>"
-    return figure(
-        traces, "validation accuracy", "", xaxis={"tickformat": ".1%", "nticks": 5, "tickangle": 0}
+    epochs = [e.epoch for e in pruning.early]
+    lines = (
+        ("rank correlation with the end", "correlation", {"color": BLUE}),
+        ("share of pairs that swap later", "swapped", {"color": ORANGE, "dash": "dot"}),
     )
-
-
-def more_figure(more: More) -> go.Figure:
-    """The best so far, and what chance alone would have made of the same trials."""
-    trials = list(range(1, len(more.best) + 1))
     traces = [
         go.Scatter(
-            x=trials, y=list(more.best), name="best so far", mode="lines",
-            line={"color": ORANGE, "width": 2, "shape": "hv"},
-        ),
-        go.Scatter(
-            x=trials, y=list(more.by_chance), name="in random order, on average",
-            mode="lines", line={"color": GREY, "dash": "dash"},
-        ),
+            x=epochs, y=[getattr(e, field) for e in pruning.early], name=name, line=line,
+            customdata=[e.n for e in pruning.early], mode="lines+markers",
+            hovertemplate="%{fullData.name} after epoch %{x}: %{y:.2f} (n = %{customdata})"
+            "<extra></extra>",
+        )
+        for name, field, line in lines
     ]  # fmt: skip
-    for trace in traces:
-        trace.hovertemplate = "after %{x} trials: %{y:.2%}<extra></extra>"
-    return figure(
-        traces, "trials done", "validation accuracy", yaxis={"tickformat": ".1%", "nticks": 7}
+    drawn = figure(traces, "epoch", "", xaxis=epoch_axis(max(epochs)))
+    if pruning.first_check:
+        drawn.add_vline(
+            x=pruning.first_check.epoch, line={"color": GREY, "dash": "dash"},
+            annotation={"text": "first check", "font": {"size": 12}, "showarrow": False},
+        )  # fmt: skip
+    return Drawing(
+        "pruning", "", drawn,
+        "Rank correlation of the accuracy after each epoch with the final one, and the share "
+        "of pairs of trials that swap places later.",
+        "Over complete trials only: what pruned ones would have become, nobody knows.",
+        height=320,
+    )  # fmt: skip
+
+
+def _seeds(seeds: Seeds) -> Drawing:
+    """Every confirmation, their means, and what the search had said."""
+    rows = [(f"trial {c.number} (n = {c.n})", c) for c in reversed(seeds.candidates)]
+    runs = [(value, name) for name, c in rows for value in c.confirmed]
+    means = [(c.mean, name) for name, c in rows]
+    searched = [(c.searched, name) for name, c in rows if c.searched is not None]
+    hover = "%{y}, %{fullData.name}: %{x:.2%}<extra></extra>"
+    traces = [
+        _dots(runs, "fresh seed", hover, color=BLUE, size=10, opacity=0.7),
+        _dots(means, "mean", hover, color=ORANGE, size=20, symbol="line-ns-open", line=3),
+        _dots(
+            searched, "in the search", hover, line=2, color=GREY, size=10, symbol="diamond-open"
+        ),
+    ]
+    axis = {"tickformat": ".1%", "nticks": 5, "tickangle": 0}
+    return Drawing(
+        "seeds", "", figure(traces, "validation accuracy", "", xaxis=axis),
+        f"Validation accuracy of {len(rows)} trials, each trained again.",
+        height=130 + 54 * len(rows),
+    )  # fmt: skip
+
+
+def _more(more: More) -> Drawing:
+    """The best so far, and what chance alone would have made of the same trials."""
+    lines = (
+        ("best so far", more.best, {"color": ORANGE, "width": 2, "shape": "hv"}),
+        ("in random order, on average", more.by_chance, {"color": GREY, "dash": "dash"}),
     )
-
-
-def _ends(r: Range) -> str:
-    return f"{r.name}<br>{r.low:g} to {r.high:g}{' (log)' if r.log else ''}"
+    traces = [
+        go.Scatter(
+            x=list(range(1, len(values) + 1)), y=list(values), name=name, mode="lines", line=line,
+            hovertemplate="after %{x} trials: %{y:.2%}<extra></extra>",
+        )
+        for name, values, line in lines
+    ]  # fmt: skip
+    axis = {"tickformat": ".1%", "nticks": 7}
+    return Drawing(
+        "more", "", figure(traces, "trials done", "validation accuracy", yaxis=axis),
+        "The best accuracy so far by trials done, against the mean over random orders.",
+        height=320,
+    )  # fmt: skip
 
 
 def _dots(
-    points: Sequence[tuple[float, str]], name: str, marker: dict[str, Any], line: float = 0
+    points: Sequence[tuple[float, str]], name: str, hover: str, line: float = 0, **marker: Any
 ) -> go.Scatter:
+    """Points at a value, in a row."""
     return go.Scatter(
-        x=[x for x, _ in points],
-        y=[y for _, y in points],
-        mode="markers",
-        name=name,
-        marker={**marker, "line": {"width": line}},
-        hovertemplate="%{y}: %{x:.0%} of the range<extra></extra>",
-    )
+        x=[x for x, _ in points], y=[y for _, y in points], mode="markers", name=name,
+        marker={**marker, "line": {"width": line}}, hovertemplate=hover,
+    )  # fmt: skip

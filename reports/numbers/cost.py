@@ -1,11 +1,14 @@
-"""What a search cost, and what pruning saved."""
+"""What a search cost, and what it brought: trials, time, epochs, and how the best grew."""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import numpy as np
+
+from records.outcome import State
 from records.trial import TrialRecord
-from reports.numbers.base import Numbers
+from reports.numbers import Numbers, best_so_far
 
 
 class Cost(Numbers):
@@ -46,7 +49,33 @@ class Cost(Numbers):
         return max(0.0, 1 - self.epochs / self.full_epochs) if self.full_epochs else None
 
 
-_NOT_DONE = ("failed", "running", "waiting", "requeued")
+class Step(Numbers):
+    """The study after one more trial, complete or pruned, in the order in which they ended."""
+
+    trials: int
+    seconds: float
+    """Wall time in which trials were running; pauses between sessions do not count."""
+
+    epochs: int
+    best: float | None
+    """None before the first complete trial."""
+
+
+class More(Numbers):
+    """How the best grew, trial by trial, over those that are complete or pruned."""
+
+    best: tuple[float | None, ...]
+    """The best complete trial so far, trial by trial."""
+
+    by_chance: tuple[float, ...]
+    """What the best of the first k would be on average, had the same trials come in random
+    order."""
+
+    last_gain: float | None
+    """What the second half of the trials added to the best; None with fewer than ten."""
+
+    by_chance_gain: float | None
+    """The same in random order: what as many more of the same kind would have brought at most."""
 
 
 def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -> Cost:
@@ -57,26 +86,38 @@ def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -
         total: Trials that the study should end with.
         epochs: Epochs of a full training.
     """
-    counts = Counter((t.kind for t in trials))
-    done = [t for t in trials if t.kind not in _NOT_DONE]
-    spans = [(t.started, t.ended) for t in trials if t.started and t.ended]
-    counted = [t for t in trials if t.state != "requeued"]
+    done = [t for t in trials if t.done]
+    counted = [t for t in trials if t.state != State.REQUEUED]
     return Cost(
-        counts=dict(counts),
+        counts=dict(Counter(t.kind for t in trials)),
         done=len(done),
         total=total,
         trial_seconds=sum(t.seconds or 0.0 for t in trials),
-        busy_seconds=sum((end - begin).total_seconds() for begin, end in union(spans)),
+        busy_seconds=sum((end - begin).total_seconds() for begin, end in busy_spans(trials)),
         epochs=sum(len(t.curve) for t in done),
         full_epochs=len(done) * epochs if epochs else None,
         images=int(sum(n or 0 for t in counted for n in t.history.get("images", []))),
     )
 
 
-def union(spans: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """The spans of time that at least one of these covers, in order."""
+def course(trials: Sequence[TrialRecord]) -> tuple[Step, ...]:
+    """How the best of a study grew, by trials, by time and by epochs."""
+    done = [(t.ended, t) for t in trials if t.done and t.ended]
+    done.sort(key=lambda pair: (pair[0], pair[1].number))
+    best = best_so_far([t.result for _, t in done])
+    spans = busy_spans(trials)
+    epochs, steps = 0, []
+    for place, (ended, trial) in enumerate(done):
+        epochs += len(trial.curve)
+        seconds = round(busy_until(spans, ended), 3)
+        steps.append(Step(trials=place + 1, seconds=seconds, epochs=epochs, best=best[place]))
+    return tuple(steps)
+
+
+def busy_spans(trials: Sequence[TrialRecord]) -> list[tuple[datetime, datetime]]:
+    """The spans of time, in order, in which at least one trial that has ended was running."""
     merged: list[tuple[datetime, datetime]] = []
-    for begin, end in sorted(spans):
+    for begin, end in sorted((t.started, t.ended) for t in trials if t.started and t.ended):
         if merged and begin <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
@@ -86,7 +127,38 @@ def union(spans: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, da
 
 def busy_until(spans: Sequence[tuple[datetime, datetime]], moment: datetime) -> float:
     """Seconds up to a moment that the spans cover; they must not overlap."""
-    passed = timedelta()
-    for begin, end in spans:
-        passed += max(timedelta(), min(end, moment) - begin)
-    return passed.total_seconds()
+    passed = (max(timedelta(), min(end, moment) - begin) for begin, end in spans)
+    return sum(passed, timedelta()).total_seconds()
+
+
+def more(trials: Sequence[TrialRecord]) -> More:
+    """Whether more trials would pay. Pruned trials count as trials that are not the best."""
+    values = [t.result for t in trials if t.done]
+    best, chance = best_so_far(values), expected_best(values)
+    half = len(values) // 2
+    enough = len(values) >= 10 and best[half - 1] is not None
+    return More(
+        best=tuple(best),
+        by_chance=tuple(chance),
+        last_gain=(best[-1] or 0.0) - (best[half - 1] or 0.0) if enough else None,
+        by_chance_gain=chance[-1] - chance[half - 1] if enough else None,
+    )
+
+
+def expected_best(values: Sequence[float | None]) -> list[float]:
+    """The mean of the best of the first k values over all orders, for every k.
+
+    A value without a result never is the best: it counts as the lowest one that there is.
+    """
+    known = sorted(v for v in values if v is not None)
+    if not known:
+        return []
+    rising = np.array([known[0]] * (len(values) - len(known)) + known)
+    n = len(rising)
+    # within[i]: the chance that k drawn without replacement are all among the i lowest, which is
+    # C(i, k) / C(n, k); its steps are the chances that each value is the highest drawn.
+    found, within, i = [], np.ones(n + 1), np.arange(n + 1)
+    for k in range(1, n + 1):
+        within = within * np.clip(i - k + 1, 0, None) / (n - k + 1)
+        found.append(float((np.diff(within) * rising).sum()))
+    return found

@@ -13,8 +13,8 @@ from records.toml import write_toml
 from search.export.card import describe
 from search.export.evaluation import Tested, shown_pictures
 from search.export.onnx import export_onnx
-from train_core.run_config import RunConfig
-from train_core.weights import TrainedModel, load_model, save_model
+from train_core.config import RunConfig
+from train_core.model import TrainedModel, load_model, save_model
 
 _COMPARED = 512
 """Test images on which ONNX and PyTorch are compared."""

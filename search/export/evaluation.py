@@ -11,9 +11,8 @@ from records.metrics import ClassQuality, Evaluation, Quality
 from records.statistics import accuracy_interval, calibration_error
 from train_core.augment import augment, draw, flips
 from train_core.data.prepare import PreparedData
-from train_core.evaluate import probabilities
 from train_core.images import ImageData, Normalisation, load_test_part
-from train_core.weights import TrainedModel
+from train_core.model import TrainedModel, probabilities
 
 _SHOWN_WRONG, _SHOWN_PER_CLASS = 36, 8
 

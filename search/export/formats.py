@@ -14,8 +14,7 @@ from search.export.int8 import Quantisation, quantisation, write_int8
 from search.export.onnx import ExportMismatch, export_onnx, run_onnx
 from search.export.tensorflow import run_tensorflow, write_tensorflow
 from search.export.torch import run_torch, write_torch
-from train_core.evaluate import probabilities
-from train_core.weights import TrainedModel, load_model
+from train_core.model import TrainedModel, load_model, probabilities
 
 TOLERANCE = 1e-3
 """How far a probability of another format may be from PyTorch's."""

@@ -14,10 +14,9 @@ import numpy as np
 
 from records.metrics import exported
 from search.export.onnx import ExportMismatch, run_onnx
+from train_core.config import load_run_config
 from train_core.data.prepare import load_part, prepare
-from train_core.data.select import choose_rows
-from train_core.data.split import stratified_subset
-from train_core.run_config import load_run_config
+from train_core.data.split import choose_rows, stratified_subset
 
 MOST_LOST = 0.05
 """Accuracy that may be lost; more is no rounding, but a range that was badly chosen."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from search.export.torch import PlainImages, dynamic_shapes, example
-from train_core.evaluate import probabilities as torch_probabilities
-from train_core.weights import TrainedModel
+from train_core.model import TrainedModel
+from train_core.model import probabilities as torch_probabilities
 
 TOLERANCE = 1e-4
 """How far a probability of the ONNX file may be from PyTorch's."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train_core.weights import TrainedModel
+from train_core.model import TrainedModel
 
 
 class PlainImages(nn.Module):

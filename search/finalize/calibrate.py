@@ -49,7 +49,7 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
         config: The confirmation's training, whose weights are still in its engine.
         engines: The worker's, with the images.
     """
-    from train_core.evaluate import probabilities
+    from train_core.model import probabilities
 
     data = engines.data
     if data.validation is None:

@@ -21,8 +21,8 @@ from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.worker import Worker
 from studies.attributes import CONFIRMED
 from studies.sampler import seed_for
+from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
-from train_core.errors import Diverged, OutOfMemory
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint

@@ -26,13 +26,12 @@ from search.workers.worker import Worker
 from studies.attributes import TEST_EVALUATIONS
 from studies.sampler import seed_for
 from studies.study import find
-from train_core.config import TrainConfig
-from train_core.run_config import RunConfig
+from train_core.config import RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested
     from train_core.engine import EnginePool
-    from train_core.weights import TrainedModel
+    from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
 _JOB = "final training"
@@ -60,7 +59,7 @@ class Finalize:
         from search.export.best import FinishedModel, export_best
         from search.export.evaluation import augmented_pictures, evaluate
         from train_core.device import device_name
-        from train_core.weights import trained_model
+        from train_core.model import trained_model
 
         data = final_data(self.plan.config.data)
         engines = worker.engines(self.plan.data, data)

@@ -8,7 +8,7 @@ from records.machine import versions
 from search.plan import Plan
 from search.workers.events import Event
 from search.workers.worker import Worker
-from train_core.recipes import RecipeName
+from train_core.config import RecipeName
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class MeasureSpeed:
         Returns:
             Images per second; None if the device cannot hold the training.
         """
-        from train_core.errors import is_out_of_memory
-        from train_core.speed import measure_speed
+        from train_core.device import is_out_of_memory
+        from train_core.fit import measure_speed
 
         yield from ()
         engines = worker.engines(self.plan.data, self.plan.config.data)

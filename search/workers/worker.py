@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from records.files import full_disk_in_words, is_full_disk
 from records.machine import die_with_parent
+from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
 from search.workers.interrupts import SIGNALS
-from train_core.cores import CoreShare
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from serve.decode import SUFFIXES
+from records.pixels import SUFFIXES
 
 STDIN = Path("-")
 

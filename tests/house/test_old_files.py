@@ -14,9 +14,8 @@ from search.config import load_search_config
 from search.export.onnx import run_onnx
 from studies.study import Place, find
 from studies.trials import trial_records
-from train_core.evaluate import probabilities
-from train_core.run_config import load_run_config
-from train_core.weights import load_model
+from train_core.config import load_run_config
+from train_core.model import load_model, probabilities
 
 ASSETS = Path(__file__).parents[1] / "assets"
 OLD = sorted(path.name for path in ASSETS.iterdir() if path.is_dir())

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sklearn.metrics import classification_report, confusion_matrix
 
-from studies.attributes import CONFIRMED, HISTORY, INDEX, MACHINE, OWNER, REASON, RETRY_OF
+from records.metrics import Metrics, write_metrics
+from records.statistics import accuracy_interval, calibration_error
+from studies.attributes import CAUSE, CONFIRMED, HISTORY, INDEX, MACHINE, OWNER, REASON, RETRY_OF
 from studies.study import Place, Purpose, make_or_resume
 
 SPACE = {
@@ -36,7 +39,7 @@ def trial(
         number: Its place in the search.
         state: How it ended.
         curve: Validation accuracy per epoch; None = one that depends on its parameters.
-        about: `reason`, `retry_of`, `params`, `space`, `pid`, `host`, `start` (in seconds).
+        about: `cause`, `reason`, `retry_of`, `params`, `space`, `pid`, `host`, `start` (seconds).
     """
     space = about.get("space", SPACE)
     params = about.get("params") or sampled(space, number)
@@ -47,6 +50,7 @@ def trial(
         OWNER: {"host": about.get("host", "box"), "pid": about.get("pid", 7), "started": 1.0,
                 "session": 1},
         HISTORY: {"images": [1000.0] * len(curve)},
+        CAUSE: about.get("cause"),
         REASON: about.get("reason"),
         RETRY_OF: about.get("retry_of"),
     }  # fmt: skip
@@ -80,12 +84,12 @@ def learned(params: dict, number: int, epochs: int) -> list[float]:
 def usual(count: int = 24) -> list[FrozenTrial]:
     """Complete ones, and from the tenth on pruned, diverged and failed ones too."""
     others = {
-        12: ("pruned", "median rule after epoch 2"),
-        15: ("pruned", "diverged in epoch 2: the loss is not finite"),
-        18: ("failed", "OSError: disk"),
+        12: ("pruned", "rule"),
+        15: ("pruned", "diverged"),
+        18: ("failed", "error"),
     }
     return [
-        trial(n, *others[n][:1], reason=others[n][1]) if n in others else trial(n)
+        trial(n, others[n][0], cause=others[n][1]) if n in others else trial(n)
         for n in range(count)
     ]
 
@@ -129,18 +133,15 @@ def make_study(
 
 def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES) -> dict:
     """A `best/` folder as an export leaves it, of a model that is right three times in four."""
-    from records.metrics import Metrics, write_metrics
-    from search.export.evaluation import evaluation
-
     folder, random = place.folder / "best", np.random.default_rng(0)
     labels = np.arange(40 * len(classes)) % len(classes)
     logits = random.normal(size=(len(labels), len(classes)))
     logits[np.arange(len(labels)), labels] += 2.0
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    test = evaluation(labels, probabilities, classes)
-    metrics = Metrics.model_validate(_metrics(test.model_dump(), trial_number, classes))
     folder.mkdir(parents=True)
-    write_metrics(folder, metrics)
+    write_metrics(
+        folder, _metrics(_evaluation(labels, probabilities, classes), trial_number, classes)
+    )
     wrong = np.flatnonzero(probabilities.argmax(1) != labels)[:4]
     rows = np.concatenate([wrong, np.arange(3 * len(classes))])
     np.savez_compressed(
@@ -154,12 +155,33 @@ def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES
     return json.loads((folder / "metrics.json").read_text())
 
 
-def _metrics(test: dict, trial_number: int, classes: list[str]) -> dict:
-    part = {"count": 100, "sha256": "f" * 64}
+def _evaluation(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict:
+    predicted = probabilities.argmax(1)
+    report = classification_report(
+        labels, predicted, target_names=classes, output_dict=True, zero_division=0.0
+    )
+    quality = {
+        name: {
+            "precision": row["precision"], "recall": row["recall"], "f1": row["f1-score"],
+            "n": row["support"],
+        }
+        for name, row in report.items()
+        if name != "accuracy"
+    }  # fmt: skip
+    hits = int((predicted == labels).sum())
     return {
+        "accuracy": hits / len(labels), "interval_95": accuracy_interval(hits, len(labels)),
+        "n": len(labels), "calibration_error": calibration_error(labels, probabilities),
+        "macro": quality["macro avg"], "per_class": {name: quality[name] for name in classes},
+        "confusion_matrix": confusion_matrix(labels, predicted).tolist(),
+    }  # fmt: skip
+
+
+def _metrics(test: dict, trial_number: int, classes: list[str]) -> Metrics:
+    part = {"count": 100, "sha256": "f" * 64}
+    values = {
         "created": "2026-03-01T12:30:00+00:00",
-        "search": {"study": "made", "complete": 21, "pruned": 2, "candidates": 2,
-                   "test_evaluations": 1},
+        "search": {"study": "made", "complete": 21, "pruned": 2, "candidates": 2},
         "trial": trial_number,
         "params": sampled(SPACE, trial_number),
         "validation": {"accuracy": 0.85, "n": 200},
@@ -175,6 +197,7 @@ def _metrics(test: dict, trial_number: int, classes: list[str]) -> dict:
         "onnx_difference": 1e-7,
         "versions": {"convsearch": "0.1.0"},
     }  # fmt: skip
+    return Metrics.model_validate(values)
 
 
 def _draw(parameter: dict, random: np.random.Generator):

@@ -7,25 +7,23 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from records.metrics import ClassQuality
+from records.outcome import Cause
 from records.statistics import calibration_error
 from records.trial import TrialRecord
-from reports.exported import ClassQuality
-from reports.figures.model import confusion_figure, training_figure
-from reports.findings import findings
-from reports.numbers.base import best_so_far
-from reports.numbers.cost import busy_until, cost, union
-from reports.numbers.course import course
-from reports.numbers.curves import curves, looks
-from reports.numbers.history import history, timeline
-from reports.numbers.more import expected_best, more
-from reports.numbers.pruning import pruning
-from reports.numbers.ranges import ranges
-from reports.numbers.seeds import seeds
-from reports.numbers.tested import most_confused, reliability, row_shares
+from reports.figures.model import confusion, training
+from reports.numbers import best_so_far
+from reports.numbers.cost import busy_spans, busy_until, cost, course, expected_best, more
+from reports.numbers.diagnosis import pruning, seeds
+from reports.numbers.findings import findings
+from reports.numbers.model import most_confused, reliability, row_shares
+from reports.numbers.parameters import ranges
+from reports.numbers.summary import summarise
+from reports.numbers.trials import curves, history, pruning_checks, timeline
+from reports.source import read_source
 from space import parse_space
 from studies.config import StudyConfig
 from studies.pruner import build_pruner
-from train_core.errors import Diverged, OutOfMemory
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -38,8 +36,9 @@ def record(number: int, state="complete", curve=(), **about) -> TrialRecord:
         number=number, index=number, state=state,
         accuracy=curve[-1] if curve and state in ("complete", "pruned") else None,
         params=about.get("params", {}), config=None, curve=values,
-        history={"images": [100.0] * len(curve)}, reason=about.get("reason"), started=begin,
-        ended=None if state == "running" else begin + timedelta(seconds=10),
+        history={"images": [100.0] * len(curve)}, cause=about.get("cause"),
+        reason=about.get("reason"), started=begin,
+        ended=None if state == "running" else begin + timedelta(seconds=about.get("lasts", 10)),
         worker=about.get("worker", "box:1"),
     )  # fmt: skip
 
@@ -63,16 +62,16 @@ def test_history_knows_the_best_so_far() -> None:
 
 
 def test_kinds_follow_what_trainings_say_of_themselves() -> None:
-    said = {
-        "pruned": "median rule after epoch 2",
-        "diverged": str(Diverged(3)),
-        "out of memory": "out of memory: CUDA",
-        "timed out": "over the trial_timeout of 5 s after epoch 2",
-    }
-    for kind, reason in said.items():
-        assert record(0, "pruned", (0.1,), reason=reason).kind == kind
-    assert issubclass(OutOfMemory, Exception)
-    assert record(0, "failed", reason="diverged in epoch 2").kind == "failed"
+    kinds = {cause: record(0, "pruned", (0.1,), cause=cause).kind for cause in Cause}
+    assert kinds.pop(Cause.RULE) == "pruned"
+    assert all(kind == cause.value for cause, kind in kinds.items())
+    assert {"diverged", "out of memory", "timed out"} <= set(kinds)
+    assert record(0, "pruned", (0.1,)).kind == "pruned"
+    assert record(0, "failed", cause=Cause.DIVERGED).kind == "failed"
+    # What is said in words decides nothing.
+    assert record(0, "pruned", (0.1,), cause=Cause.RULE, reason="diverged").kind == "pruned"
+    counts = cost([record(n, "pruned", (0.1,), cause=c) for n, c in enumerate(Cause)], 9, 1).counts
+    assert counts == {"pruned": 1, **dict.fromkeys(kinds.values(), 1)}
 
 
 def test_cost_counts_what_was_trained_once() -> None:
@@ -87,8 +86,12 @@ def test_cost_counts_what_was_trained_once() -> None:
 
 
 def test_pauses_do_not_count_as_time() -> None:
+    trials = [
+        record(n, start=start, lasts=lasts)
+        for n, (start, lasts) in enumerate([(50, 10), (0, 20), (10, 20)])
+    ]
     at = [START + timedelta(seconds=s) for s in range(0, 100, 10)]
-    spans = union([(at[5], at[6]), (at[0], at[2]), (at[1], at[3])])
+    spans = busy_spans(trials)
     assert spans == [(at[0], at[3]), (at[5], at[6])]
     assert [busy_until(spans, at[i]) for i in (1, 4, 6, 9)] == [10, 30, 40, 40]
 
@@ -115,27 +118,27 @@ def test_workers_that_follow_one_another_share_a_lane() -> None:
     assert timeline(trials[:1], START).lanes == ("worker 1",)
 
 
-def test_the_bar_is_the_median_of_the_complete_trials() -> None:
-    drawn = curves(TRIALS, "median", 0.75, 1 / 6, 3)
-    assert [(p.value, p.n) for p in drawn.bar] == [(0.3, 3), (0.5, 3), (0.7, 3)]
-    assert drawn.looks == (2,)
+def test_the_pruning_threshold_is_the_median_of_the_complete_trials() -> None:
+    drawn = curves(TRIALS, 3, "median", 0.75, 1 / 6)
+    assert [(p.value, p.n) for p in drawn.thresholds] == [(0.3, 3), (0.5, 3), (0.7, 3)]
+    assert drawn.checks == (2,)
     assert [c.number for c in drawn.curves] == [0, 1, 2, 4]
-    wide = curves(TRIALS, "percentile", 0.75, 1 / 6, 3)
-    assert wide.bar[2].value == pytest.approx(0.65)
-    assert curves(TRIALS, "none", 0.75, 1 / 6, 3).bar == ()
+    wide = curves(TRIALS, 3, "percentile", 0.75, 1 / 6)
+    assert wide.thresholds[2].value == pytest.approx(0.65)
+    assert curves(TRIALS, 3, "none", 0.75, 1 / 6).thresholds == ()
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 6, 8, 20, 50])
-def test_looks_are_when_the_pruner_looks(epochs) -> None:
+def test_pruning_checks_are_when_the_pruner_checks(epochs) -> None:
     pruner = build_pruner(StudyConfig(startup_trials=0), epochs)
     first, every = pruner._n_warmup_steps, pruner._interval_steps
-    assert looks(1 / 6, epochs) == tuple(range(first, epochs, every))
+    assert pruning_checks(1 / 6, epochs) == tuple(range(first, epochs, every))
 
 
 def test_a_value_that_is_not_finite_is_a_gap() -> None:
     broken = record(0, curve=(0.5, float("nan"), 0.6))
-    assert curves([broken], "median", 0.75, 1 / 6, 3).curves[0].values == (0.5, None, 0.6)
-    assert [p.epoch for p in curves([broken], "median", 0.75, 1 / 6, 3).bar] == [1, 3]
+    assert curves([broken], 3, "median", 0.75, 1 / 6).curves[0].values == (0.5, None, 0.6)
+    assert [p.epoch for p in curves([broken], 3, "median", 0.75, 1 / 6).thresholds] == [1, 3]
     assert history([record(0, "pruned", (0.5, float("nan")))])[0].value == 0.5
     assert history([record(0, curve=(0.5, float("inf")))])[0].best is None
 
@@ -146,15 +149,15 @@ def test_early_results_against_late_ones() -> None:
     trials = [record(n, curve=(a, b)) for n, (a, b) in enumerate(data.tolist())]
     found = pruning(trials, (1,), {1: 0.0}, 2)
     (early,) = found.early
-    assert found.look == early
+    assert found.first_check == early
     assert early.n == 12
     assert early.swapped == pytest.approx((1 - kendalltau(*data.T).statistic) / 2)
     now, final = data.T
     assert early.leader_rank == 1 + (final > final[now.argmax()]).sum()
     assert early.winner_rank == 1 + (now > now[final.argmax()]).sum()
     best = sorted(data.tolist(), key=lambda pair: -pair[1])[:5]
-    assert found.under_bar == sum(now < 0 for now, _ in best)
-    assert pruning(TRIALS[:2], (2,), {}, 3).look is None
+    assert found.below_threshold == sum(now < 0 for now, _ in best)
+    assert pruning(TRIALS[:2], (2,), {}, 3).first_check is None
 
 
 def test_equal_results_have_no_rank_correlation() -> None:
@@ -218,7 +221,7 @@ def test_what_the_last_half_brought() -> None:
     assert more([record(0, curve=(0.5,))]).last_gain is None
 
 
-def test_reliability_is_the_calibration_error_of_the_export() -> None:
+def test_reliability_has_the_calibration_error_of_the_export() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(500, 4)) * 2
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -239,23 +242,20 @@ def test_confusions_are_counted() -> None:
 
 
 def test_figures_take_plain_numbers() -> None:
-    cells = confusion_figure([[1, 0], [0, 1]], ["a", "<b>"]).data[0]
+    cells = confusion([[1, 0], [0, 1]], ["a", "<b>"], shares=False).figure.data[0]
     assert cells.y == ("a", "&lt;b&gt;")
-    drawn = training_figure({"epoch": [1.0], "train_loss": [2.0], "train_accuracy": [0.5]})
-    assert len(drawn.data) == 3
+    drawn = training({"epoch": [1.0], "train_loss": [2.0], "train_accuracy": [0.5]})
+    assert len(drawn.figure.data) == 3
     assert ClassQuality(precision=1, recall=1, f1=1, n=2).n == 2
 
 
 def test_findings_say_what_to_do(made) -> None:
-    from reports.exported import read_best
-    from reports.source import read_study
-    from reports.summary import summarise
-
-    summary = summarise(read_study(made), read_best(made.folder / "best"))
+    summary = summarise(read_source(made))
     found = {f.key: f for f in findings(summary)}
     assert list(found) == ["ranges", "outcomes", "pruning", "seeds", "more"]
     assert "1 diverged (4%), 1 failed (4%)" in found["outcomes"].text
+    assert "At the first pruning check, after epoch 2" in found["pruning"].text
     assert "a rank correlation of 1.00; 0% of all pairs swap later" in found["pruning"].text
     assert "leads by 1.67 points on average (n = 3 seeds each)" in found["seeds"].text
-    assert found["seeds"].verdict == "look"
+    assert found["seeds"].verdict == "warning"
     assert "more seeds" in found["seeds"].advice

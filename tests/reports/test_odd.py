@@ -3,17 +3,17 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
 import numpy as np
 import pytest
 
-from reports.exported import read_best
-from reports.report import report_page
+from reports.numbers.summary import summarise
+from reports.page import report_page
 from reports.run import write_report
-from reports.source import read_study
-from reports.summary import summarise
+from reports.source import read_source
 from studies.attributes import this_host
 from tests.reports.making import SPACE, learned, make_study, sampled, trial, usual, write_best
 from tests.reports.pages import opened
@@ -24,11 +24,11 @@ WAITING = "There is no complete trial yet, so there is no winner"
 ODD = {
     "no trials": ([], {"total": 20}, "Not begun: no trials yet", WAITING),
     "all pruned": (
-        [trial(n, "pruned", reason="median rule after epoch 2") for n in range(3)],
+        [trial(n, "pruned", cause="rule") for n in range(3)],
         {}, WAITING, "3 are pruned",
     ),
     "all failed": (
-        [trial(n, "failed", [], reason="OSError: disk") for n in range(3)],
+        [trial(n, "failed", [], cause="error") for n in range(3)],
         {}, "3 failed (100%)", "search.log says what went wrong",
     ),
     "one complete trial": (
@@ -126,11 +126,11 @@ def test_very_many_classes_stay_small(tmp_path) -> None:
 
 
 def test_a_thousand_trials_fit_in_ten_megabytes(browser, made, tmp_path) -> None:
-    read, exported = read_study(made), read_best(made.folder / "best")
-    many = [thousandth(read.trials[0], n) for n in range(1000)]
-    source = read.model_copy(update={"trials": tuple(many)})
+    read = read_source(made)
+    many = tuple(thousandth(read.trials[0], n) for n in range(1000))
+    source = replace(read, trials=many)
     path = tmp_path / "index.html"
-    path.write_text(report_page(summarise(source, exported), source, exported))
+    path.write_text(report_page(summarise(source), source))
     assert path.stat().st_size < 10e6
     with opened(browser, path) as shown:
         assert shown.complaints == []
@@ -145,7 +145,7 @@ def thousandth(like, number: int):
     return like.model_copy(
         update={
             "number": number, "index": number, "state": "complete" if complete else "pruned",
-            "value": curve[-1], "params": params, "curve": dict(enumerate(curve, 1)),
+            "accuracy": curve[-1], "params": params, "curve": dict(enumerate(curve, 1)),
             "started": start, "ended": start + timedelta(seconds=15),
         }
     )  # fmt: skip

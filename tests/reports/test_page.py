@@ -34,9 +34,9 @@ def test_it_says_nothing_on_the_console_and_asks_nobody(desktop, page) -> None:
 def test_every_figure_is_drawn_and_has_a_text(desktop) -> None:
     figures = desktop.figures()
     wanted = {
-        "answer", "history", "curves", "timeline", "importances", "edf", "slice-lr", "slice-depth",
-        "contour", "parallel", "ranges", "outcomes", "pruning", "seeds", "more", "training",
-        "reliability", "confusion", "confusion-shares", "classes",
+        "estimates", "history", "curves", "timeline", "importances", "edf", "slice-lr",
+        "slice-depth", "contour", "parallel", "ranges", "outcomes", "pruning", "seeds", "more",
+        "training", "reliability", "confusion", "confusion-shares", "classes",
     }  # fmt: skip
     assert wanted <= figures.keys()
     assert sum(name.startswith("rank-") for name in figures) == 3
@@ -112,8 +112,8 @@ def test_no_text_in_the_data_can_end_its_element() -> None:
 
 def test_what_is_on_the_page_is_in_the_summary(desktop, made) -> None:
     summary = json.loads((made.folder / "report" / "summary.json").read_text())
-    text = desktop.page.inner_text("#answer-section")
-    for estimate in summary["answer"]["estimates"]:
+    text = desktop.page.inner_text("#answer")
+    for estimate in summary["winner"]["estimates"]:
         assert f"{estimate['accuracy']:.2%}" in text
         assert f"n = {estimate['n']:,}" in text
     assert "Finished: 23 of 23 trials done" in desktop.page.inner_text("header")

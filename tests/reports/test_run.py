@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reports.compare import place_of, write_comparison
-from reports.source import read_study
+from reports.source import read_source
 from studies.study import Place
 from tests.reports.making import SPACE, make_study, usual
 from tests.reports.pages import PHONE, opened
@@ -20,7 +20,7 @@ def test_the_command_writes_the_page_and_the_numbers(made, tmp_path, run_module)
     assert outcome.stdout.startswith("report  runs/made/report/index.html (")
     folder = tmp_path / "runs" / "made" / "report"
     assert {path.name for path in folder.iterdir()} == {"index.html", "summary.json"}
-    assert json.loads((folder / "summary.json").read_text())["answer"]["trial"] == 0
+    assert json.loads((folder / "summary.json").read_text())["winner"]["trial"] == 0
     imported = {line.split("|")[-1].strip() for line in outcome.stderr.splitlines()}
     assert "plotly" in imported
     assert not imported & {"torch", "torchvision", "train_core", "search", "sklearn.datasets"}
@@ -46,14 +46,38 @@ def test_mistakes_are_one_line_and_exit_code_2(run_module, module, arguments, me
     assert outcome.stderr.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path, run_module) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line_that_names_out(
+    made, tmp_path, run_module
+) -> None:
     shutil.copytree(made.folder, tmp_path / "runs" / "made")
     shutil.rmtree(tmp_path / "runs" / "made" / "report")
-    (tmp_path / "runs" / "made" / "report").write_text("a file")
-    outcome = run_module("reports.run", "--study", "made")
-    assert outcome.returncode == 2
-    assert "a report must be able to write its files" in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
+    for path in ("runs/made/report", "runs/comparisons"):
+        (tmp_path / path).write_text("a file")
+    for arguments in (
+        ("reports.run", "--study", "made"),
+        ("reports.compare", "made", made.folder),
+    ):
+        outcome = run_module(*arguments)
+        assert outcome.returncode == 2
+        assert "a report must be able to write its files, but 'runs/" in outcome.stderr
+        assert "--out" in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
+
+
+def test_a_page_goes_where_out_says(made, tmp_path, run_module) -> None:
+    shutil.copytree(made.folder, tmp_path / "runs" / "made")
+    shutil.rmtree(tmp_path / "runs" / "made" / "report")
+    for arguments, said in (
+        (("reports.run", "--study", "made"), "report  my/pages/index.html ("),
+        (("reports.compare", "made", made.folder), "compared  my/pages/made-made.html ("),
+    ):
+        outcome = run_module(*arguments, "--out", "my/pages")
+        assert outcome.returncode == 0, outcome.stderr
+        assert outcome.stdout.startswith(said)
+    written = {path.name for path in (tmp_path / "my" / "pages").iterdir()}
+    assert written == {"index.html", "summary.json", "made-made.html", "made-made.json"}
+    assert not (tmp_path / "runs" / "made" / "report").exists()
+    assert not (tmp_path / "runs" / "comparisons").exists()
 
 
 def test_a_study_is_named_found_by_folder_or_by_url(tmp_path) -> None:
@@ -67,11 +91,11 @@ def test_studies_of_two_databases_are_compared(browser, made, tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     make_study(tmp_path / "other", usual(12), name="made", storage=url, split="another")
     places = [made, place_of(f"made@{url}", tmp_path / "other")]
-    page = write_comparison(places, str(tmp_path))
+    page = write_comparison(places, tmp_path / "comparisons")
     numbers = json.loads(page.with_suffix(".json").read_text())
     first, second = numbers["entries"]
     assert (len(first["course"]), len(second["course"])) == (23, 12)
-    best = max(t.value for t in read_study(made).trials if t.state == "complete")
+    best = max(t.result or 0 for t in read_source(made).trials)
     assert first["course"][-1]["best"] == best
     assert first["course"][-1]["trials"] == 23
     assert numbers["differences"] == [

@@ -13,8 +13,8 @@ from search.plan import build_space, settle
 from search.run import app
 from search.workers.probe import Machine
 from tests.search.processes import TINY
+from train_core.config import load_recipe
 from train_core.data.prepare import prepare
-from train_core.recipes import load_recipe
 
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",

@@ -15,14 +15,12 @@ from search.finalize.final import Finalize
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
-from train_core.config import TrainConfig
+from train_core.config import TrainConfig, load_run_config
 from train_core.data.prepare import load_part
 from train_core.engine import EnginePool
-from train_core.evaluate import probabilities
 from train_core.fit import fit
 from train_core.images import Normalisation
-from train_core.run_config import load_run_config
-from train_core.weights import load_model, trained_model
+from train_core.model import load_model, probabilities, trained_model
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from studies.study import make_or_resume
 from studies.trials import trial_records
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
-from train_core.networks import Classifier
+from train_core.networks.base import Classifier
 
 
 def search(plan, worker):

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from serve.decode import FORMATS, SUFFIXES, UnreadablePicture
+from serve.decode import UnreadablePicture
 from serve.decode import decode as served
 from tests.serve.conftest import SIDE
 from tests.serve.odd_pictures import odd_pictures
-from train_core.data.decode import IMAGE_SUFFIXES
 from train_core.data.decode import decode as trained
-from train_core.evaluate import probabilities
-from train_core.weights import load_model
+from train_core.model import load_model, probabilities
 
 PICTURES = odd_pictures()
 
@@ -55,8 +53,3 @@ def test_the_same_files_are_refused(tmp_path, name) -> None:
         trained(path, SIDE)
     with pytest.raises(UnreadablePicture, match="."):
         served(path, SIDE)
-
-
-def test_the_same_kinds_of_files_are_read() -> None:
-    assert SUFFIXES == IMAGE_SUFFIXES
-    assert FORMATS == ("JPEG", "PNG", "WEBP")

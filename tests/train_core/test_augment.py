@@ -11,7 +11,6 @@ from train_core.augment import (
     TURN,
     WARPED,
     ZOOM,
-    Draws,
     augment,
     draw,
     flips,
@@ -37,14 +36,14 @@ def pictures(count: int = 4) -> torch.Tensor:
     )
 
 
-def draws(count: int = 4, **columns: float) -> Draws:
+def draws(count: int = 4, **columns: float) -> torch.Tensor:
     """No change, but for the named columns."""
     names = ("x", "y", "warp", "angle", "zoom", "contrast", "brightness", "top", "left")
     values = torch.full((count, 9), MIDDLE)
     values[:, 2] = 1.0  # Not turned or zoomed.
     for name, value in columns.items():
         values[:, names.index(name)] = value
-    return Draws(values)
+    return values
 
 
 def test_strength_0_changes_nothing() -> None:
@@ -81,8 +80,8 @@ def test_every_shift_up_to_the_largest_is_as_likely_as_the_others() -> None:
     ramp = torch.arange(SIDE, dtype=torch.uint8)[None, None, :, None].expand(6000, SIDE, SIDE, 3)
     random = torch.Generator().manual_seed(0)
     moved = draw(6000, CPU, random)
-    moved.uniform[:, 2] = 1.0
-    moved.uniform[:, 5:7] = MIDDLE
+    moved[:, 2] = 1.0
+    moved[:, 5:7] = MIDDLE
     flipped = torch.zeros(6000, dtype=torch.bool)
     s = 2 / (SHIFT * SIDE)  # Two pixels.
     result = augment(ramp, flipped, moved, strength(s), RAW)
@@ -141,7 +140,7 @@ def test_a_share_of_the_images_is_turned_and_zoomed(s) -> None:
     none = torch.zeros(1000, dtype=torch.bool)
     mostly = draws(1000, angle=0.9, zoom=0.9)
     sharp = augment(images, none, mostly, strength(s), RAW)
-    mostly.uniform[:, 2] = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    mostly[:, 2] = torch.rand(1000, generator=torch.Generator().manual_seed(0))
     warped = (augment(images, none, mostly, strength(s), RAW) != sharp).flatten(1).any(1)
     assert warped.float().mean() == pytest.approx(WARPED * s, abs=0.04)
 
@@ -151,7 +150,7 @@ def test_the_cut_is_one_square_wholly_inside(s) -> None:
     images = torch.full((200, SIDE, SIDE, 3), 200, dtype=torch.uint8)
     random = torch.Generator().manual_seed(0)
     chances = draw(200, CPU, random)
-    chances.uniform[:, :7] = draws(200).uniform[:, :7]
+    chances[:, :7] = draws(200)[:, :7]
     result = augment(images, torch.zeros(200, dtype=torch.bool), chances, strength(s), RAW)
     size = round(CUT * s * SIDE)
     assert ((result[:, 0] == 0).sum((1, 2)) == size * size).all()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from records.files import part_of
 from tests.conftest import image_data
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
@@ -111,6 +112,8 @@ def test_is_written_now_and_then_only_and_on_demand(data, tmp_path) -> None:
     written = path.stat().st_mtime_ns
     checkpoint.write()  # Nothing has happened since.
     assert path.stat().st_mtime_ns == written
+    # What a writer left that was killed in the middle.
+    path.with_name("trial.12345.part").write_bytes(b"half")
     checkpoint.remove()
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +134,7 @@ def test_a_failed_write_leaves_the_old_file(data, tmp_path) -> None:
     interrupted(SMALL, data, path, 1)
     training = fit(SMALL, data, checkpoint=Checkpoint(path, every=0.0))
     next(training)
-    beside = path.with_name(f"{path.name}.part")
+    beside = part_of(path)
     beside.mkdir()
     with pytest.raises(OSError, match="directory"):
         next(training)

@@ -1,13 +1,22 @@
+import subprocess
+import sys
 import tomllib
 from importlib import resources
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from records.toml import read_toml, validate, write_toml
-from train_core.config import TrainConfig
-from train_core.recipes import least_images, load_recipe, recipe_names, training_for
-from train_core.run_config import load_run_config, resolve_run
+from train_core.config import (
+    RecipeName,
+    TrainConfig,
+    least_images,
+    load_recipe,
+    load_run_config,
+    resolve_run,
+    training_for,
+)
 
 
 def test_is_frozen() -> None:
@@ -23,7 +32,7 @@ def test_is_frozen() -> None:
         ({"dropout": float("nan")}, "dropout must be a finite number, but got nan"),
         ({"epochs": True}, "epochs must be an integer, but got True"),
         ({"lr": "0.5"}, "lr must be a number, but got '0.5'"),
-        ({"network": "vgg"}, "network must be 'convnet' or 'resnet', but got 'vgg'"),
+        ({"network": "vgg"}, "network must be one of convnet, resnet, but got 'vgg'"),
         ({"width": 6}, "width must be a multiple of 4, but got 6"),
     ],
 )
@@ -38,7 +47,7 @@ def test_whole_numbers_may_stand_for_rates() -> None:
     assert TrainConfig(lr=1).lr == 1.0
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", get_args(RecipeName))
 def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
     recipe = load_recipe(name)
     file = resources.files("train_core") / "recipes" / f"{name}.toml"
@@ -109,3 +118,13 @@ def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_toml(str(path))
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [("train_core.config", "torch"), ("train_core.networks.convnet", "torchvision")],
+)
+def test_what_takes_seconds_to_import_is_not_imported(module, forbidden) -> None:
+    script = f"import sys, {module}; print({forbidden!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr

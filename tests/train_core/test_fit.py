@@ -7,15 +7,14 @@ from torch.nn.functional import cross_entropy
 from records.outcome import EpochRecord
 from tests.conftest import CPU, image_data, stripes
 from tests.train_core.waits import waits
-from train_core.capture import WARM_UP
+from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
-from train_core.device import still_works
+from train_core.device import is_out_of_memory, still_works
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.errors import Diverged, OutOfMemory, is_out_of_memory
-from train_core.evaluate import score
+from train_core.engine.passes import WARM_UP, smoothed_cross_entropy
 from train_core.fit import MIDDLE_IMAGES, fit
 from train_core.images import ImageData, Normalisation, Part
-from train_core.loss import smoothed_cross_entropy
+from train_core.model import score
 
 SMALL = TrainConfig(width=4, depth=2, epochs=4, batch_size=16, lr=20.0, augment=0.3, seed=1)
 
@@ -118,11 +117,11 @@ def test_only_a_score_that_can_be_the_result_is_of_all_images(patience) -> None:
 
 
 @pytest.mark.parametrize(("count", "left"), [(1, 1), (9, 9), (10, 10), (11, 6), (20, 10), (21, 7)])
-def test_a_part_is_thinned_evenly(count, left) -> None:
+def test_a_subsample_is_spread_evenly(count, left) -> None:
     part = Part.of(*stripes(count), CPU)
-    thin = part.thinned(10)
-    assert len(thin) == left
-    assert torch.equal(thin.images, part.images[:: -(-count // 10)])
+    some = part.subsample(10)
+    assert len(some) == left
+    assert torch.equal(some.images, part.images[:: -(-count // 10)])
 
 
 def test_the_average_is_one_of_weights_and_statistics(data) -> None:

@@ -8,10 +8,9 @@ import torch
 from train_core.config import TrainConfig
 from train_core.device import pick_device
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.evaluate import probabilities, score
 from train_core.fit import fit
 from train_core.images import ImageData, Part
-from train_core.weights import load_model, save_model, trained_model
+from train_core.model import load_model, probabilities, save_model, score, trained_model
 
 pytestmark = [
     pytest.mark.gpu,

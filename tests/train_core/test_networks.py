@@ -3,32 +3,36 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from train_core.layers import BatchNorm, Dropout
-from train_core.networks import NetworkShape, build_network
+from train_core.networks import NetworkShape, build_network, network_names
+from train_core.networks.base import BatchNorm, Dropout
 from train_core.networks.resnet import Shortcut
 
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))
 
 
 def made(network: str = "convnet", width: int = 4, depth: int = 2, seed: int = 0):
-    built = build_network(NetworkShape(network, width, depth, 5))
+    built = build_network(NetworkShape.of(network, {"width": width, "depth": depth}, 5))
     built.reset(torch.Generator().manual_seed(seed), FILTERS)
     return built
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet"])
+@pytest.mark.parametrize("network", network_names())
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("side", [16, 32, 45])
 def test_every_shape_gives_logits_and_an_embedding(network, depth, side) -> None:
     built = made(network, depth=depth).eval()
     images = torch.randn(2, 3, side, side)
     features = built.features(images)
-    assert features.shape == (2, 16 if network == "convnet" else 32)
+    assert features.shape == (2, built.head.in_features)
     assert built(images).shape == (2, 5)
     torch.testing.assert_close(built(images), built.logits(features))
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet"])
+def test_embeddings_are_4_and_8_times_as_wide_as_the_network() -> None:
+    assert (made("convnet").head.in_features, made("resnet").head.in_features) == (16, 32)
+
+
+@pytest.mark.parametrize("network", network_names())
 def test_a_seed_means_the_same_weights_whatever_was_there_before(network) -> None:
     one, other = made(network), made(network, seed=7)
     for parameter in other.parameters():
@@ -69,7 +73,7 @@ def test_resnet_of_width_64_and_depth_2_is_torchvisions_resnet18_for_small_image
     reference = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=5)
     reference.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     reference.maxpool = nn.Identity()
-    ours = build_network(NetworkShape("resnet", 64, 2, 5))
+    ours = build_network(NetworkShape.of("resnet", {"width": 64, "depth": 2}, 5))
     theirs = [v for n, v in reference.state_dict().items() if "num_batches" not in n]
     mine = ours.state_dict()
     assert [v.shape for v in theirs] == [v.shape for v in mine.values()]

@@ -3,7 +3,7 @@ import torch
 
 from train_core.config import TrainConfig
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.speed import measure_speed
+from train_core.fit import measure_speed
 
 CONFIG = TrainConfig(width=4, depth=1, epochs=3, batch_size=32, precision="fp32")
 

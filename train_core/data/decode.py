@@ -1,11 +1,24 @@
-"""One image file of any kind to `(side, side, 3)` uint8."""
+"""Image files to `(side, side, 3)` uint8 arrays, by several processes where that is quicker."""
 
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+from records.machine import cores, die_with_parent
+from records.pixels import FORMATS, fit_square, square_pixels
+
+_FEW_FILES, _FEW_BYTES = 768, 16 << 20
+"""Starting processes costs more than decoding this much."""
+
+_CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
+"""What a process decodes before it reports: little enough that all of them have work."""
 
 
 def decode(path: Path, side: int) -> np.ndarray:
@@ -23,10 +36,8 @@ def decode(path: Path, side: int) -> np.ndarray:
             decompression bomb may be.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-            # Lets the JPEG decoder work at a fraction of the size of a large photo.
-            image.draft("RGB", (2 * side, 2 * side))
-            return fit_square(to_rgb(ImageOps.exif_transpose(image)), side)
+        with Image.open(path, formats=FORMATS) as image:
+            return square_pixels(image, side)
     except OSError:
         raise
     # Pillow's decoders raise whatever a broken file leads them to.
@@ -34,26 +45,53 @@ def decode(path: Path, side: int) -> np.ndarray:
         raise OSError(f"{type(error).__name__}: {error}") from None
 
 
-def fit_square(image: Image.Image, side: int) -> np.ndarray:
-    """`(side, side, 3)` uint8 from an RGB image: its centre square, bicubic."""
-    if image.size != (side, side):
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-    return np.asarray(image, dtype=np.uint8)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """To 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
-    return image.convert("RGB")
-
-
 def resize_all(images: np.ndarray, side: int) -> np.ndarray:
     """`(N, side, side, 3)` uint8 from `(N, H, W)` grey or `(N, H, W, 3)` RGB uint8."""
     if images.shape[1:] == (side, side, 3):
         return images
     return np.stack([fit_square(Image.fromarray(i).convert("RGB"), side) for i in images])
+
+
+def decode_all(
+    paths: list[str], total_bytes: int, side: int, label: str
+) -> Iterator[np.ndarray | str]:
+    """Decode image files, in the order of the paths.
+
+    Args:
+        paths: The files.
+        total_bytes: Of all files together; decides how the work is shared.
+        side: Height and width of the results in pixels.
+        label: Of the progress bar.
+
+    Yields:
+        For every file the image, `(side, side, 3)` uint8, or why it cannot be read.
+    """
+    if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
+        yield from _decode_chunk((paths, side))
+        return
+    tasks = [(chunk, side) for chunk in chunks(paths, total_bytes)]
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
+        done = pool.map(_decode_chunk, tasks)
+        console = Console(stderr=True)
+        chunked = track(done, label, len(tasks), console=console, transient=True)
+        yield from chain.from_iterable(chunked)
+
+
+def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
+    """Cut a list of files into pieces of a few megabytes, of one file where files are larger."""
+    size = _CHUNK_BYTES * len(paths) // max(total_bytes, 1)
+    size = min(max(size, 1), _CHUNK_FILES)
+    return [paths[i : i + size] for i in range(0, len(paths), size)]
+
+
+def _decode_chunk(task: tuple[list[str], int]) -> list[np.ndarray | str]:
+    paths, side = task
+    return [_decode_or_reason(path, side) for path in paths]
+
+
+def _decode_or_reason(path: str, side: int) -> np.ndarray | str:
+    try:
+        return decode(Path(path), side)
+    except OSError as error:
+        return error.strerror or str(error).replace(path, "").strip(" :'") or "unreadable"

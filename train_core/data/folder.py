@@ -2,16 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
 import numpy as np
 
+from records.pixels import SUFFIXES
 from train_core.data.config import DataConfig
-from train_core.data.decode import IMAGE_SUFFIXES
-from train_core.data.decode_all import decode_all
+from train_core.data.decode import decode_all
 from train_core.data.source import Arrays, PartName, Source
 from train_core.data.split import stratified_split
 
@@ -33,42 +33,6 @@ class ImageFile:
     state: str
 
 
-@dataclass
-class _Reader:
-    """Decodes the listed files in parallel and remembers which ones it could not read."""
-
-    root: Path
-    parts: dict[PartName, list[ImageFile]]
-    config: DataConfig
-    skipped: list[str] = field(default_factory=list)
-
-    def read(self, part: PartName) -> Arrays:
-        files, side = self.parts[part], self.config.image_size
-        paths, total = [str(self.root / f.path) for f in files], sum(f.size for f in files)
-        images = np.empty((len(files), side, side, 3), dtype=np.uint8)
-        good = np.ones(len(files), dtype=bool)
-        for row, result in enumerate(decode_all(paths, total, side, f"decoding {part} images")):
-            if isinstance(result, str):
-                self.skipped.append(f"{files[row].path} ({result})")
-                good[row] = False
-            else:
-                images[row] = result
-        if not good.all():
-            self._refuse_unless_skipping()
-            images = images[good]
-        labels = np.array([file.label for file in files], dtype=np.int64)[good]
-        return Arrays(images, labels)
-
-    def _refuse_unless_skipping(self) -> None:
-        if not self.config.skip_bad_images:
-            shown = ", ".join(self.skipped[:10])
-            more = f" and {len(self.skipped) - 10} more" if len(self.skipped) > 10 else ""
-            raise ValueError(
-                f"every image must be readable, but {len(self.skipped)} are not: {shown}{more}; "
-                f"mend or remove them, or set skip_bad_images = true under [data]"
-            )
-
-
 def folder(config: DataConfig) -> Source:
     """The images below a folder of the user's.
 
@@ -88,26 +52,50 @@ def folder(config: DataConfig) -> Source:
         labels = np.array([file.label for file in train])
         kept, held_out = stratified_split(labels, config.test_fraction, seed=0)
         train, test = [train[i] for i in kept], [train[i] for i in held_out]
-    files = train + test
-    reader = _Reader(root, {"train": train, "test": test}, config)
+    parts, skipped = {"train": train, "test": test}, list[str]()
+
+    def read(part: PartName) -> Arrays:
+        arrays, bad = _decode(root, parts[part], config.image_size, f"decoding {part} images")
+        skipped.extend(bad)
+        if bad and not config.skip_bad_images:
+            raise ValueError(_unreadable(bad))
+        return arrays
+
     return Source(
         name=root.name or "folder",
         classes=classes,
         mirror=True,
-        stamp=_digest(_state_lines(files)),
-        content=lambda: _digest(_content_lines(root, files)),
-        read=reader.read,
-        skipped=lambda: reader.skipped,
+        stamp=_digest(train + test, lambda file: file.state),
+        content=lambda: _digest(train + test, lambda file: _content(root / file.path)),
+        read=read,
+        skipped=lambda: skipped,
+    )
+
+
+def _decode(root: Path, files: list[ImageFile], side: int, label: str) -> tuple[Arrays, list[str]]:
+    """The images that can be read, and the names of the others, each with the reason."""
+    paths, total = [str(root / f.path) for f in files], sum(f.size for f in files)
+    images = np.empty((len(files), side, side, 3), dtype=np.uint8)
+    labels, bad = list[int](), list[str]()
+    for file, result in zip(files, decode_all(paths, total, side, label), strict=True):
+        if isinstance(result, str):
+            bad.append(f"{file.path} ({result})")
+        else:
+            images[len(labels)] = result
+            labels.append(file.label)
+    return Arrays(images[: len(labels)], np.array(labels, dtype=np.int64)), bad
+
+
+def _unreadable(bad: list[str]) -> str:
+    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+    return (
+        f"every image must be readable, but {len(bad)} are not: {', '.join(bad[:10])}{more}; "
+        f"mend or remove them, or set skip_bad_images = true under [data]"
     )
 
 
 def _class_folders(root: Path, parts: set[str]) -> tuple[str, ...]:
-    if not root.is_dir():
-        raise ValueError(
-            f"--dataset must be the name of a data set or a folder that exists, but got '{root}'"
-        )
-    names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = [name for name in names if name not in parts]
+    names = sorted(_folders(root) - parts)
     if len(names) < 2:
         raise ValueError(
             f"a folder of images must hold at least 2 class folders (train/<class>/*), "
@@ -116,19 +104,23 @@ def _class_folders(root: Path, parts: set[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _folders(root: Path) -> set[str]:
+    return {p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")}
+
+
 def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     """All images of one part, in an order that does not depend on the file system."""
     found = [
         _image_file(path, root, label)
         for label, name in enumerate(classes)
         for path in sorted(_files_below(part_root / name))
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in SUFFIXES
     ]
     return [file for file in found if file is not None]
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """What is in a folder and in its folders, leaving out what is hidden."""
+    """All files in a folder and its folders but hidden ones."""
 
     def refuse(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
@@ -144,7 +136,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
-    """An image as listed; None for folders and the like that are only called as one."""
+    """An image as listed; None for a folder and the like with the name of an image."""
     name = str(path.relative_to(root))
     try:
         stat = path.stat()
@@ -162,14 +154,13 @@ def _refuse_empty(files: list[ImageFile], classes: tuple[str, ...], root: Path) 
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         raise ValueError(
-            f"every class folder must hold images ({', '.join(sorted(IMAGE_SUFFIXES))}), but in "
+            f"every class folder must hold images ({', '.join(sorted(SUFFIXES))}), but in "
             f"'{root}' these hold none: {', '.join(empty)}"
         )
 
 
 def _refuse_unknown_classes(test_root: Path, classes: tuple[str, ...]) -> None:
-    extra = {p.name for p in test_root.iterdir() if p.is_dir() and not p.name.startswith(".")}
-    extra -= set(classes)
+    extra = _folders(test_root) - set(classes)
     if extra:
         raise ValueError(
             f"'{test_root}' may only hold the classes of train/, but it also holds "
@@ -177,22 +168,16 @@ def _refuse_unknown_classes(test_root: Path, classes: tuple[str, ...]) -> None:
         )
 
 
-def _state_lines(files: list[ImageFile]) -> Iterator[str]:
-    for file in files:
-        yield f"{file.path}\0{file.label}\0{file.state}"
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "unreadable"
 
 
-def _content_lines(root: Path, files: list[ImageFile]) -> Iterator[str]:
-    for file in files:
-        try:
-            content = hashlib.sha256((root / file.path).read_bytes()).hexdigest()
-        except OSError:
-            content = "unreadable"
-        yield f"{file.path}\0{file.label}\0{content}"
-
-
-def _digest(lines: Iterator[str]) -> str:
+def _digest(files: list[ImageFile], describe: Callable[[ImageFile], str]) -> str:
     whole = hashlib.sha256()
-    for line in lines:
-        whole.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    for file in files:
+        line = f"{file.path}\0{file.label}\0{describe(file)}\n"
+        whole.update(line.encode("utf-8", "surrogateescape"))
     return whole.hexdigest()

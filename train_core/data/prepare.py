@@ -5,17 +5,24 @@ The two parts are separate files, so that a search opens the training file and n
 
 import hashlib
 import json
+import re
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
 
-from train_core.data.cache import BUILDING, alone, digest, remembered, write_whole
+from records.files import write_whole
+from records.toml import did_you_mean
+from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
-from train_core.data.registry import find_source
+from train_core.data.folder import folder as image_folder
 from train_core.data.source import Arrays, PartName, Source
 
 _FORMAT = 2
@@ -24,7 +31,10 @@ _FORMAT = 2
 _PARTS: tuple[PartName, ...] = ("train", "test")
 
 _FACTS, _HASHED = "facts.json", "hashed.json"
-"""What is in the arrays, and the state of the arrays when that was last found to be true."""
+"""What is in the arrays, and the state of the arrays when their hashes were last checked."""
+
+_BUILDING = "building-"
+"""How the names of folders begin that are moved to their place once they are whole."""
 
 
 class PartFacts(BaseModel):
@@ -86,38 +96,56 @@ def load_labels(prepared: PreparedData, part: PartName) -> np.ndarray:
     return np.asarray(np.load(_files(Path(prepared.folder), part)[1]))
 
 
+def find_source(config: DataConfig) -> Source:
+    """The data set of this name, or the folder at this path.
+
+    Raises:
+        ValueError: In one sentence, if it is neither.
+    """
+    if config.dataset in BUILTIN:
+        return BUILTIN[config.dataset](config)
+    if Path(config.dataset).is_dir():
+        return image_folder(config)
+    hint = did_you_mean(config.dataset, BUILTIN)
+    raise ValueError(
+        f"dataset must be one of {', '.join(BUILTIN)} or a folder of images that exists, "
+        f"but got '{config.dataset}'{': ' if hint else ''}{hint.rstrip()}"
+    )
+
+
 def _prepared(config: DataConfig) -> PreparedData:
     source, cache = find_source(config), Path(config.root) / "cache"
     settings = [
         _FORMAT, source.name, config.image_size, config.test_fraction, config.skip_bad_images
     ]  # fmt: skip
     place = str(Path(config.dataset).resolve())
-    stamp = cache / "stamps" / digest([*settings, place, source.stamp])
-    # What is whole needs no lock, and may lie on a disk that can only be read.
-    if (key := remembered(stamp)) and (found := _found(cache / key)):
-        return found
-    with alone(cache):
+    stamp = cache / "stamps" / _digest([*settings, place, source.stamp])
+    # A whole cache needs no lock, and may lie on a disk that can only be read.
+    if (key := _read_stamp(stamp)) and (cached := _cached(cache / key)):
+        return cached
+    with _locked(cache):
         folder = cache / _key(source, settings, stamp)
-        # The process that was waited for may have built it.
-        return _found(folder) or _build(source, config, folder)
+        # The process that held the lock may have built it.
+        return _cached(folder) or _build(source, config, folder)
 
 
 def _key(source: Source, settings: list[Any], stamp: Path) -> str:
     """The cache key of the content, which is only read when the stamp is a new one."""
-    key = remembered(stamp)
+    key = _read_stamp(stamp)
     if key is None:
-        key = digest([*settings, source.content()])
+        content = source.content() if source.content else source.stamp
+        key = _digest([*settings, content])
         write_whole(stamp, key)
     return key
 
 
-def _found(folder: Path) -> PreparedData | None:
-    """What is in the cache, unless it is not there or not what was written."""
+def _cached(folder: Path) -> PreparedData | None:
+    """The data set in this folder of the cache, if it is there and what was written."""
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         prepared = PreparedData.model_validate({**facts, "folder": str(folder)})
         state = _state(folder)
-        if not _hashed_as(folder, state):
+        if not _hashes_hold(folder, state):
             for part in _PARTS:
                 if getattr(prepared, part).sha256 != _sha256(folder, part):
                     return None
@@ -131,24 +159,24 @@ def _found(folder: Path) -> PreparedData | None:
 
 def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     """Write everything beside the final place and move it there in one step."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=BUILDING) as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING) as scratch:
         built = Path(scratch) / folder.name
         built.mkdir()
-        parts = {part: _write(source, part, built) for part in _PARTS}
         facts: dict[str, Any] = {
             "name": source.name,
             "classes": source.classes,
             "mirror": source.mirror,
             "image_size": config.image_size,
+            **{str(part): _write(source, part, built).model_dump() for part in _PARTS},
+            # Known only after reading.
             "skipped": source.skipped(),
-            **{part: facts.model_dump() for part, facts in parts.items()},
         }
         write_whole(built / _FACTS, json.dumps(facts, indent=1))
         write_whole(built / _HASHED, json.dumps(_state(built)))
         if folder.exists():  # Damaged.
             folder.replace(Path(scratch) / "damaged")
         built.replace(folder)
-    prepared = _found(folder)
+    prepared = _cached(folder)
     assert prepared is not None
     return prepared
 
@@ -180,10 +208,43 @@ def _state(folder: Path) -> dict[str, list[int]]:
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
-def _hashed_as(folder: Path, state: dict[str, list[int]]) -> bool:
-    """Whether the arrays were in this state when they were last held against their hashes."""
+def _hashes_hold(folder: Path, state: dict[str, list[int]]) -> bool:
+    """Whether the arrays were in this state when their hashes were last checked."""
     note = folder / _HASHED
     if not note.exists() or note.read_text(encoding="utf-8") != json.dumps(state):
         return False
     # Clocks of file systems tick: a change within the tick of the note would not show.
     return max(changed for _, changed in state.values()) < note.stat().st_mtime_ns
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Keep other processes from building and downloading; remove what killed ones left."""
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / "lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        text = f"waiting for another process that prepares data in '{cache}'"
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        lock.acquire()
+    try:
+        for leftover in cache.glob(f"{_BUILDING}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _digest(value: object) -> str:
+    """A key for any content that JSON can say: 20 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:20]
+
+
+def _read_stamp(stamp: Path) -> str | None:
+    """The key in a stamp file, unless there is none or something else is in it."""
+    try:
+        text = stamp.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return text if re.fullmatch("[0-9a-f]{20}", text) else None

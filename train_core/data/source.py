@@ -31,15 +31,15 @@ class Source:
         classes: Names of the classes, by label.
         mirror: Whether a mirrored image still shows its class.
         stamp: Cheap text that changes whenever the content may have changed.
-        content: Makes a text that is the same exactly when the content is the same.
         read: Reads one part, images of the size that the config asks for.
+        content: Makes a text that is the same exactly when the content is; None = the stamp is.
+        skipped: Files that `read` left out because they could not be read.
     """
 
     name: str
     classes: tuple[str, ...]
     mirror: bool
     stamp: str
-    content: Callable[[], str]
     read: Callable[[PartName], Arrays]
+    content: Callable[[], str] | None = None
     skipped: Callable[[], list[str]] = list
-    """Files that `read` left out because they could not be read."""

@@ -1,6 +1,84 @@
-"""The networks, by name: `build_network` makes one of a given shape."""
+"""The networks by name, without importing torch before one is built.
 
-from train_core.networks.build import NetworkShape, build_network
-from train_core.networks.interface import Classifier
+Every module in this folder but `base` is a network of that name: it defines a `Classifier`, and
+`SPEC`, which registers it.
+"""
 
-__all__ = ["Classifier", "NetworkShape", "build_network"]
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from train_core.networks.base import Classifier
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a module of this folder registers as `SPEC`.
+
+    Attributes:
+        keys: The keys of `[training]` that decide the network's tensors.
+        build: Makes the network, with unset weights, of these keys and `classes`, all by name.
+    """
+
+    keys: tuple[str, ...]
+    build: "Callable[..., Classifier]"
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """All that decides the tensors of a network.
+
+    Attributes:
+        network: Its name.
+        settings: The keys that its spec names, each with its value.
+        classes: Number of classes.
+    """
+
+    network: str
+    settings: tuple[tuple[str, Any], ...]
+    classes: int
+
+    @classmethod
+    def of(cls, network: str, settings: Mapping[str, Any], classes: int) -> "NetworkShape":
+        """The shape that settings ask for; keys that the network does not read are ignored."""
+        keys = find_network(network).keys
+        return cls(network, tuple((key, settings[key]) for key in keys), classes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `of` takes, in one table, as files of saved models hold it."""
+        return {"network": self.network, **dict(self.settings), "classes": self.classes}
+
+
+def network_names() -> list[str]:
+    """All networks, in alphabetical order."""
+    return sorted({module.name for module in iter_modules(__path__)} - {"base"})
+
+
+def check_network(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    if name not in network_names():
+        known = ", ".join(network_names())
+        raise ValueError(f"network must be one of {known}, but got '{name}'")
+    return name
+
+
+def find_network(name: str) -> NetworkSpec:
+    """Import a network and return what it registers.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    spec: NetworkSpec = import_module(f"{__name__}.{check_network(name)}").SPEC
+    return spec
+
+
+def build_network(shape: NetworkShape) -> "Classifier":
+    """A network with unset weights; call `reset` before use."""
+    return find_network(shape.network).build(**dict(shape.settings), classes=shape.classes)

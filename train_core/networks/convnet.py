@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train_core.layers import BatchNorm, Dropout
-from train_core.networks.interface import Classifier
+from train_core.networks import NetworkSpec
+from train_core.networks.base import BatchNorm, Classifier, Dropout
 
 _LOGIT_SCALE = 1 / 9
 _NORM_MOMENTUM = 0.4
 _WHITENED, _WHITENED_LEAST = 24, 16
-"""Channels after the whitening: a narrow first block cannot pass 24 on, and at full resolution
-they are dear."""
+"""Channels after the whitening, most and least: at full resolution they are expensive, and a
+narrow first block cannot use all of them."""
 
 
 class Block(nn.Module):
@@ -103,3 +103,6 @@ def _identity_first(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def _uniform(shape: torch.Size, bound: float, generator: torch.Generator) -> Tensor:
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+SPEC = NetworkSpec(keys=("width", "depth"), build=ConvNet)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from train_core.layers import BatchNorm, Dropout
-from train_core.networks.interface import Classifier
+from train_core.networks import NetworkSpec
+from train_core.networks.base import BatchNorm, Classifier, Dropout
 
 
 class SmallResNet(Classifier):
@@ -85,3 +85,6 @@ def _stage(channels_in: int, channels: int, depth: int, stride: int) -> nn.Seque
     first = BasicBlock(channels_in, channels, stride, shortcut, norm_layer=BatchNorm)
     rest = [BasicBlock(channels, channels, norm_layer=BatchNorm) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
+
+
+SPEC = NetworkSpec(keys=("width", "depth"), build=SmallResNet)

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train_core.data.config import DataConfig
-from train_core.data.select import choose_rows
-from train_core.data.split import stratified_split, stratified_subset
+from train_core.data.split import choose_rows, stratified_split, stratified_subset
 
 LABELS = np.repeat(np.arange(4), [50, 20, 10, 2])
 

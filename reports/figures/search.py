@@ -1,0 +1,196 @@
+"""The search: its winner, and trial by trial the results, the learning curves, the time line."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from records.words import percent
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, Drawing, epoch_axis, figure
+from reports.numbers.summary import Summary, Winner
+from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
+
+_MARKS: dict[str, tuple[str, str]] = {
+    "complete": (BLUE, "circle"),
+    "pruned": (GREY, "x-thin-open"),
+    "diverged": (ORANGE, "triangle-down"),
+    "out of memory": (ORANGE, "square"),
+    "timed out": (PURPLE, "diamond"),
+    "failed": (PURPLE, "cross-thin-open"),
+    "running": (GREEN, "circle-open"),
+    "waiting": (GREY, "circle-open"),
+    "requeued": (GREY, "line-ew-open"),
+}
+
+
+def search_drawings(summary: Summary) -> Iterator[Drawing]:
+    """Results, curves and time line."""
+    yield _history(summary.history)
+    yield _curves(summary.curves, summary.history)
+    yield _timeline(summary.timeline)
+
+
+def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
+    """The accuracy, from what the search claimed to what the test says, with intervals."""
+    found = winner.estimates
+    rows = list(reversed(found))
+    intervals = {
+        "array": [(e.high or e.accuracy) - e.accuracy for e in rows],
+        "arrayminus": [e.accuracy - (e.low or e.accuracy) for e in rows],
+    }
+    dots = go.Scatter(
+        x=[e.accuracy for e in rows], y=[e.name for e in rows], mode="markers+text",
+        text=[f"{e.accuracy:.2%}" for e in rows], textposition="top center", cliponaxis=False,
+        marker={"color": BLUE, "size": 12},
+        error_x={"type": "data", "symmetric": False, **intervals, "thickness": 2, "width": 6},
+        hovertemplate="%{y}: %{x:.2%}<extra></extra>",
+    )  # fmt: skip
+    axis = {"tickformat": ".1%", "nticks": 5}
+    said = ", ".join(f"{e.name} {percent(e.accuracy)}" for e in found)
+    bars = "; ".join(f"{e.name}: {e.interval} (n = {e.n:,} {e.of})" for e in found if e.n)
+    more = " The final training learns from the validation images too." if exported else ""
+    return Drawing(
+        "estimates", "From claim to test",
+        figure([dots], "accuracy", "", xaxis=axis, showlegend=False),
+        f"Accuracy of the winner: {said}.", f"Bars: {bars}.{more}" if bars else "",
+        height=90 + 70 * len(found),
+    )  # fmt: skip
+
+
+def _history(points: Sequence[Point]) -> Drawing:
+    """Results by trial number, and the best so far."""
+    title = "Optimisation history"
+    if all(p.value is None for p in points):
+        return Drawing("history", title, missing="No trial has ended with a result yet.")
+    traces: list[Any] = []
+    for kind in _kinds(points):
+        these = [p for p in points if p.kind == kind and p.value is not None]
+        colour, symbol = _MARKS[kind]
+        traces.append(
+            go.Scatter(
+                x=[p.number for p in these], y=[p.value for p in these], mode="markers", name=kind,
+                marker={"color": colour, "symbol": symbol, "size": 8, "line": {"width": 1.5}},
+                hovertemplate="trial %{x}: %{y:.2%}",
+            )
+        )  # fmt: skip
+    best = [p for p in points if p.best is not None]
+    traces.append(
+        go.Scatter(
+            x=[p.number for p in best], y=[p.best for p in best], mode="lines", name="best so far",
+            line={"color": ORANGE, "width": 2, "shape": "hv"},
+            hovertemplate="best up to trial %{x}: %{y:.2%}",
+        )
+    )  # fmt: skip
+    return Drawing(
+        "history", title,
+        figure(traces, "trial", "validation accuracy", yaxis_tickformat=PERCENT),
+        f"{len(points)} trials that ended; the best reached {percent(points[-1].best)}.",
+        "Every trial that ended, by number; a pruned one with the accuracy that it had last.",
+    )  # fmt: skip
+
+
+def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
+    """Validation accuracy by epoch of all trials, and the pruning threshold."""
+    title, drawn = "Learning curves", curves.curves
+    if not drawn:
+        return Drawing("curves", title, missing="No trial has reported an epoch.")
+    best = next((p.number for p in points if p.value == points[-1].best == p.best), None)
+    named = {"complete": BLUE, "pruned": GREY, "running": GREEN, "ended otherwise": PURPLE}
+    groups: dict[str, list[Curve]] = {name: [] for name in named}
+    for curve in drawn:
+        if curve.number != best:
+            groups[curve.kind if curve.kind in named else "ended otherwise"].append(curve)
+    traces = [line for name, group in groups.items() for line in _lines(group, name, named[name])]
+    traces += _lines([c for c in drawn if c.number == best], f"best (trial {best})", ORANGE, 3)
+    threshold = moved = ""
+    if curves.thresholds:
+        traces.append(_threshold(curves))
+        threshold = f", with the {curves.threshold_name} as it stands now"
+        moved = " Early trials met a lower pruning threshold than today's."
+        moved += " Diamonds mark the epochs with a pruning check." if curves.checks else ""
+    pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
+    return Drawing(
+        "curves", title,
+        figure(
+            traces, "epoch", "validation accuracy", yaxis_tickformat=PERCENT, hovermode="closest",
+            xaxis=epoch_axis(last),
+        ),
+        f"Validation accuracy by epoch of {len(drawn)} trials, {pruned} of them pruned"
+        f"{threshold}.",
+        f"A cross ends a pruned trial.{moved} "
+        "Epochs before the last may be scored on fewer of the validation images.",
+        height=440,
+    )  # fmt: skip
+
+
+def _lines(group: Sequence[Curve], name: str, colour: str, width: int = 1) -> list[Any]:
+    """All curves of a kind as one trace, with gaps between them: a thousand would be slow."""
+    if not group:
+        return []
+    lines = go.Scatter(
+        x=[x for curve in group for x in (*curve.epochs, None)],
+        y=[y for curve in group for y in (*curve.values, None)],
+        customdata=[n for c in group for n in (*[c.number] * len(c.epochs), None)],
+        mode="lines+markers" if len(group) <= 50 or width > 1 else "lines",
+        marker={"size": 3 + width}, name=name, legendgroup=name,
+        line={"color": colour, "width": width},
+        opacity=1.0 if width > 1 else max(0.25, min(0.8, 20 / len(group))),
+        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.2%}<extra></extra>",
+    )  # fmt: skip
+    if name != "pruned":
+        return [lines]
+    ends = go.Scatter(
+        x=[c.epochs[-1] for c in group], y=[c.values[-1] for c in group], mode="markers",
+        showlegend=False, legendgroup=name, hoverinfo="skip",
+        marker={"color": colour, "symbol": "x-thin-open", "size": 9, "line": {"width": 2}},
+    )  # fmt: skip
+    return [lines, ends]
+
+
+def _threshold(curves: Curves) -> go.Scatter:
+    sizes = [11 if p.epoch in curves.checks else 0 for p in curves.thresholds]
+    return go.Scatter(
+        x=[p.epoch for p in curves.thresholds], y=[p.value for p in curves.thresholds],
+        customdata=[p.n for p in curves.thresholds], mode="lines+markers",
+        name=curves.threshold_name, line={"color": PURPLE, "width": 3, "dash": "dash"},
+        marker={"size": sizes, "symbol": "diamond"},
+        hovertemplate="epoch %{x}: %{y:.2%} (n = %{customdata})<extra></extra>",
+    )  # fmt: skip
+
+
+def _timeline(timeline: Timeline) -> Drawing:
+    """Who ran what when: one row per worker, one bar per trial."""
+    title, lanes, drawn = "Time line", timeline.lanes, timeline.bars
+    if not lanes:
+        return Drawing("timeline", title, missing="No trial has been started.")
+    traces = []
+    # Of bars that are a pixel wide, outlines and patterns would be all that is left.
+    few = len(drawn) <= 200
+    for kind in _kinds(drawn):
+        bars = [(b, (b.end - b.start).total_seconds()) for b in drawn if b.kind == kind]
+        traces.append(
+            go.Bar(
+                orientation="h", base=[bar.start for bar, _ in bars],
+                x=[seconds * 1000 for _, seconds in bars],
+                y=[lanes[bar.lane] for bar, _ in bars], name=kind,
+                marker={"color": _MARKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
+                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
+                customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
+                hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
+            )
+        )  # fmt: skip
+    return Drawing(
+        "timeline", title,
+        figure(
+            traces, "local time", "", barmode="overlay", bargap=0.35,
+            xaxis={"type": "date", "nticks": 5, "tickangle": 0}, yaxis={"autorange": "reversed"},
+        ),
+        f"When each of {len(drawn)} trials ran, on {len(lanes)} workers.",
+        "One row per worker; processes that followed one another share a row.",
+        height=150 + 42 * min(len(lanes), 12),
+    )  # fmt: skip
+
+
+def _kinds(items: Iterable[Point | Bar]) -> list[str]:
+    found = {item.kind for item in items}
+    return [kind for kind in _MARKS if kind in found]

@@ -1,0 +1,165 @@
+"""Whether the search can be trusted: early results against late ones, luck against a lead."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy
+
+from records.statistics import Spread
+from records.trial import TrialRecord, finite, ranked
+from reports.numbers import Numbers
+
+LEADERS = 5
+"""How many of the best trials are held against the pruning threshold."""
+
+
+class Early(Numbers):
+    """How well the order after one epoch tells the final order, over complete trials."""
+
+    epoch: int
+    n: int
+    correlation: float | None
+    """Spearman's rank correlation with the final accuracy, in [-1, 1]; None if all are equal."""
+
+    swapped: float
+    """Share of all pairs in which the trial that was ahead ended behind; ties count half."""
+
+    leader_rank: int
+    """The rank, in the end, of the trial that led after this epoch; 1 = it won."""
+
+    winner_rank: int
+    """The rank, after this epoch, of the trial that won in the end."""
+
+
+class Pruning(Numbers):
+    """Early against final accuracy, epoch by epoch, without the last."""
+
+    early: tuple[Early, ...]
+    first_check: Early | None
+    """That of the first pruning check; None if there is none, or too few are complete."""
+
+    below_threshold: int
+    """How many leading trials were, at a pruning check, below the threshold as it stands now."""
+
+    leaders: int
+    """How many leading trials were held against it."""
+
+    overtaken: float | None
+    """Share of the pruning checks whose leader did not win; None without a check."""
+
+
+class Candidate(Numbers):
+    """A trial that was trained again with fresh seeds."""
+
+    number: int
+    searched: float | None
+    """Validation accuracy in the search."""
+
+    confirmed: tuple[float, ...]
+    """Validation accuracy per fresh seed."""
+
+    mean: float
+    std: float | None
+    """Sample standard deviation; None for a single seed."""
+
+    @property
+    def n(self) -> int:
+        """How many seeds the mean is of."""
+        return len(self.confirmed)
+
+
+class Seeds(Numbers):
+    """All candidates, best mean first, and the spread among their seeds."""
+
+    candidates: tuple[Candidate, ...]
+    spread: float | None
+    """Pooled sample standard deviation over seeds; None without two seeds of one trial."""
+
+    lead: float | None
+    """How far the best mean is ahead of the second; None with one candidate."""
+
+    needed: float | None
+    """The smallest lead that a t-test at 95 % could tell from luck; None without a spread."""
+
+
+def pruning(
+    trials: Sequence[TrialRecord],
+    checks: Sequence[int],
+    thresholds: Mapping[int, float],
+    epochs: int | None,
+) -> Pruning:
+    """Hold early results against late ones.
+
+    Args:
+        trials: All trials; only complete ones are compared, since only they have an end.
+        checks: Epochs after which the pruner checks a trial.
+        thresholds: Epoch -> pruning threshold.
+        epochs: Epochs of a full training.
+    """
+    complete = ranked(trials)
+    last = epochs or max((max(t.curve, default=0) for t in complete), default=0)
+    found = [early for e in range(1, last) if (early := _early(complete, e)) is not None]
+    checked = [early for early in found if early.epoch in checks]
+    leaders = complete[:LEADERS] if thresholds and checks else []
+    return Pruning(
+        early=tuple(found),
+        first_check=checked[0] if checked else None,
+        below_threshold=sum(_ever_below(t, checks, thresholds) for t in leaders),
+        leaders=len(leaders),
+        overtaken=sum(e.leader_rank > 1 for e in checked) / len(checked) if checked else None,
+    )
+
+
+def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:
+    """None with fewer than three trials that have a finite value in that epoch."""
+    both = [(t.curve[epoch], t.result) for t in complete if finite(t.curve.get(epoch)) is not None]
+    if len(both) < 3:
+        return None
+    now, final = np.array(both, dtype=np.float64).T
+    first, second = np.triu_indices(len(now), 1)
+    differ = np.ptp(now) > 0 and np.ptp(final) > 0
+    order = np.sign(now[first] - now[second]) * np.sign(final[first] - final[second])
+    return Early(
+        epoch=epoch,
+        n=len(both),
+        correlation=float(scipy.stats.spearmanr(now, final)[0]) if differ else None,
+        swapped=float(((1 - order) / 2).mean()),
+        leader_rank=1 + int((final > final[now.argmax()]).sum()),
+        winner_rank=1 + int((now > now[final.argmax()]).sum()),
+    )
+
+
+def _ever_below(
+    trial: TrialRecord, checks: Sequence[int], thresholds: Mapping[int, float]
+) -> bool:
+    """As the pruner has it: the best value so far against the threshold."""
+    values = {e: v for e, v in trial.curve.items() if finite(v) is not None}
+    return any(
+        max((v for e, v in values.items() if e <= check), default=-np.inf) < thresholds[check]
+        for check in checks
+        if check in thresholds
+    )
+
+
+def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord]) -> Seeds:
+    """Hold the spread over seeds against the differences between candidates."""
+    searched = {t.number: t.result for t in trials}
+    found = [_candidate(n, searched.get(n), runs) for n, runs in confirmed.items() if runs]
+    found.sort(key=lambda candidate: -candidate.mean)
+    freedom = sum(c.n - 1 for c in found)
+    squares = sum((c.n - 1) * c.std**2 for c in found if c.std is not None)
+    spread = math.sqrt(squares / freedom) if freedom else None
+    lead = found[0].mean - found[1].mean if len(found) > 1 else None
+    needed = None
+    if spread is not None and lead is not None:
+        error = spread * math.sqrt(1 / found[0].n + 1 / found[1].n)
+        needed = error * float(scipy.stats.t.ppf(0.975, freedom))
+    return Seeds(candidates=tuple(found), spread=spread, lead=lead, needed=needed)
+
+
+def _candidate(number: int, searched: float | None, runs: Sequence[float]) -> Candidate:
+    found, confirmed = Spread.of(runs), tuple(runs)
+    return Candidate(
+        number=number, searched=searched, confirmed=confirmed, mean=found.mean, std=found.std
+    )

@@ -1,0 +1,169 @@
+"""Diagnostics in words: what is right or wrong with a search, and what to do about it."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from reports.numbers.cost import Cost, More
+from reports.numbers.diagnosis import Pruning, Seeds
+from reports.numbers.parameters import Range
+from reports.numbers.summary import Summary
+
+Verdict = Literal["good", "warning", "unknown"]
+
+Judgement = tuple[Verdict, str, str]
+"""A verdict, what is found, and what to do."""
+
+_MANY = 0.1
+"""Share of diverged, out-of-memory or failed trials above which something should change."""
+
+_SWAPPED = 0.25
+"""Share of swapped pairs above which the first pruning check comes too early."""
+
+
+class Finding(NamedTuple):
+    """One diagnosis.
+
+    Attributes:
+        key: Its name in the page.
+        question: What is asked.
+        verdict: How it stands, in a word.
+        text: What is found.
+        advice: What to do; empty when there is nothing to do.
+    """
+
+    key: str
+    question: str
+    verdict: Verdict
+    text: str
+    advice: str
+
+
+def findings(summary: Summary) -> tuple[Finding, ...]:
+    """All diagnoses, in the order of the page."""
+    more = _more(summary.more, summary.seeds.spread)
+    return (
+        Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
+        Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
+        Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
+        Finding("seeds", "Is the winner really better?", *_seeds(summary.seeds)),
+        Finding("more", "Would more trials pay?", *more),
+    )
+
+
+def _ranges(found: tuple[Range, ...]) -> Judgement:
+    known = [r for r in found if r.positions]
+    if not known:
+        return "unknown", "No complete trial has a numeric parameter yet.", ""
+    n = max(len(r.positions) for r in known)
+    at_edge = [r for r in known if r.edge]
+    if not at_edge:
+        text = f"Yes: the best trial and most of the {n} leading ones lie inside all ranges."
+        return "good", text, ""
+    where = "; ".join(
+        f"{r.name} = {r.best:.4g} at the {'upper' if r.edge == 'high' else 'lower'} end of "
+        f"{r.low:g} to {r.high:g}"
+        for r in at_edge
+    )
+    advice = (
+        "Better values may lie beyond. Unless the range ends there for a reason, widen it "
+        "below [space.parameters] and search again under another name (--study)."
+    )
+    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
+    return "warning", text, advice
+
+
+def _outcomes(paid: Cost) -> Judgement:
+    ended = paid.done + paid.counts.get("failed", 0)
+    if not ended:
+        return "unknown", "No trial has ended yet.", ""
+    bad = {kind: n for kind in _WHAT_TO_DO if (n := paid.counts.get(kind, 0))}
+    shares = ", ".join(f"{n} {kind} ({n / ended:.0%})" for kind, n in bad.items())
+    many = [kind for kind, n in bad.items() if n / ended >= _MANY]
+    nothing = "none diverged, ran out of memory or failed"
+    text = f"Of {ended} trials that ended, {shares or nothing}."
+    return "warning" if many else "good", text, " ".join(_WHAT_TO_DO[kind] for kind in many)
+
+
+_WHAT_TO_DO: Mapping[str, str] = {
+    "diverged": "Lower the upper end of the learning rate: these trials teach little.",
+    "out of memory": "Leave out the largest batch size or width, or start fewer workers.",
+    "timed out": "Raise trial_timeout, or train fewer epochs.",
+    "failed": "search.log says what went wrong, with tracebacks.",
+}
+
+
+def _pruning(found: Pruning) -> Judgement:
+    first = found.first_check
+    if first is None:
+        text = (
+            "Early and late results can be compared once a pruner checks trials and three of "
+            "them are complete."
+        )
+        return "unknown", text, ""
+    correlation = "-" if first.correlation is None else f"{first.correlation:.2f}"
+    winner = "led" if first.winner_rank == 1 else f"was number {first.winner_rank}"
+    leader = "won" if first.leader_rank == 1 else f"ended as number {first.leader_rank}"
+    text = (
+        f"At the first pruning check, after epoch {first.epoch}, the order of the {first.n} "
+        f"complete trials tells the final one with a rank correlation of {correlation}; "
+        f"{first.swapped:.0%} of all pairs swap later. The early leader {leader}, the eventual "
+        f"winner {winner}. Over all pruning checks, the leader of the moment did not win "
+        f"{found.overtaken or 0.0:.0%} of the time. {found.below_threshold or 'None'} of the "
+        f"{found.leaders} best was once below today's pruning threshold."
+    )
+    if first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
+        return "good", text, ""
+    advice = (
+        "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
+        '"percentile"), or not at all.'
+    )
+    return "warning", text, advice
+
+
+def _seeds(found: Seeds) -> Judgement:
+    if found.spread is None:
+        text = "The best trials have not been confirmed with two fresh seeds each."
+        return "unknown", text, ""
+    spread = (
+        f"The same training with another seed differs by {_points(found.spread)} (standard "
+        f"deviation, pooled over {len(found.candidates)} trials)."
+    )
+    if found.lead is None or found.needed is None:
+        advice = "Confirm more than one trial (top under [confirm]) to compare them."
+        return "unknown", spread, advice
+    first = found.candidates[0]
+    text = (
+        f"{spread} Trial {first.number} leads by {_points(found.lead)} on average (n = {first.n} "
+        f"seeds each); a lead of {_points(found.needed)} could be told from luck (t-test, 95 %)."
+    )
+    if found.lead >= found.needed:
+        return "good", text, ""
+    advice = (
+        "The first ones are equally good as far as this shows: take the cheapest of them, or "
+        "confirm with more seeds (seeds under [confirm])."
+    )
+    return "warning", text, advice
+
+
+def _more(found: More, spread: float | None) -> Judgement:
+    if found.last_gain is None or found.by_chance_gain is None:
+        return "unknown", "That can be told from ten trials on.", ""
+    text = (
+        f"The second half of the {len(found.best)} trials raised the best by "
+        f"{_points(found.last_gain)}; the same trials in random order would have done so by "
+        f"{_points(found.by_chance_gain)} on average. As many again bring less as a rule."
+    )
+    if spread is not None:
+        text += f" Another seed alone changes {_points(spread)}."
+    if found.last_gain <= (spread or 0.0):
+        advice = "Hardly. Longer trainings, a wider range or another network would bring more."
+        return "good", text, advice
+    advice = (
+        "Perhaps: the last gain was above what a seed changes. Run the same command with twice "
+        "the --trials."
+    )
+    return "warning", text, advice
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:.2f} points"

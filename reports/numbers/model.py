@@ -1,0 +1,200 @@
+"""The exported model: what it is, and what its predictions on the test images say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from records.metrics import ClassQuality, Metrics
+from records.statistics import BINS, calibration_error, confidence_bins
+from reports.numbers import Numbers
+from reports.source import Predictions
+
+_EXAMPLES, _PAIRS = 320, 10
+
+
+class Bin(Numbers):
+    """The images whose confidence lies in one interval."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    """Mean confidence; None without images."""
+
+    accuracy: float | None
+
+
+class Reliability(Numbers):
+    """Confidence against accuracy."""
+
+    bins: tuple[Bin, ...]
+    error: float
+    """Expected calibration error: the mean gap, weighted by images (Guo et al., 2017)."""
+
+    confidence: float
+    """Mean confidence over all images."""
+
+    accuracy: float
+    n: int
+
+
+class Confused(Numbers):
+    """Images of one class taken for another."""
+
+    true: str
+    predicted: str
+    n: int
+    share: float
+    """Of the images of the true class."""
+
+
+class Picture(Numbers):
+    """One test image that is kept as a picture, and what the model said of it."""
+
+    picture: int
+    """Its place among the pictures."""
+
+    row: int
+    """Its place in the test set."""
+
+    true: str
+    predicted: str
+    probability: float
+    """Of the predicted class."""
+
+    true_probability: float
+    """Of the true class."""
+
+
+class Model(Numbers):
+    """The exported model on the test images; what the predictions say is None without them."""
+
+    description: str
+    parameters: int
+    classes: tuple[str, ...]
+    curves: dict[str, list[float | None]]
+    per_class: dict[str, ClassQuality]
+    macro_f1: float
+    confusion: list[list[int]]
+    confusion_shares: list[list[float | None]]
+    confused: tuple[Confused, ...]
+    mirrored_accuracy: float | None
+    """With mirrored views averaged."""
+
+    reliability: Reliability | None
+    errors: tuple[Picture, ...]
+    examples: dict[str, tuple[Picture, ...]]
+    strengths: tuple[float, ...]
+    """Strengths of augmentation that there are pictures of; the model's own among them."""
+
+    augment: float | None
+
+
+def model(metrics: Metrics, kept: Predictions | None) -> Model:
+    """All numbers of an exported model."""
+    test, classes, training = metrics.test, metrics.data.classes, metrics.training
+    strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
+    return Model(
+        description=f"{training.get('network')} of width {training.get('width')} and depth "
+        f"{training.get('depth')}",
+        parameters=metrics.parameters,
+        classes=classes,
+        curves=metrics.curves,
+        per_class=test.per_class,
+        macro_f1=test.macro.f1,
+        confusion=test.confusion_matrix,
+        confusion_shares=row_shares(test.confusion_matrix),
+        confused=most_confused(test.confusion_matrix, classes, _PAIRS),
+        mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
+        reliability=reliability(kept.labels, kept.probabilities) if kept else None,
+        errors=most_confident_errors(kept, classes) if kept else (),
+        examples=examples(kept, classes, _EXAMPLES) if kept else {},
+        strengths=tuple(strengths),
+        augment=training.get("augment"),
+    )
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
+    """Confidence against accuracy in equal-width bins of confidence.
+
+    Args:
+        labels: `(N,)` int.
+        probabilities: `(N, classes)`.
+    """
+    found, count = confidence_bins(labels, probabilities), len(labels)
+    return Reliability(
+        bins=tuple(
+            Bin(
+                low=number / BINS,
+                high=(number + 1) / BINS,
+                n=int(n),
+                confidence=float(confidence / n) if n else None,
+                accuracy=float(right / n) if n else None,
+            )
+            for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
+        ),
+        error=calibration_error(labels, probabilities),
+        confidence=float(found.confidence.sum() / count),
+        accuracy=float(found.right.sum() / count),
+        n=count,
+    )
+
+
+def row_shares(matrix: Sequence[Sequence[int]]) -> list[list[float | None]]:
+    """Each row of a confusion matrix as shares of its sum; None for a class without images."""
+    return [[n / sum(row) if sum(row) else None for n in row] for row in matrix]
+
+
+def most_confused(
+    matrix: Sequence[Sequence[int]], classes: Sequence[str], count: int
+) -> tuple[Confused, ...]:
+    """The pairs of classes that are mistaken for one another most often, by images."""
+    counts = np.array(matrix)
+    totals = np.maximum(counts.sum(1), 1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:count]
+    pairs = [divmod(int(place), len(classes)) for place in order]
+    return tuple(
+        Confused(
+            true=classes[a], predicted=classes[b], n=int(counts[a, b]),
+            share=float(counts[a, b] / totals[a]),
+        )
+        for a, b in pairs
+        if counts[a, b] > 0
+    )  # fmt: skip
+
+
+def most_confident_errors(kept: Predictions, classes: Sequence[str]) -> tuple[Picture, ...]:
+    """The errors that the model was surest of, surest first."""
+    return tuple(_picture(kept, classes, place) for place in range(kept.wrong_count))
+
+
+def examples(
+    kept: Predictions, classes: Sequence[str], most: int
+) -> dict[str, tuple[Picture, ...]]:
+    """Class -> some of its test images, right or wrong; at most so many in all.
+
+    With very many classes, only the first ones are shown.
+    """
+    each = max(1, most // max(1, len(classes)))
+    found: dict[str, list[Picture]] = {}
+    for place in range(kept.wrong_count, len(kept.rows)):
+        picture = _picture(kept, classes, place)
+        shown = found.setdefault(picture.true, [])
+        if len(shown) < each and sum(map(len, found.values())) < most:
+            shown.append(picture)
+    return {name: tuple(shown) for name, shown in found.items() if shown}
+
+
+def _picture(kept: Predictions, classes: Sequence[str], place: int) -> Picture:
+    row = int(kept.rows[place])
+    probabilities, true = kept.probabilities[row], int(kept.labels[row])
+    predicted = int(probabilities.argmax())
+    return Picture(
+        picture=place,
+        row=row,
+        true=classes[true],
+        predicted=classes[predicted],
+        probability=float(probabilities[predicted]),
+        true_probability=float(probabilities[true]),
+    )

@@ -1,0 +1,203 @@
+"""`Summary`: all numbers of a report, worked out once, for `summary.json` and for the page."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from records.metrics import Estimate, Metrics, confirmed, validated
+from records.statistics import Spread
+from records.trial import TrialRecord, ranked
+from reports.numbers import Numbers
+from reports.numbers.cost import Cost, More, cost, more
+from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
+from reports.numbers.model import Model, model
+from reports.numbers.parameters import Importances, Range, importances, ranges, replica
+from reports.numbers.trials import Curves, Point, Timeline, curves, history, timeline
+from reports.source import Source
+
+
+class Winner(Numbers):
+    """The winner: of the export, else of the confirmations, else of the search."""
+
+    trial: int
+    decided_by: str
+    params: dict[str, Any]
+    estimates: tuple[Estimate, ...]
+    """From what the search claimed to what the test says, as far as it is there."""
+
+    selection_gap: float | None
+    """What the search claimed above the mean with fresh seeds."""
+
+    stale: bool
+    """Whether the study has moved on since the export: another trial would win now."""
+
+
+class Command(Numbers):
+    """One thing to do, and how."""
+
+    purpose: str
+    line: str
+
+
+class Origin(Numbers):
+    """Where the results come from."""
+
+    commands: tuple[Command, ...]
+    facts: dict[str, str]
+    """What results depend on, in words."""
+
+    configuration: dict[str, Any]
+    """The resolved configuration of the search."""
+
+
+class Summary(Numbers):
+    """All numbers of a report."""
+
+    study: str
+    read: datetime
+    state: str
+    """How the study stands, in words."""
+
+    missing: tuple[str, ...]
+    """What could not be read, a sentence each."""
+
+    winner: Winner | None
+    test_evaluations: int
+    cost: Cost
+    pruned_share: float | None
+    epochs_saved: float | None
+    history: tuple[Point, ...]
+    curves: Curves
+    timeline: Timeline
+    importances: Importances | None
+    """None when the space is not known."""
+
+    ranges: tuple[Range, ...]
+    pruning: Pruning
+    seeds: Seeds
+    more: More
+    model: Model | None
+    origin: Origin
+
+
+def summarise(source: Source) -> Summary:
+    """Work out all numbers."""
+    trials, epochs, space, metrics = source.trials, source.epochs, source.space, source.metrics
+    confirmations = seeds(source.confirmed, trials)
+    defaults = {"pruner": "none", "keep": 0.75, "prune_after": 1 / 6}
+    rule = {key: source.setting("study", key, value) for key, value in defaults.items()}
+    drawn = curves(trials, epochs, **rule)
+    thresholds = {p.epoch: p.value for p in drawn.thresholds}
+    paid = cost(trials, source.total, epochs)
+    return Summary(
+        study=source.place.name,
+        read=source.read,
+        state=_state(source, paid),
+        missing=source.missing,
+        winner=winner(metrics, confirmations, trials),
+        test_evaluations=source.test_evaluations,
+        cost=paid,
+        pruned_share=paid.pruned_share,
+        epochs_saved=paid.epochs_saved,
+        history=history(trials),
+        curves=drawn,
+        timeline=timeline(trials, source.read.replace(tzinfo=None)),
+        importances=None if space is None else importances(replica(trials, space)),
+        ranges=ranges(trials, space),
+        pruning=pruning(trials, drawn.checks, thresholds, epochs),
+        seeds=confirmations,
+        more=more(trials),
+        model=model(metrics, source.predictions) if metrics else None,
+        origin=origin(source),
+    )
+
+
+def winner(metrics: Metrics | None, seeds: Seeds, trials: Sequence[TrialRecord]) -> Winner | None:
+    """The winner as far as it is known; None without a complete trial.
+
+    Args:
+        metrics: Of the export.
+        seeds: The confirmations.
+        trials: All trials.
+    """
+    if metrics is not None:
+        leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
+        return Winner(
+            trial=metrics.trial, decided_by="confirmation", params=metrics.params,
+            estimates=metrics.estimates, selection_gap=metrics.selection_gap,
+            stale=leader != metrics.trial,
+        )  # fmt: skip
+    order = ranked(trials)
+    known = {t.number: t for t in order}
+    first = next((c for c in seeds.candidates if c.number in known), None)
+    if not order:
+        return None
+    best = known[first.number] if first else order[0]
+    assert best.result is not None
+    claim = validated(best.result, None)
+    return Winner(
+        trial=best.number, decided_by="confirmation" if first else "the search alone",
+        params=best.params,
+        estimates=(claim, confirmed(Spread.of(first.confirmed))) if first else (claim,),
+        selection_gap=best.result - first.mean if first else None, stale=False,
+    )  # fmt: skip
+
+
+def _state(source: Source, paid: Cost) -> str:
+    running = paid.counts.get("running", 0) - len(source.abandoned)
+    of = f" of {paid.total}" if paid.total else ""
+    done = f"{paid.done}{of} trials done"
+    if running > 0:
+        return f"running: {done}, {running} in training"
+    if paid.total is not None and paid.done >= paid.total:
+        exported = source.metrics is not None
+        return f"finished: {done}" if exported else f"searched: {done}, nothing exported yet"
+    return f"stopped: {done}" if source.trials else "not begun: no trials yet"
+
+
+def origin(source: Source) -> Origin:
+    """How to get the same again."""
+    return Origin(
+        commands=tuple(Command(purpose=purpose, line=line) for purpose, line in _repeat(source)),
+        facts=dict(_facts(source)),
+        configuration=source.settings,
+    )
+
+
+def _repeat(source: Source) -> Iterator[tuple[str, str]]:
+    name, runs = source.place.name, str(source.place.folder.parent)
+    config = shlex.quote(str(source.place.folder / "search.toml"))
+    search = f"python -m search.run --config {config}"
+    flags = f"--study {shlex.quote(name)}"
+    flags += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
+    flags += f" --storage {shlex.quote(source.storage)}" if source.place.storage else ""
+    yield "Go on with this search, or start it where it is not there yet", search
+    yield "The same search once more, beside this one", f"{search} --study {name}-again"
+    if source.metrics is None:
+        finalize = f"python -m search.finalize {flags}"
+        yield "Confirm, train, test and export what is there now", finalize
+    yield "Draw this page again", f"python -m reports.run {flags}"
+    yield "Look at the trials", f"optuna-dashboard {shlex.quote(source.storage)}"
+
+
+def _facts(source: Source) -> Iterator[tuple[str, str]]:
+    given, metrics, unknown = source.fingerprint, source.metrics, "not recorded"
+    yield "seed of the search", str(given.get("seed", unknown))
+    yield "seed of the split", str(source.setting("data", "split_seed", unknown))
+    yield "split", str(given.get("split", unknown))
+    yield "recipe", str(given.get("recipe", unknown))
+    used = (str(source.setting("study", key, unknown)) for key in ("sampler", "pruner"))
+    yield "sampler, pruner", ", ".join(used)
+    for host, machine in sorted(source.machines.items()):
+        versions = ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items())
+        yield f"machine {host}", f"{machine.get('device')}, {machine.get('precision')}; {versions}"
+    if metrics is None:
+        yield "training images", str(given.get("data", {}).get("images", unknown))
+        return
+    yield "seed of the final training", str(metrics.training.get("seed"))
+    yield "trained on", metrics.device
+    yield "versions", ", ".join(f"{name} {v}" for name, v in metrics.versions.items())
+    for part, facts in (("training", metrics.data.train), ("test", metrics.data.test)):
+        yield f"{part} images", f"{facts.count:,} (sha256 {facts.sha256})"
+    yield "exported", metrics.created

@@ -1,0 +1,192 @@
+"""The trials of a search: results, learning curves, and who ran what when."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+import numpy as np
+
+from records.outcome import State
+from records.trial import TrialRecord, finite
+from reports.numbers import Numbers, best_so_far
+
+
+class Point(Numbers):
+    """One trial that ended or was pruned."""
+
+    number: int
+    kind: str
+    value: float | None
+    """Validation accuracy: the result of a complete trial, the last one of another."""
+
+    best: float | None
+    """The best complete trial up to this one."""
+
+
+class Curve(Numbers):
+    """One trial, epoch by epoch."""
+
+    number: int
+    kind: str
+    epochs: tuple[int, ...]
+    """Counted from 1."""
+
+    values: tuple[float | None, ...]
+    """Validation accuracy; None where it was not finite."""
+
+
+class Threshold(Numbers):
+    """The pruning threshold after one epoch, as it stands now."""
+
+    epoch: int
+    value: float
+    n: int
+    """Complete trials that it is taken from."""
+
+
+class Curves(Numbers):
+    """All learning curves, and what the pruner holds them against."""
+
+    curves: tuple[Curve, ...]
+    thresholds: tuple[Threshold, ...]
+    """Empty if the pruner has no such threshold, or nothing is complete."""
+
+    threshold_name: str
+    checks: tuple[int, ...]
+    """Epochs after which the pruner checks a trial."""
+
+
+class Bar(Numbers):
+    """One trial on the time line."""
+
+    number: int
+    kind: str
+    lane: int
+    """Which worker, counted from 0: the rank of its lane."""
+
+    start: datetime
+    end: datetime
+
+
+class Timeline(Numbers):
+    """Who ran what when."""
+
+    lanes: tuple[str, ...]
+    """What each lane is called."""
+
+    bars: tuple[Bar, ...]
+
+
+def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
+    """The trials that ended, by number; those that were requeued count under a later number."""
+    ended = [t for t in trials if t.done or t.state == State.FAILED]
+    best = best_so_far([t.result for t in ended])
+    return tuple(
+        Point(number=t.number, kind=t.kind, value=_last_value(t), best=b)
+        for t, b in zip(ended, best, strict=True)
+    )
+
+
+def _last_value(trial: TrialRecord) -> float | None:
+    if trial.state == State.COMPLETE:
+        return trial.result
+    reported = [v for _, v in sorted(trial.curve.items()) if finite(v) is not None]
+    return reported[-1] if reported else None
+
+
+def curves(
+    trials: Sequence[TrialRecord], epochs: int | None, pruner: str, keep: float, prune_after: float
+) -> Curves:
+    """The curves of all trials that reported anything.
+
+    Args:
+        trials: All trials.
+        epochs: Epochs of a full training; None = as many as the longest curve has.
+        pruner: Name of the pruner.
+        keep: Share of the complete trials not to fall behind with `percentile`.
+        prune_after: Share of the epochs without pruning, and between two pruning checks.
+    """
+    shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
+    epochs = epochs or max((max(t.curve) for t in shown), default=0)
+    quantile = {"median": 0.5, "percentile": 1 - keep}.get(pruner)
+    which = "median" if pruner == "median" else f"{1 - keep:.0%} quantile"
+    return Curves(
+        curves=tuple(map(_curve, shown)),
+        thresholds=() if quantile is None else thresholds(shown, quantile),
+        threshold_name=f"{which} of the complete trials",
+        checks=() if quantile is None else pruning_checks(prune_after, epochs),
+    )
+
+
+def pruning_checks(prune_after: float, epochs: int) -> tuple[int, ...]:
+    """The epochs after which `median` and `percentile` check a trial; it ends in the last."""
+    quiet = max(1, round(prune_after * epochs))
+    return tuple(range(quiet + 1, epochs, quiet))
+
+
+def thresholds(trials: Sequence[TrialRecord], quantile: float) -> tuple[Threshold, ...]:
+    """The quantile of the complete trials' accuracy after each epoch.
+
+    Values that are not finite are left out, as Optuna does.
+    """
+    by_epoch: dict[int, list[float]] = {}
+    for trial in trials:
+        for epoch, value in trial.curve.items() if trial.state == State.COMPLETE else ():
+            if finite(value) is not None:
+                by_epoch.setdefault(epoch, []).append(value)
+    return tuple(
+        Threshold(epoch=epoch, value=float(np.quantile(values, quantile)), n=len(values))
+        for epoch, values in sorted(by_epoch.items())
+    )
+
+
+def _curve(trial: TrialRecord) -> Curve:
+    epochs = tuple(sorted(trial.curve))
+    values = tuple(finite(trial.curve[epoch]) for epoch in epochs)
+    return Curve(number=trial.number, kind=trial.kind, epochs=epochs, values=values)
+
+
+def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
+    """Who ran what when; processes of one host that never met share a lane.
+
+    Args:
+        trials: All trials.
+        now: When the study was read, the end of trials that are running.
+    """
+    started = [(t, t.worker, t.started, t.ended or now) for t in trials if t.worker and t.started]
+    spans: dict[str, tuple[datetime, datetime]] = {}
+    for _, worker, begin, end in started:
+        first, last = spans.get(worker, (begin, end))
+        spans[worker] = min(first, begin), max(last, end)
+    slots = _slots(spans)
+    lanes = sorted({(_host(worker), slot) for worker, slot in slots.items()})
+    several = len({host for host, _ in lanes}) > 1
+    bars = [
+        Bar(
+            number=t.number,
+            kind=t.kind,
+            lane=lanes.index((_host(worker), slots[worker])),
+            start=begin,
+            end=end,
+        )
+        for t, worker, begin, end in started
+    ]
+    names = (f"{host}, worker {s + 1}" if several else f"worker {s + 1}" for host, s in lanes)
+    return Timeline(lanes=tuple(names), bars=tuple(bars))
+
+
+def _slots(spans: dict[str, tuple[datetime, datetime]]) -> dict[str, int]:
+    """Worker -> its slot on its host: the first one that is free from its first trial on."""
+    slots: dict[str, int] = {}
+    for _, workers in groupby(sorted(spans, key=lambda w: (_host(w), spans[w])), key=_host):
+        free_from: list[datetime] = []
+        for worker in workers:
+            begin, end = spans[worker]
+            free = [slot for slot, until in enumerate(free_from) if until <= begin]
+            slots[worker] = free[0] if free else len(free_from)
+            free_from[slots[worker] : slots[worker] + 1] = [end]
+    return slots
+
+
+def _host(worker: str) -> str:
+    return worker.rsplit(":", 1)[0]

@@ -1,0 +1,271 @@
+"""`Engine`: buffers and step of one shape, reused by every training of that shape.
+
+Nothing in a step waits for the device or depends on the host: hyperparameters, the schedule, the
+order of the images and the counters are all tensors on the device.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from train_core.augment import augment, draw, flips
+from train_core.config import Optimizer, TrainConfig
+from train_core.device import resolve_precision
+from train_core.engine.flat import FlatState
+from train_core.engine.optimizers import Rates, build_optimizer
+from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
+from train_core.engine.schedule import average_table, lr_table
+from train_core.images import ImageData
+from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import Classifier
+
+_RANDOM = "random"
+
+_REFERENCE_BATCH = 1024
+"""The batch size that `lr` and `weight_decay` refer to."""
+
+
+@dataclass(frozen=True)
+class EngineShape:
+    """All that decides the buffers of an engine; trainings of one shape share it."""
+
+    network: NetworkShape
+    batch_size: int
+    optimizer: Optimizer
+    dtype: torch.dtype
+    cuda_graph: bool = False
+    compile: bool = False
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
+        """The shape that a training on this data needs."""
+        dtype = resolve_precision(config.precision, data.device)
+        network = NetworkShape.of(config.network, config.model_dump(), len(data.classes))
+        graph = config.cuda_graph and data.device.type == "cuda"
+        return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
+
+
+class Engine:
+    """Trains one network shape on one data set.
+
+    Attributes:
+        average: The network with the averaged weights and batch statistics, in evaluation mode.
+        steps_per_epoch: Whole batches in the training part, at least 1.
+        images_per_epoch: Images in them, some of them more than once if there are few.
+    """
+
+    def __init__(self, shape: EngineShape, data: ImageData) -> None:
+        """Allocate all buffers; call `start` before the first epoch."""
+        self.shape, self.data = shape, data
+        self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
+        self.images_per_epoch = self.steps_per_epoch * shape.batch_size
+        self._live = _network(shape.network, data.device).train()
+        self._state = FlatState(self._live, trained=True)
+        self.average = _network(shape.network, data.device).eval().requires_grad_(False)
+        self._average_state = FlatState(self.average, trained=False)
+        self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
+        self._random = torch.Generator(data.device)
+        self._live.dropout.expect(shape.batch_size)
+        self._settings = {
+            name: torch.zeros((), device=data.device)
+            for name in ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
+        }
+        self._step, self._epoch = (
+            torch.zeros((), dtype=torch.int64, device=data.device) for _ in range(2)
+        )
+        self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
+        self._batch = torch.arange(shape.batch_size, device=data.device)
+        # A captured step finds everything where it was when it was captured.
+        self._order = torch.zeros(self.images_per_epoch, dtype=torch.int64, device=data.device)
+        self._phase = torch.zeros(len(data.train), device=data.device)
+        self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
+        self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
+        self._replay: Callable[[], None] | None = None
+
+    def start(self, config: TrainConfig) -> None:
+        """Begin a new training in the buffers of the last one."""
+        self._begin(config)
+        if self.shape.cuda_graph and self._replay is None:
+            self.shuffle()
+            self._replay = capture(self._train_step, self._random, self.data.device)
+            # Capturing has trained a few steps.
+            self._begin(config)
+
+    def _begin(self, config: TrainConfig) -> None:
+        weights = torch.Generator().manual_seed(config.seed)
+        self._random.manual_seed(config.seed)
+        self._live.reset(weights, self.data.filters)
+        self._average_state.state.copy_(self._state.state)
+        self._optimizer.reset()
+        self._set_settings(config)
+        self._set_tables(config)
+        self._phase.uniform_(generator=self._random)
+        self._step.zero_()
+        self._epoch.zero_()
+
+    def run_epoch(self) -> tuple[float, float, float]:
+        """Train for one epoch.
+
+        Returns:
+            Mean loss in nats per example, accuracy on the augmented images, learning rate of the
+            last step. Reading them is the only time that the host waits for the device.
+        """
+        self.shuffle()
+        self.run_steps(self.steps_per_epoch)
+        self._epoch += 1
+        lr = self._lr_table.take(self._step - 1) * self._settings["lr"]
+        loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
+        return loss / self.steps_per_epoch, hits / self.images_per_epoch, rate
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies on the CPU of all that lives on from one epoch to the next, by name."""
+        copies = {name: tensor.to("cpu", copy=True) for name, tensor in self._lasting().items()}
+        return copies | {_RANDOM: self._random.get_state()}
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Go back to a snapshot of a training with the config that was started last."""
+        self._random.set_state(snapshot[_RANDOM])
+        for name, tensor in self._lasting().items():
+            tensor.copy_(snapshot[name])
+
+    def _lasting(self) -> dict[str, Tensor]:
+        return {
+            "state": self._state.state,
+            "average": self._average_state.state,
+            "phase": self._phase,
+            "step": self._step,
+            "epoch": self._epoch,
+            **self._optimizer.buffers,
+        }
+
+    def shuffle(self) -> None:
+        """Put the images in a new order, with nothing counted yet."""
+        self._order.copy_(self._new_order())
+        self._loss.zero_()
+        self._hits.zero_()
+
+    def run_steps(self, count: int) -> None:
+        """Train for the next `count` steps; after the last image comes the first one again."""
+        step = self._replay or self._train_step
+        for _ in range(count):
+            step()
+
+    def _set_tables(self, config: TrainConfig) -> None:
+        total = config.epochs * self.steps_per_epoch
+        # Before a capture, a few steps run however short the training is.
+        length = max(total, WARM_UP)
+        if length != len(self._lr_table):
+            self._lr_table, self._mix_table = torch.zeros(2, length, device=self.data.device)
+            self._replay = None
+        factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
+        self._lr_table[:total].copy_(torch.tensor(factors))
+        self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
+
+    def _set_settings(self, config: TrainConfig) -> None:
+        share = config.batch_size / _REFERENCE_BATCH
+        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
+        # grow with the batch, but the rule is one for all so that spaces stay comparable.
+        values = {
+            "lr": config.lr * share,
+            "momentum": config.momentum,
+            "weight_decay": config.weight_decay * share,
+            "label_smoothing": config.label_smoothing,
+            "augment": config.augment,
+        }
+        for name, value in values.items():
+            self._settings[name].fill_(value)
+        self._live.dropout.rate.fill_(config.dropout)
+
+    def _new_order(self) -> Tensor:
+        """Training images in random order, again and again until they fill all batches."""
+        count = len(self.data.train)
+        orders = [
+            torch.randperm(count, device=self.data.device, generator=self._random)
+            for _ in range(-(-self.images_per_epoch // count))
+        ]
+        return torch.cat(orders)[: self.images_per_epoch]
+
+    def _train_step(self) -> None:
+        images, labels = self._next_batch()
+        self._live.dropout.draw(self._random)
+        smoothing = self._settings["label_smoothing"]
+        loss, logits = self._loss_of(self._live, images, labels, smoothing)
+        self._state.gradients.zero_()
+        loss.backward()
+        self._update()
+        with torch.no_grad():
+            self._loss += loss
+            self._hits += (logits.argmax(1) == labels).sum()
+
+    @torch.no_grad()
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
+        """Augmented images `(B, 3, H, W)` in the working precision, and their labels `(B,)`."""
+        start = (self._step % self.steps_per_epoch) * self.shape.batch_size
+        chosen = self._order[start + self._batch]
+        strength = self._settings["augment"]
+        flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
+        draws = draw(len(chosen), self.data.device, self._random)
+        images = augment(
+            self.data.train.images[chosen], flipped, draws, strength, self.data.normalisation
+        )
+        # Narrowing first halves what the change of layout has to move.
+        ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
+        return ready, self.data.train.labels[chosen]
+
+    @torch.no_grad()
+    def _update(self) -> None:
+        factor, settings = self._lr_table.take(self._step), self._settings
+        lr, decay = settings["lr"] * factor, settings["weight_decay"] * factor
+        self._optimizer.step(Rates(lr, settings["momentum"], decay))
+        self._move_average()
+        self._step += 1
+
+    def _move_average(self) -> None:
+        share = self._mix_table.take(self._step)
+        self._average_state.state.lerp_(self._state.state, share)
+
+
+_CAPACITY, _CAPTURED_CAPACITY = 4, 16
+"""Shapes that keep their buffers. These are made in milliseconds; a captured step is worth its
+memory, for more shapes than the default space has."""
+
+
+class EnginePool:
+    """Engines by shape, for the trainings of one data set; the least recently used one goes first.
+
+    Args:
+        data: What all of them train on.
+    """
+
+    def __init__(self, data: ImageData) -> None:
+        """Start empty."""
+        self.data = data
+        self._engines: OrderedDict[EngineShape, Engine] = OrderedDict()
+
+    def engine(self, config: TrainConfig) -> Engine:
+        """The engine for this config, made when it is first needed."""
+        shape = EngineShape.of(config, self.data)
+        if shape not in self._engines:
+            while len(self._engines) >= (_CAPTURED_CAPACITY if shape.cuda_graph else _CAPACITY):
+                self._engines.popitem(last=False)
+            self._engines[shape] = Engine(shape, self.data)
+        self._engines.move_to_end(shape)
+        return self._engines[shape]
+
+    @property
+    def shapes(self) -> set[EngineShape]:
+        """Those whose engines exist now."""
+        return set(self._engines)
+
+    def clear(self) -> None:
+        """Let go of all buffers, for instance after running out of memory."""
+        self._engines.clear()
+        if self.data.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _network(shape: NetworkShape, device: torch.device) -> Classifier:
+    return build_network(shape).to(device).to(memory_format=torch.channels_last)

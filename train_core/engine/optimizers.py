@@ -1,0 +1,205 @@
+"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights.
+
+All that varies from trial to trial is read from 0-d tensors on the device, so that one captured
+or compiled step serves every trial of a shape; torch's own optimizers keep momentum and weight
+decay as Python numbers. Tests hold each against torch's.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from train_core.config import Optimizer
+from train_core.device import resolve_precision
+from train_core.engine.flat import FlatState
+
+MUON_REST_LR = 6.0
+"""What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
+
+_BETA2, _EPS = 0.99, 1e-8
+_STEPS = 5
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration with the steepest slope at zero (Jordan et al., 2024)."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """0-d tensors on the device, for one step."""
+
+    lr: Tensor
+    momentum: Tensor
+    decay: Tensor
+    """Share of every weight that this step takes away."""
+
+
+class Update(ABC):
+    """One optimizer.
+
+    Attributes:
+        buffers: Its state from step to step, by name.
+    """
+
+    def __init__(self, flat: FlatState, **buffers: Tensor) -> None:
+        """Optimize the network of this state."""
+        self._flat, self.buffers = flat, buffers
+
+    def reset(self) -> None:
+        """Forget the past, in place: a new training begins."""
+        for buffer in self.buffers.values():
+            buffer.zero_()
+
+    @abstractmethod
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place from the gradients."""
+
+
+class Sgd(Update):
+    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay."""
+
+    def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
+        """Allocate the momentum.
+
+        Args:
+            flat: The state of the network to train.
+            decayed: `(parameters,)`, multiplies the decay of each weight.
+            updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1.
+        """
+        self._decayed, self._updated = decayed, updated
+        self._momentum = torch.zeros_like(flat.weights)
+        super().__init__(flat, momentum=self._momentum)
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        gradients, weights = self._flat.gradients, self._flat.weights
+        self._momentum.mul_(rates.momentum).add_(gradients)
+        direction = torch.addcmul(gradients, self._momentum, rates.momentum)
+        weights.mul_(1 - rates.decay * self._decayed)
+        if self._updated is not None:
+            direction.mul_(self._updated)
+        weights.sub_(direction.mul_(rates.lr))
+
+
+class AdamW(Update):
+    """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings."""
+
+    def __init__(self, flat: FlatState, decayed: Tensor) -> None:
+        """Allocate both moments; `decayed` as for `Sgd`."""
+        self._decayed = decayed
+        self._first, self._second = torch.zeros_like(flat.weights), torch.zeros_like(flat.weights)
+        # Running products of the betas, for the bias correction without a step count on the host.
+        self._beta1_power, self._beta2_power = (flat.weights.new_ones(()) for _ in range(2))
+        super().__init__(
+            flat, first=self._first, second=self._second,
+            beta1_power=self._beta1_power, beta2_power=self._beta2_power,
+        )  # fmt: skip
+
+    def reset(self) -> None:
+        """Forget the past."""
+        super().reset()
+        self._beta1_power.fill_(1.0)
+        self._beta2_power.fill_(1.0)
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        gradients, weights = self._flat.gradients, self._flat.weights
+        self._beta1_power.mul_(rates.momentum)
+        self._beta2_power.mul_(_BETA2)
+        self._first.lerp_(gradients, 1 - rates.momentum)
+        self._second.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
+        weights.mul_(1 - rates.decay * self._decayed)
+        scale = (self._second / (1 - self._beta2_power)).sqrt_().add_(_EPS)
+        weights.sub_((self._first / scale).mul_(rates.lr / (1 - self._beta1_power)))
+
+
+class Muon(Update):
+    """Muon for convolution weights, each as one matrix; SGD with Nesterov momentum for the rest.
+
+    The matrices are kept at a norm of the root of their rows: batch norm follows every
+    convolution, so that only their direction matters and the learning rate is an angle. Weight
+    decay would change nothing about a fixed norm, so they have none: only the last layer is
+    decayed.
+    """
+
+    def __init__(self, flat: FlatState, matrices: list[nn.Parameter], rest: Sgd) -> None:
+        """Allocate the momenta.
+
+        Args:
+            flat: The state of the network to train.
+            matrices: The parameters that are updated by Muon.
+            rest: Updates all others; its `updated` must be 0 at the matrices.
+        """
+        self._rest = rest
+        self._weights = [flat.matrix(flat.weights, p) for p in matrices]
+        self._gradients = [flat.matrix(flat.gradients, p) for p in matrices]
+        self._momenta = [torch.zeros_like(weight) for weight in self._weights]
+        self._dtype = resolve_precision("auto", flat.weights.device)
+        momenta = {f"momentum {i}": buffer for i, buffer in enumerate(self._momenta)}
+        super().__init__(flat, **momenta, **rest.buffers)
+
+    def step(self, rates: Rates) -> None:
+        """Update the weights in place."""
+        for weight, gradient, buffer in zip(
+            self._weights, self._gradients, self._momenta, strict=True
+        ):
+            weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
+            direction = muon_direction(gradient, buffer, rates.momentum, self._dtype)
+            weight.sub_(direction.mul_(rates.lr))
+        self._rest.step(Rates(rates.lr * MUON_REST_LR, rates.momentum, rates.decay))
+
+
+def muon_direction(
+    gradient: Tensor, buffer: Tensor, momentum: Tensor, dtype: torch.dtype = torch.bfloat16
+) -> Tensor:
+    """The orthogonalised Nesterov momentum; the buffer is updated in place.
+
+    Args:
+        gradient: `(rows, columns)`, float32.
+        buffer: The same shape, the running mean of the gradients.
+        momentum: 0-d, in [0, 1).
+        dtype: To orthogonalise in.
+
+    Returns:
+        The same shape, float32: what `torch.optim.Muon` multiplies by its learning rate.
+    """
+    buffer.lerp_(gradient, 1 - momentum)
+    rows, columns = gradient.shape
+    direction = orthogonalise(gradient.lerp(buffer, momentum), dtype)
+    return direction.mul_(max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Move all singular values of `(rows, columns)` near 1, by five steps of Newton-Schulz.
+
+    Args:
+        matrix: `(rows, columns)`, float32.
+        dtype: To calculate in; bfloat16 is enough, but slow where the processor has none.
+
+    Returns:
+        `(rows, columns)`, float32, with singular values of about 0.7 to 1.2.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.to(dtype).T if tall else matrix.to(dtype)
+    wide = wide / wide.norm().clamp_min(1e-7)
+    for _ in range(_STEPS):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide.T if tall else wide).float()
+
+
+def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:
+    """The optimizer of this name for a network.
+
+    Matrices and convolutions are decayed, biases and scales are not.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    decayed = flat.spread({p: float(p.ndim > 1) for p in parameters})
+    if name == "adamw":
+        return AdamW(flat, decayed)
+    if name == "sgd":
+        return Sgd(flat, decayed)
+    matrices = [p for p in parameters if p.ndim == 4]
+    rest = flat.spread({p: float(p.ndim != 4) for p in parameters})
+    return Muon(flat, matrices, Sgd(flat, decayed * rest, rest))

@@ -1,0 +1,90 @@
+"""The passes of a step: forward pass and loss, compiled or not, and a step as one CUDA graph."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train_core.networks.base import Classifier
+
+LossFunction = Callable[[Classifier, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""What `loss_and_logits` is."""
+
+_SHAPES = 256
+"""Shapes that may be compiled in one process; from torch's own limit of 8 on, a shape would
+silently run uncompiled."""
+
+WARM_UP = 3
+"""Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
+workspaces, neither of which a graph may hold."""
+
+
+def loss_and_logits(
+    network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The forward pass of a step, in the precision of the images.
+
+    Args:
+        network: In training mode.
+        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
+        labels: `(B,)` int64.
+        smoothing: 0-d, as for `smoothed_cross_entropy`.
+
+    Returns:
+        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
+    """
+    with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
+        logits = network(images)
+    return smoothed_cross_entropy(logits, labels, smoothing), logits
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
+    """Mean cross-entropy, 0-d float32 in nats: `F.cross_entropy` with smoothing by a tensor.
+
+    Args:
+        logits: `(B, classes)`.
+        labels: `(B,)` int64.
+        smoothing: 0-d, in [0, 1): the probability that is spread evenly over all classes.
+    """
+    log_probabilities = F.log_softmax(logits.float(), 1)
+    likelihood = log_probabilities.gather(1, labels[:, None]).mean()
+    return (smoothing - 1) * likelihood - smoothing * log_probabilities.mean()
+
+
+def capture(
+    step: Callable[[], None], generator: torch.Generator, device: torch.device
+) -> Callable[[], None]:
+    """Record a step as a CUDA graph, and return what replays it.
+
+    Source: the whole-network capture of https://docs.pytorch.org/docs/stable/notes/cuda.html.
+
+    Args:
+        step: Launches the kernels of one step. It must read and write tensors that stay where
+            they are, and must not wait for the device. It runs `WARM_UP` times first: what it
+            counts or trains has to be set back afterwards.
+        generator: Where its random numbers come from; a replay goes on where the last one ended.
+        device: A CUDA device.
+    """
+    aside = torch.cuda.Stream(device)
+    aside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            step()
+    torch.cuda.current_stream(device).wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph, stream=aside):
+        step()
+    return graph.replay
+
+
+def compiled(function: LossFunction) -> LossFunction:
+    """Compile a function of tensors, once for every network and batch size.
+
+    Nothing that changes from training to training may be a Python number, or it is compiled again.
+    """
+    import torch._dynamo  # Takes seconds.
+
+    torch._dynamo.config.recompile_limit = _SHAPES
+    return torch.compile(function, dynamic=False)

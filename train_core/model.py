@@ -1,0 +1,162 @@
+"""A trained network: scored on images, and saved as one file that describes itself."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from train_core.engine import Engine
+from train_core.images import Normalisation, Part, images_at_once
+from train_core.networks import NetworkShape, build_network
+from train_core.networks.base import Classifier
+
+_FACTS = "convsearch"
+_MEAN, _STD = "normalisation.mean", "normalisation.std"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with everything that is needed to use it.
+
+    Attributes:
+        network: In evaluation mode.
+        shape: What `build_network` makes it from.
+        normalisation: Of the images it was trained on.
+        classes: Names of the classes, by label.
+        image_size: Side of the images it was trained on, in pixels.
+    """
+
+    network: Classifier
+    shape: NetworkShape
+    normalisation: Normalisation
+    classes: tuple[str, ...]
+    image_size: int
+
+
+def trained_model(engine: Engine) -> TrainedModel:
+    """The averaged network of an engine, in its buffers: the next training overwrites it."""
+    data = engine.data
+    return TrainedModel(
+        engine.average, engine.shape.network, data.normalisation, data.classes, data.side
+    )
+
+
+def save_model(path: Path, model: TrainedModel) -> None:
+    """Write a model, weights on the CPU in float32."""
+    tensors = {name: _plain(tensor) for name, tensor in model.network.state_dict().items()}
+    tensors |= {_MEAN: _plain(model.normalisation.mean), _STD: _plain(model.normalisation.std)}
+    facts = {
+        "shape": model.shape.as_dict(),
+        "classes": model.classes,
+        "image_size": model.image_size,
+    }
+    # `save_file` makes a file that nobody else may read.
+    path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
+
+
+def read_safetensors(path: Path, key: str) -> tuple[Any, dict[str, Tensor]]:
+    """What a file says of itself under this key, None if nothing, and its tensors by name.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get(key, "null"))
+            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:  # It is no such file, or damaged.
+        return None, {}
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Read a model onto the CPU.
+
+    Raises:
+        ValueError: The file is not a model of convsearch.
+    """
+    facts, tensors = read_safetensors(path, _FACTS)
+    if facts is None:
+        raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
+    normalisation = Normalisation(tensors.pop(_MEAN), tensors.pop(_STD))
+    saved = facts["shape"]
+    shape = NetworkShape.of(saved["network"], saved, saved["classes"])
+    network = build_network(shape).to(memory_format=torch.channels_last).eval()
+    network.load_state_dict(tensors)
+    network.requires_grad_(False)
+    return TrainedModel(
+        network, shape, normalisation, tuple(facts["classes"]), facts["image_size"]
+    )
+
+
+@torch.no_grad()
+def logits_of(
+    network: Classifier,
+    images: Tensor,
+    normalisation: Normalisation,
+    dtype: torch.dtype = torch.float32,
+    mirrored: bool = False,
+) -> Iterator[Tensor]:
+    """Logits, batch by batch and without augmentation.
+
+    Args:
+        network: In evaluation mode, on the device of the images.
+        images: `(N, H, W, 3)` uint8.
+        normalisation: Of the training part.
+        dtype: Working precision.
+        mirrored: Whether to show each image mirrored.
+
+    Yields:
+        `(up to images_at_once(H), classes)` float32.
+    """
+    for batch in images.split(images_at_once(images.shape[1])):
+        shown = normalisation(batch.flip(2) if mirrored else batch)
+        # On a GPU: no trial runs of kernels for sizes that come a few times, no TF32 for float32.
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+        # A generator must not yield in here: its caller would run under autocast.
+        with exact, torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits = network(shown.to(dtype, memory_format=torch.channels_last))
+        yield logits.float()
+
+
+def score(
+    network: Classifier, part: Part, normalisation: Normalisation, dtype: torch.dtype
+) -> tuple[float, float]:
+    """Mean cross-entropy in nats per example, and accuracy in [0, 1], on one part."""
+    loss = torch.zeros((), device=part.labels.device)
+    hits = torch.zeros((), dtype=torch.int64, device=part.labels.device)
+    batches = logits_of(network, part.images, normalisation, dtype)
+    all_labels = part.labels.split(images_at_once(part.images.shape[1]))
+    for logits, labels in zip(batches, all_labels, strict=True):
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        hits += (logits.argmax(1) == labels).sum()
+    return loss.item() / len(part), hits.item() / len(part)
+
+
+def probabilities(
+    network: Classifier, images: Tensor, normalisation: Normalisation, mirrored: bool = False
+) -> Tensor:
+    """Class probabilities `(N, classes)` float32, computed in float32.
+
+    Args:
+        network: In evaluation mode, on the device of the images.
+        images: `(N, H, W, 3)` uint8.
+        normalisation: Of the training part.
+        mirrored: Whether to average the probabilities of each image and its mirror image
+            (test-time augmentation).
+    """
+    plain = torch.cat([b.softmax(1) for b in logits_of(network, images, normalisation)])
+    if not mirrored:
+        return plain
+    other = [b.softmax(1) for b in logits_of(network, images, normalisation, mirrored=True)]
+    return (plain + torch.cat(other)) / 2
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float32).contiguous().clone()

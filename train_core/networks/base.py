@@ -1,0 +1,126 @@
+"""What every network offers to training, evaluation and export, and the layers it is made with."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch norm without a step count.
+
+    Args:
+        channels: Channels of the input `(B, channels, H, W)`.
+        momentum: Share of each batch's statistics that enters the running ones, in (0, 1].
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+        """Allocate scale, bias and running statistics."""
+        super().__init__()
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Go back to the identity, in place."""
+        self.weight.fill_(1.0)
+        self.running_var.fill_(1.0)
+        self.bias.zero_()
+        self.running_mean.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training, by the running statistics otherwise."""
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+            self.momentum, 1e-5,
+        )  # fmt: skip
+
+
+class Dropout(nn.Module):
+    """Dropout of single features, with a rate that is a tensor on the device.
+
+    The random numbers are drawn before the pass that uses them, since a compiled pass can draw
+    from torch's default generator only.
+
+    Args:
+        features: Features of the input `(B, features)`.
+
+    Attributes:
+        rate: 0-d, share of the features that is zeroed, in [0, 1); set it with `rate.fill_()`.
+        noise: `(B, features)`, uniform in [0, 1).
+    """
+
+    rate: Tensor
+    noise: Tensor
+
+    def __init__(self, features: int) -> None:
+        """Start with a rate of 0."""
+        super().__init__()
+        # Not persistent, so that `FlatState` does not average or save them.
+        self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.register_buffer("noise", torch.zeros(0, features), persistent=False)
+
+    def expect(self, batch_size: int) -> None:
+        """Allocate the noise for batches of this size."""
+        self.noise = self.noise.new_zeros(batch_size, self.noise.shape[1])
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the noise for the next training pass."""
+        self.noise.uniform_(generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero features of `(B, features)` in training and scale up the rest."""
+        if not self.training:
+            return x
+        # Other training loops than the engine's call neither `expect` nor `draw`.
+        noise = self.noise if len(self.noise) == len(x) else torch.rand_like(x)
+        return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)
+
+
+class Classifier(nn.Module, ABC):
+    """Normalised images in, logits out, with dropout before the last layer."""
+
+    dropout: Dropout
+    head: nn.Linear
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """The embedding before dropout and the last layer.
+
+        Args:
+            images: `(B, 3, H, W)`, normalised, channels_last.
+
+        Returns:
+            `(B, features)`.
+        """
+
+    @abstractmethod
+    def logits(self, features: Tensor) -> Tensor:
+        """`(B, classes)` from `(B, features)`."""
+
+    @abstractmethod
+    def reset(self, generator: torch.Generator, filters: Tensor) -> None:
+        """Draw new initial weights, in place.
+
+        Args:
+            generator: On the CPU, so that a seed means the same weights on every device.
+            filters: `(24, 3, 2, 2)`, the whitening filters of the data set; a network that has
+                no use for them ignores them.
+        """
+
+    @torch.no_grad()
+    def divide_logits(self, divisor: float) -> None:
+        """Change the last layer, in place, so that all logits are smaller by a factor above 0."""
+        for parameter in self.head.parameters():
+            parameter.div_(divisor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, classes)` of normalised images `(B, 3, H, W)`."""
+        return self.logits(self.dropout(self.features(images)))
