@@ -5,13 +5,13 @@ import time
 import traceback
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from records.files import is_full_disk
-from records.outcome import EpochRecord, columns
+from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from search.plan import Plan
 from search.workers.checkpoints import checkpoint_of_trial
 from search.workers.event_files import EventFiles, event_files_of_trial
@@ -20,31 +20,14 @@ from search.workers.worker import Worker
 from studies.attributes import CONFIG, HISTORY, INDEX, REASON
 from studies.broker import Ledger
 from studies.study import work_on
-from train_core.errors import TrainingStopped
+from train_core.errors import Diverged, TrainingStopped
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
 
-State = Literal["complete", "pruned", "failed", "requeued"]
-
 _POLL = 0.5
 """Seconds between two questions for a trial while others run the last ones."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended. It holds no tensors, so nothing of the training outlives it."""
-
-    state: State
-    history: tuple[EpochRecord, ...]
-    reason: str | None = None
-    details: str = ""
-
-    @property
-    def accuracy(self) -> float | None:
-        """The last validation accuracy."""
-        return self.history[-1].val_accuracy if self.history else None
 
 
 @dataclass(frozen=True)
@@ -68,14 +51,15 @@ class RunTrials:
         while not worker.stopping and not self._too_late():
             claim = ledger.claim()
             for number, reason in claim.given_up.items():
-                yield Ended(f"trial {number}", "failed", None, reason)
+                dead = Outcome(State.FAILED, cause=Cause.WORKER_DIED, reason=reason)
+                yield Ended(f"trial {number}", dead)
             if claim.trial is not None:
                 checkpoint = checkpoint_of_trial(plan, claim.trial.user_attrs[INDEX])
                 outcome = yield from run_trial(claim.trial, plan, engines, worker, checkpoint)
                 settle_trial(study, ledger, claim.trial, outcome)
-                if outcome.state != "requeued":
+                if outcome.state != State.REQUEUED:
                     checkpoint.remove()
-                yield _ended(claim.trial, outcome)
+                yield Ended(f"trial {claim.trial.number}", outcome)
             elif claim.wait:
                 time.sleep(_POLL)
             else:
@@ -95,7 +79,7 @@ def run_trial(
     """Sample a point and train it; whatever happens becomes an outcome."""
     with event_files_of_trial(plan, trial.user_attrs[INDEX]) as event_files:
         outcome = yield from _outcome(trial, plan, engines, worker, checkpoint, event_files)
-        if outcome.state != "requeued":
+        if outcome.state != State.REQUEUED:
             event_files.end(trial.params, outcome.accuracy)
     if event_files.trouble:
         yield Warned(event_files.trouble)
@@ -108,16 +92,16 @@ def settle_trial(study: Study, ledger: Ledger, trial: Trial, outcome: Outcome) -
     Pruning is told and not raised: an exception keeps every frame it has passed alive, and with
     them the network.
     """
-    if outcome.state == "requeued":
+    if outcome.state == State.REQUEUED:
         ledger.hand_back(trial.number)
         return
     trial.set_user_attr(HISTORY, columns(outcome.history))
     if outcome.reason is not None:
         trial.set_user_attr(REASON, outcome.reason)
-    if outcome.state == "complete":
+    if outcome.state == State.COMPLETE:
         study.tell(trial, outcome.accuracy)
     else:
-        states = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        states = {State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
         study.tell(trial, state=states[outcome.state])
 
 
@@ -140,18 +124,19 @@ def _outcome(
         trial.set_user_attr(CONFIG, config.model_dump())
         yield Began(f"trial {trial.number}", config.describe(), config.epochs)
         records = event_files.follow(fit(config, engines.data, engines, checkpoint))
-        state, why = yield from _train(trial, records, plan, worker, history)
-        if state == "requeued" and checkpoint:
+        state, cause, why = yield from _train(trial, records, plan, worker, history)
+        if state == State.REQUEUED and checkpoint:
             checkpoint.write()
     except TrainingStopped as early:
-        return Outcome("pruned", tuple(history), str(early))
+        cause = Cause.DIVERGED if isinstance(early, Diverged) else Cause.OUT_OF_MEMORY
+        return Outcome(State.PRUNED, tuple(history), cause, str(early))
     # Any fault of one trial must leave the search alive; five in a row stop it.
     except Exception as error:
         if is_full_disk(error) or worker.lost_its_device:
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome("failed", tuple(history), reason, traceback.format_exc())
-    return Outcome(state, tuple(history), why)
+        return Outcome(State.FAILED, tuple(history), Cause.ERROR, reason, traceback.format_exc())
+    return Outcome(state, tuple(history), cause, why)
 
 
 def _train(
@@ -160,8 +145,8 @@ def _train(
     plan: Plan,
     worker: Worker,
     history: list[EpochRecord],
-) -> Generator[Event, None, tuple[State, str | None]]:
-    """Train and report until the end or until a reason not to go on; returns both."""
+) -> Generator[Event, None, tuple[State, Cause | None, str | None]]:
+    """Train and report until the end or until a reason not to go on; returns all three."""
     limit = plan.config.study.trial_timeout or math.inf
     for record in records:
         history.append(record)
@@ -173,14 +158,11 @@ def _train(
             break
         worker.share_cores()
         if worker.stopping:
-            return "requeued", None
+            return State.REQUEUED, None, None
         if trial.should_prune():
-            return "pruned", f"{plan.config.study.pruner} rule after epoch {record.epoch}"
+            rule = f"{plan.config.study.pruner} rule after epoch {record.epoch}"
+            return State.PRUNED, Cause.RULE, rule
         if sum(past.seconds for past in history) > limit:
-            return "pruned", f"over the trial_timeout of {limit:g} s after epoch {record.epoch}"
-    return "complete", None
-
-
-def _ended(trial: Trial, outcome: Outcome) -> Ended:
-    details: dict[str, Any] = {"reason": outcome.reason, "details": outcome.details}
-    return Ended(f"trial {trial.number}", outcome.state, outcome.accuracy, **details)
+            late = f"over the trial_timeout of {limit:g} s after epoch {record.epoch}"
+            return State.PRUNED, Cause.TIMED_OUT, late
+    return State.COMPLETE, None, None

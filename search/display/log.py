@@ -24,8 +24,8 @@ class EventLog:
     def event(self, worker: int, event: Event) -> None:
         """Append what a worker told."""
         self.write(f"worker {worker}: {in_words(event)}")
-        if isinstance(event, Ended) and event.details:
-            self.write(event.details.rstrip())
+        if isinstance(event, Ended) and event.outcome.details:
+            self.write(event.outcome.details.rstrip())
 
 
 def in_words(event: Event) -> str:
@@ -39,9 +39,9 @@ def in_words(event: Event) -> str:
                 f"{event.job} epoch {event.epoch}{accuracy}, "
                 f"{event.images_per_second:,.0f} images/s"
             )
-        case Ended():
-            accuracy = "" if event.accuracy is None else f" at {event.accuracy:.2%}"
-            reason = f" ({event.reason})" if event.reason else ""
-            return f"{event.job} {event.outcome}{accuracy}{reason}"
+        case Ended(job, outcome):
+            accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
+            reason = f" ({outcome.reason})" if outcome.reason else ""
+            return f"{job} {outcome.state}{accuracy}{reason}"
         case WorkerLost() | Warned():
             return event.message

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from records.outcome import Cause
 from search.display.counts import Counts
 from search.display.log import in_words
 from search.workers.events import Began, Ended, EpochEnded, Event
@@ -110,7 +111,7 @@ class LiveDisplay:
                 self._running[worker].last = event
             case Ended():
                 self._running.pop(worker, None)
-                if event.outcome == "failed" or (event.reason and "rule" not in event.reason):
+                if event.outcome.cause not in (None, Cause.RULE):
                     self.say(in_words(event))
             case _:
                 self.say(in_words(event))

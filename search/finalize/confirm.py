@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.study import Study
 
+from records.outcome import Cause, EpochRecord, Outcome, State
 from records.trial import TrialRecord
 from search.export.evaluation import mean_and_std
 from search.finalize.held_out import keep_predictions
@@ -69,25 +70,28 @@ class Confirm:
         engines = worker.engines(self.plan.data, self.plan.config.data)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
         yield Began(self.job, self.config.describe(), self.config.epochs)
-        accuracy = 0.0
+        history: list[EpochRecord] = []
         try:
             for record in fit(self.config, engines.data, engines, checkpoint):
-                accuracy = record.val_accuracy or 0.0
-                yield EpochEnded(self.job, record.epoch, accuracy, record.images_per_second)
+                history.append(record)
+                accuracy, speed = record.val_accuracy, record.images_per_second
+                yield EpochEnded(self.job, record.epoch, accuracy, speed)
                 worker.share_cores()
                 if worker.stopping:
                     checkpoint.write()
                     return self, None
         except Diverged as stopped:
-            yield Ended(self.job, "failed", None, str(stopped))
+            failed = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
+            yield Ended(self.job, failed)
             return self, 0.0
         except OutOfMemory:
             # It says nothing about the candidate: the search ends, and its next start tries again.
             engines.clear()
             raise
         keep_predictions(self.plan, self.trial, self.config, engines)
-        yield Ended(self.job, "complete", accuracy)
-        return self, accuracy
+        outcome = Outcome(State.COMPLETE, tuple(history))
+        yield Ended(self.job, outcome)
+        return self, outcome.accuracy or 0.0
 
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from records.outcome import EpochRecord
+from records.outcome import Cause, EpochRecord, Outcome, State
 from search.finalize.confirm import Candidate, confirmation_config
 from search.finalize.held_out import predictions
 from search.plan import Plan, final_data
@@ -80,11 +80,12 @@ class Finalize:
             try:
                 history = yield from self._epochs(config, engines, worker, checkpoint)
             except Diverged as stopped:
-                yield Ended(_JOB, "failed", None, str(stopped))
+                failed = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
+                yield Ended(_JOB, failed)
                 continue
             if history is None:
                 return None
-            yield Ended(_JOB, "complete", None)
+            yield Ended(_JOB, Outcome(State.COMPLETE, tuple(history)))
             return config, history
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
 

@@ -106,7 +106,7 @@ def test_a_trial_does_not_fail_because_of_them(tiny_plan, worker) -> None:
     study, folder = begun(plan)
     folder.write_text("in the way")
     events, _ = run_task(RunTrials(plan, None), worker)
-    assert [event.outcome for event in events if isinstance(event, Ended)] == ["complete"]
+    assert [event.outcome.state for event in events if isinstance(event, Ended)] == ["complete"]
     (warned,) = (event for event in events if isinstance(event, Warned))
     assert warned.message.startswith(f"event files in {folder}/trial-0000 end here: ")
     assert folder.read_text() == "in the way"

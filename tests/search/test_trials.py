@@ -5,6 +5,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from records.outcome import Cause, Outcome, State
 from search.trial import RunTrials
 from search.workers.events import Began, Ended, EpochEnded
 from studies.attributes import OWNER, Owner
@@ -76,7 +77,7 @@ def test_a_trial_over_its_time_is_pruned_with_a_reason(tiny_plan, worker) -> Non
     assert [(r.state, r.reason, len(r.curve)) for r in trial_records(study)] == [
         ("pruned", reason, 1)
     ] * 2
-    assert [event.reason for event in events if isinstance(event, Ended)] == [reason] * 2
+    assert [event.outcome.reason for event in events if isinstance(event, Ended)] == [reason] * 2
 
 
 def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, worker) -> None:
@@ -87,8 +88,10 @@ def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, wo
         Ledger(study, plan.place, 1).claim().trial.set_user_attr(OWNER, gone.model_dump())
     events, _ = run_task(RunTrials(plan, None), worker)
     first, *_, last = [event for event in events if isinstance(event, Ended)]
-    assert first == Ended("trial 2", "failed", None, "its worker died 3 times, at last in epoch 1")
-    assert (last.job, last.outcome) == ("trial 3", "complete")
+    reason = "its worker died 3 times, at last in epoch 1"
+    died = Outcome(State.FAILED, cause=Cause.WORKER_DIED, reason=reason)
+    assert first == Ended("trial 2", died)
+    assert (last.job, last.outcome.state) == ("trial 3", State.COMPLETE)
     assert [r.state for r in trial_records(study)] == [
         "requeued",
         "requeued",
@@ -151,7 +154,7 @@ def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> No
     assert [record.state for record in records] == ["failed", "complete", "complete"]
     assert records[0].reason == "OSError: the disk is on fire"
     failed = next(event for event in events if isinstance(event, Ended))
-    assert "Traceback" in failed.details
+    assert "Traceback" in failed.outcome.details
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")
