@@ -4,14 +4,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.study import Study
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from records.trial import TrialRecord
 from space import Space, parse_space
-from studies.attributes import MACHINE, TEST_EVALUATIONS, owner_of
+from studies.attributes import MACHINE, TEST_EVALUATIONS
 from studies.fingerprint import FINGERPRINT
-from studies.heartbeat import is_gone
+from studies.owner import abandoned
 from studies.storage import shown
 from studies.study import SETTINGS, Place, find
 from studies.trials import confirmations, trial_records
@@ -69,7 +68,7 @@ def read_study(place: Place) -> Source:
     Raises:
         ValueError: In one sentence, if the storage cannot be opened or holds no such study.
     """
-    study = find(place)
+    study = find(place, to_write=False)
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
@@ -80,7 +79,7 @@ def read_study(place: Place) -> Source:
         given_storage=place.storage is not None,
         read=datetime.now().astimezone(),
         trials=tuple(trial_records(study)),
-        abandoned=_abandoned(study, attributes),
+        abandoned=abandoned(study),
         confirmed=confirmations(study),
         test_evaluations=int(attributes.get(TEST_EVALUATIONS, 0)),
         settings=attributes.get(SETTINGS, {}),
@@ -92,18 +91,6 @@ def read_study(place: Place) -> Source:
             if name.startswith(prefix)
         },
     )
-
-
-def _abandoned(study: Study, signs: dict[str, Any]) -> frozenset[int]:
-    gone = set()
-    for trial in study.get_trials(deepcopy=False):
-        try:
-            owner = owner_of(trial)
-        except ValidationError:  # Signed by an earlier version.
-            continue
-        if trial.state.name == "RUNNING" and owner is not None and is_gone(owner, signs):
-            gone.add(trial.number)
-    return frozenset(gone)
 
 
 def _space(fingerprint: dict[str, Any]) -> Space | None:

@@ -28,8 +28,9 @@ class Dashboard:
     def __enter__(self) -> Self:
         """Start it, if it was asked for; a search goes on without one that does not start."""
         if self._wanted:
+            command = [sys.executable, "-m", "studies.dashboard", "--storage", "-"]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "studies.dashboard", self._artifacts],
+                [*command, "--artifacts", self._artifacts],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -18,7 +18,7 @@ from search.export.card import figures
 from search.plan import Plan
 from studies.attributes import TEST_EVALUATIONS
 from studies.dashboard.notes import Rows, study_note
-from studies.dashboard.writer import Noticeboard
+from studies.dashboard.writer import DashboardNotes
 from studies.trials import trial_records
 
 _EVERY = 2.0
@@ -44,7 +44,7 @@ class Watch:
     ) -> None:
         """Show nothing yet."""
         self._plan, self._study, self._log, self._say = plan, study, log, say
-        self._board = Noticeboard(study)
+        self._notes = DashboardNotes(study)
         self._next, self._complained = 0.0, False
         self.doing = "searching"
 
@@ -74,7 +74,7 @@ class Watch:
         shown = metrics or self._earlier()
         result = [] if shown is None else _result(shown)
         state = list(_state(self.doing, counts, trials))
-        self._board.update(
+        self._notes.update(
             study_note(self._plan.name, state, plan_lines(self._plan), result), trials
         )
 
