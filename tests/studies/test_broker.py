@@ -292,7 +292,7 @@ def test_killed_workers_lose_nothing(place) -> None:
     trials = begun(place).get_trials()
     assert finished(trials) == 16
     failed = {t.number for t in trials if t.state == TrialState.FAIL}
-    assert failed == handed_back(trials)
+    assert failed == requeued(trials)
     assert TrialState.RUNNING not in {t.state for t in trials}
 
 

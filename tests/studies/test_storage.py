@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from studies.storage import open_storage, refuse_unusable, sqlite_url
+from studies.storage import make_storage, refuse_unusable, sqlite_url
 from studies.study import Place
 from tests.studies.conftest import begun
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path, damag
     damage(tmp_path)
     before = database(tmp_path).read_bytes()
     with pytest.raises(ValueError, match="must be a SQLite file of Optuna or a new one, but"):
-        open_storage(sqlite_url(tmp_path))
+        make_storage(sqlite_url(tmp_path))
     assert database(tmp_path).read_bytes() == before
 
 

@@ -4,7 +4,7 @@ from contextlib import closing
 import optuna
 import pytest
 
-from studies.storage import close_storage, open_storage, shown, sqlite_file
+from studies.storage import close_storage, make_storage, open_storage, shown, sqlite_file
 from studies.study import SETTINGS, Place, Purpose, find, make_or_resume
 from tests.studies.conftest import FIRST, begun, purpose
 
@@ -76,7 +76,7 @@ def test_storages_that_cannot_be_opened_are_refused_in_one_sentence(url) -> None
     with pytest.raises(
         ValueError, match="must be the URL of a database that can be opened"
     ) as error:
-        open_storage(url)
+        make_storage(url)
     assert "\n" not in str(error.value)
 
 
@@ -85,14 +85,14 @@ def test_files_that_are_no_database_are_refused_and_left_alone(tmp_path) -> None
     path.write_bytes(b"these are my notes and not a database" * 100)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="file is not a database"):
-        open_storage(f"sqlite:///{path}")
+        make_storage(f"sqlite:///{path}")
     assert path.read_bytes() == before
 
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in shown("postgresql+psycopg://me:secret@host/db")
     with pytest.raises(ValueError, match="host") as error:
-        open_storage("postgresql+nothing://me:secret@host/db")
+        make_storage("postgresql+nothing://me:secret@host/db")
     assert "secret" not in str(error.value)
 
 
