@@ -100,3 +100,31 @@ def test_a_study_whose_making_was_cut_short_is_completed(place) -> None:
     cut = make_or_resume(place, Purpose(purpose().fingerprint, {"trials": 5}, {}))
     assert len(cut.get_trials()) == 0
     assert len(make_or_resume(place, purpose()).get_trials()) == 1
+
+
+def test_what_a_key_had_before_there_was_one_refuses_no_old_study(place) -> None:
+    old = {"training": {"lr": 1.0}, "space": {"lr": {"low": 0.1}}}
+    make_or_resume(place, Purpose(old, {}, {}))
+    defaults = {"training": {"lr": 2.0, "new": 0}, "space": {"lr": {"log": False}}}
+
+    def resume(training: dict, lr: dict, **more) -> None:
+        wanted = {"training": training, "space": {"lr": lr, **more}}
+        make_or_resume(place, Purpose(wanted, {}, {}, defaults))
+
+    resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has training.new = 0, not 5:"):
+        resume({"lr": 1.0, "new": 5}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has space.lr.log = False, not True:"):
+        resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": True})
+    with pytest.raises(ValueError, match=r"has training.lr = 1.0, not 2.0:"):
+        resume({"lr": 2.0, "new": 0}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has space.depth = nothing, not low 1:"):
+        resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False}, depth={"low": 1})
+
+
+def test_what_decides_nothing_is_ignored_in_old_studies(place) -> None:
+    make_or_resume(place, Purpose({"data": {"name": "a", "images": "f00"}}, {}, {}))
+    wanted = {"data": {"images": "f00"}}
+    with pytest.raises(ValueError, match=r"data.name = a, not nothing"):
+        make_or_resume(place, Purpose(wanted, {}, {}))
+    make_or_resume(place, Purpose(wanted, {}, {}, ignored=["data.name"]))
