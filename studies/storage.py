@@ -73,7 +73,7 @@ def make_storage(url: str) -> RDBStorage:
     path = sqlite_file(url) if backend(url) == "sqlite" else None
     try:
         if path is not None:
-            _refuse_foreign(path, whole=True)
+            _refuse_foreign(path)
             with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         return _connected(url, _sqlite_options(path, to_write=True), skip_table_creation=False)
@@ -94,8 +94,6 @@ def open_storage(url: str, *, to_write: bool = True) -> RDBStorage:
         ValueError: In one sentence, if there is no such storage. Passwords are not shown.
     """
     path = sqlite_file(url) if backend(url) == "sqlite" else None
-    if path is not None:
-        _refuse_foreign(path, whole=False)
     options = _sqlite_options(path, to_write)
     if not _holds_study(url, path, options):
         raise ValueError(f"there is no study in '{shown(url)}' yet: a search makes one")
@@ -160,21 +158,15 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
 
 
-def _refuse_foreign(path: Path, *, whole: bool) -> None:
-    """Refuse a file that is something else, before anything in it is changed.
-
-    Args:
-        path: The file; it need not exist.
-        whole: Whether to look through all of it for damage.
-    """
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a file that is something else or damaged, before anything in it is changed."""
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with closing(_connect(path)) as connection:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in found}
-            check = "PRAGMA quick_check(1)" if whole else "SELECT 'ok'"
-            state = connection.execute(check).fetchone()[0]
+            state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise ValueError(_foreign(path, str(error))) from None
     if state != "ok":
@@ -183,12 +175,6 @@ def _refuse_foreign(path: Path, *, whole: bool) -> None:
         raise ValueError(
             _foreign(path, f"it holds other tables ({', '.join(sorted(tables)[:3])})")
         )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    if _can_be_written(path):
-        return sqlite3.connect(path, timeout=BUSY_TIMEOUT)
-    return _connect_read_only(path)
 
 
 def _foreign(path: Path, reason: str) -> str:

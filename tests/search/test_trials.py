@@ -6,7 +6,6 @@ import torch
 from optuna.trial import TrialState
 
 from records.outcome import Cause, Outcome, State
-from records.outcome import Cause, Outcome, State
 from search.trial import RunTrials, open_broker
 from search.workers.checkpoints import checkpoint_of_trial
 from search.workers.events import Began, Ended, EpochEnded

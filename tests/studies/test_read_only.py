@@ -12,7 +12,6 @@ import pytest
 
 from records.outcome import State
 from studies.study import Place, find
-from studies.trials import trial_records
 from tests.conftest import _BOUND
 from tests.studies.conftest import begun
 from tests.studies.workers import broker_of, ended
