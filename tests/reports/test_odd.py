@@ -14,7 +14,7 @@ from reports.report import report_page
 from reports.run import write_report
 from reports.source import read_study
 from reports.summary import summarise
-from studies.attributes import this_host
+from studies.owner import this_host
 from tests.reports.making import SPACE, learned, make_study, sampled, trial, usual, write_best
 from tests.reports.pages import opened
 
