@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from studies.storage import make_storage, refuse_unusable, sqlite_url
+from studies.storage import make_storage, open_storage, refuse_unusable, sqlite_url
 from studies.study import Place
 from tests.studies.conftest import begun
 
@@ -106,3 +106,14 @@ def test_a_folder_in_which_nothing_can_be_made_is_refused(tmp_path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(ValueError, match="a study needs a folder"):
         begun(Place("test", tmp_path / "runs" / "test"))
+
+
+@pytest.mark.parametrize("damage", [other_text, other_tables, lambda _: None])
+def test_to_open_what_holds_no_study_makes_nothing(tmp_path, damage) -> None:
+    damage(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for to_write in (False, True):
+        with pytest.raises(ValueError, match=r"can be opened|there is no study") as error:
+            open_storage(sqlite_url(tmp_path), to_write=to_write)
+        assert "\n" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
