@@ -25,9 +25,9 @@ from search.workers.interrupts import Interrupts, StopNow
 from search.workers.pool import WorkerPool
 from search.workers.prepare import prepare_apart
 from search.workers.probe import LookAround, Machine, MeasureSpeed
-from studies.attributes import MACHINE, this_host
-from studies.broker import clear_dead
-from studies.heartbeat import Heartbeat
+from studies.attributes import MACHINE
+from studies.owner import Heartbeat, Observer, this_host
+from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from studies.trials import trial_records
@@ -206,7 +206,7 @@ class Session:
         self.pool.kill()
         try:
             with self.plan.place.lock():
-                clear_dead(self.study)
+                requeue_dead(self.study, Observer())
         except Exception as error:
             if not is_full_disk(error):  # Then the next search clears them.
                 raise

@@ -20,7 +20,7 @@ from search.plan import Plan
 from studies.attributes import TEST_EVALUATIONS
 from studies.dashboard.artifacts import artifacts_folder, attach
 from studies.dashboard.notes import Rows, study_note
-from studies.dashboard.writer import Noticeboard
+from studies.dashboard.writer import DashboardNotes
 from studies.storage import shown
 from studies.study import Place
 from studies.trials import trial_records
@@ -48,7 +48,7 @@ class Watch:
     ) -> None:
         """Show nothing yet."""
         self._plan, self._study, self._log, self._say = plan, study, log, say
-        self._board = Noticeboard(study)
+        self._board = DashboardNotes(study)
         self._next, self._complained = 0.0, False
         self.doing = "searching"
 
@@ -133,11 +133,15 @@ def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
     if not wanted:
         yield None
         return
+    artifacts = str(artifacts_folder(place.folder))
     command = [
         sys.executable,
         "-m",
-        "studies.dashboard.beside",
-        str(artifacts_folder(place.folder)),
+        "studies.dashboard",
+        "--storage",
+        "-",
+        "--artifacts",
+        artifacts,
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
