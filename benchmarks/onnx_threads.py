@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.machine import head
-from serve.facts import read_facts
+from records.metrics import read_metrics
 
 _WAYS = {"1 thread": (1, "0"), "2 threads": (2, "0"), "2 threads that spin": (2, "1")}
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("best", type=Path, help="an exported folder")
     best = parser.parse_args().best
-    side = read_facts(best).data.image_size
+    side = read_metrics(best).data.image_size
     sessions = {way: _session(best / "model.onnx", *how) for way, how in _WAYS.items()}
     print(f"{head()}\npictures per second, median of 5")
     for batch in (1, 4, 16, 64, 256):

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import head
-from serve.library.index_file import Entry, IndexFacts, new_index
-from serve.library.nearest import Collection
+from serve.library.index import Entry, Index
+from serve.library.similar import Collection
 
 _COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 
@@ -53,7 +53,7 @@ def _measure(count: int, features: int) -> None:
 
 def _read(names: list[str], embeddings: np.ndarray) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        index = new_index(Path(folder) / "x", IndexFacts("m", "/", embeddings.shape[1]))
+        index = Index.new(Path(folder) / "x", "m", "/", embeddings.shape[1])
         rows = zip(names, embeddings, strict=True)
         index.put([Entry(name, 1, 1, "a", row) for name, row in rows])
         return _seconds(index.load)

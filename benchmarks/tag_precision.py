@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serve.facts import read_facts
+from records.metrics import read_metrics
 from serve.library.thresholds import per_class, read_held_out
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("best", type=Path, help="an exported folder with validation.npz")
     parser.add_argument("--precision", type=float, nargs="+", default=[0.8, 0.9, 0.95, 0.99])
     options = parser.parse_args()
-    classes, held = read_facts(options.best).data.classes, read_held_out(options.best)
+    classes, held = read_metrics(options.best).data.classes, read_held_out(options.best)
     if held is None:
         raise SystemExit(f"'{options.best}' has no validation.npz")
     with np.load(options.best / "evaluation.npz") as file:

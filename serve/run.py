@@ -1,13 +1,11 @@
-"""`python -m serve.run --model runs/x/best`: the web service, run by waitress."""
+"""`python -m serve.run --model runs/x/best`: the web service."""
 
 import logging
 import os
-import signal
 import socket
 import sys
 import time
 import warnings
-from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +14,9 @@ import typer
 from records.command_line import new_app, run_app, user_mistakes
 from records.machine import cores
 from serve.predict import ModelOption
-from serve.web.crew import Crew, Ready
-from serve.web.figures import Figures
 
 if TYPE_CHECKING:
-    from serve.web.settings import ServiceConfig
+    from flask import Flask
 
 app = new_app()
 
@@ -60,66 +56,50 @@ def main(  # noqa: PLR0913 - one argument per flag
     ] = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
-    from serve.facts import find_model
-    from serve.web.settings import ServiceConfig
+    # Each process computes on one core, and there must be no threads yet when it is forked.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from serve.model import find_model
 
     _log_requests()
     with user_mistakes():
-        config = ServiceConfig(
-            api_key=_api_key(api_key_file),
-            hosts=_LOCAL if host in _LOCAL else None,
-            unsure_below=unsure_below,
-        )
-        folder = find_model(model)
+        key, folder = _api_key(api_key_file), find_model(model)
         if wait:
             _wait_for(folder)
+        _check(folder, index)
         listening = _listen(host, port)
-    count = processes or cores()
-    figures = Figures(count)
 
-    def work(number: int, ready: Ready) -> int:
-        figures.join(number)
-        return _answer(folder, config, index, figures, listening, ready)
+    def make_app() -> "Flask":
+        from serve.web.app import create_app
+        from serve.web.config import ServiceConfig
+
+        hosts = _LOCAL if host in _LOCAL else None
+        config = ServiceConfig(api_key=key, hosts=hosts, unsure_below=unsure_below)
+        return create_app(folder, config, index)
+
+    def announce() -> None:
+        address = f"http://{host}:{listening.getsockname()[1]}/"
+        print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
 
     with listening:
-        return Crew(work).run(count, lambda: _announce(folder, host, listening))
+        if hasattr(os, "fork"):
+            from serve.web.prefork import run_processes
+
+            return run_processes(make_app, listening, processes or cores(), announce)
+        from serve.web.server import run_alone
+
+        with user_mistakes():
+            made = make_app()
+        return run_alone(made, listening, announce)
 
 
-def _answer(
-    folder: Path,
-    config: "ServiceConfig",
-    index: Path | None,
-    figures: Figures,
-    listening: socket.socket,
-    ready: Ready,
-) -> int:
-    """What each process does."""
-    from waitress.server import create_server
+def _check(folder: Path, index: Path | None) -> None:
+    """Whether the files are what they should be, as far as that can be seen without loading."""
+    from serve.library.index import Index
+    from serve.model import metrics_of
 
-    from serve.web.app import create_app
-
-    waiting: list[Sized] = []
-    with user_mistakes():
-        service = create_app(folder, config, index, figures, lambda: sum(map(len, waiting)))
-    # Waitress keeps bodies up to these sizes in memory; beyond, it would write files.
-    room = config.most_bytes + (1 << 20)
-    server = create_server(
-        service,
-        sockets=[listening],
-        threads=config.threads,
-        connection_limit=200,
-        channel_timeout=30,
-        max_request_body_size=room,
-        inbuf_overflow=room,
-        outbuf_overflow=room,
-        ident=None,
-    )
-    waiting.append(server.task_dispatcher.queue)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    ready()
-    server.run()
-    server.close()
-    return 0
+    metrics_of(folder)
+    if index is not None:
+        Index(index)
 
 
 def _wait_for(folder: Path) -> None:
@@ -141,13 +121,8 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _announce(folder: Path, host: str, listening: socket.socket) -> None:
-    port = listening.getsockname()[1]
-    print(f"serving {folder} on http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
-
-
 def _api_key(file: Path | None) -> str | None:
-    from serve.web.settings import SHORTEST_KEY
+    from serve.web.config import SHORTEST_KEY
 
     try:
         key = os.environ.get(KEY, "") if file is None else file.read_text(encoding="utf-8").strip()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from serve.web.app import create_app
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
 
 schemathesis = pytest.importorskip("schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")

@@ -188,8 +188,8 @@ def test_strange_requests_leave_it_alive(served) -> None:
 
 def test_more_than_can_be_answered_is_turned_away_and_health_is_told(start, best) -> None:
     """A network that takes long, as a large one would, and 100 clients at once."""
-    slow = "import time, serve.model as m; was = m.Model.answer; "
-    slow += "m.Model.answer = lambda *a: (time.sleep(0.3), was(*a))[1]"
+    slow = "import time, serve.model as m; was = m.Model.predict; "
+    slow += "m.Model.predict = lambda *a: (time.sleep(0.3), was(*a))[1]"
     service = start("--model", best, "--processes", 1, code=slow)
 
     def status() -> int:

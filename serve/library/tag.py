@@ -6,11 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from serve.library.batches import Seen
+from serve.model import Prediction
 
 REVIEW = "review"
 """The folder of pictures that somebody should look at."""
@@ -22,8 +21,7 @@ class AlreadyThere(Exception):
     """A file that must not be replaced has the name of one that is to be written."""
 
 
-@dataclass(frozen=True)
-class Tag:
+class Tag(NamedTuple):
     """What is said of one picture.
 
     Attributes:
@@ -50,22 +48,22 @@ class Tag:
 
 
 def tag(
-    seen: Seen, root: Path, classes: tuple[str, ...], thresholds: Mapping[str, float | None]
+    path: Path,
+    prediction: Prediction,
+    classes: tuple[str, ...],
+    thresholds: Mapping[str, float | None],
 ) -> Tag:
     """Name the two most probable classes.
 
     Args:
-        seen: The picture.
-        root: What its path is told relative to.
+        path: Of the picture, relative to the folder that is tagged.
+        prediction: What the model says of it.
         classes: Names, by label; at least two.
         thresholds: Least probability per class; None = never trusted.
     """
-    first, second = (-seen.probabilities).argsort(kind="stable")[:2]
-    p, q = float(seen.probabilities[first]), float(seen.probabilities[second])
-    least = thresholds[classes[first]]
-    trusted = least is not None and p >= least
-    path = seen.path.relative_to(root)
-    return Tag(path, (classes[first], p), (classes[second], q), trusted)
+    best, second = prediction.top(classes, 2)
+    least = thresholds[best[0]]
+    return Tag(path, best, second, trusted=least is not None and best[1] >= least)
 
 
 @contextmanager
