@@ -26,7 +26,7 @@ KEY = "CONVSEARCH_API_KEY"
 _LOOK = 1.0
 """Seconds between two looks for a model that is waited for."""
 
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 _Processes = Annotated[
     int | None, typer.Option(min=1, help="processes that answer [one per core]")
@@ -61,6 +61,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     from serve.model import find_model
 
     _log_requests()
+    host = host.strip("[]")
     with user_mistakes():
         key, folder = _api_key(api_key_file), find_model(model)
         if wait:
@@ -77,7 +78,8 @@ def main(  # noqa: PLR0913 - one argument per flag
         return create_app(folder, config, index)
 
     def announce() -> None:
-        address = f"http://{host}:{listening.getsockname()[1]}/"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listening.getsockname()[1]}/"
         print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
 
     with listening:
@@ -112,7 +114,7 @@ def _wait_for(folder: Path) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[4][:2], family=place[0], backlog=1024)
     except OSError as error:
         raise ValueError(

@@ -6,9 +6,10 @@ import os
 import time
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request, send_from_directory
-from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, Unauthorized
 
 from serve.model import Model
 from serve.web.api import api
@@ -78,8 +79,6 @@ def create_app(
     config = config or ServiceConfig()
     app = _App("serve", static_folder=str(_PAGE), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = config.most_bytes
-    # A page elsewhere could reach in through a name of its own that means this machine.
-    app.config["TRUSTED_HOSTS"] = None if config.hosts is None else list(config.hosts)
     service = app.extensions[NAME] = Service(
         loaded, config, None if index is None else Path(index)
     )
@@ -118,6 +117,9 @@ def _protect(app: Flask, config: ServiceConfig) -> None:
 
     @app.before_request
     def check() -> None:
+        # A page elsewhere could reach in through a name of its own that means this machine.
+        if config.hosts is not None and urlsplit(f"//{request.host}").hostname not in config.hosts:
+            raise BadRequest(f"the service answers under {', '.join(config.hosts)} only")
         if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             _refuse_foreign()
         if config.api_key is not None and request.endpoint not in _OPEN:
