@@ -112,7 +112,7 @@ def _tag_all(
 ) -> int:
     """Returns how many pictures could not be read or copied."""
     from serve.library.reading import predictions
-    from serve.library.tag import AlreadyThere, copy, new_table, tag
+    from serve.library.tag import REVIEW, AlreadyThere, copy, new_table, tag
 
     bad = trusted = 0
     with new_table(table) as writer:
@@ -121,9 +121,9 @@ def _tag_all(
                 bad += 1
                 complain(f"{path}: {found}")
                 continue
-            tagged = tag(path.relative_to(root), found, model.classes, thresholds)
+            tagged = tag(path.relative_to(root), found.top(model.classes, 2), thresholds)
             writer.writerow(tagged.row())
-            trusted += tagged.trusted
+            trusted += tagged.filed_under != REVIEW
             if copy_to is not None:
                 try:
                     copy(root, copy_to, tagged)

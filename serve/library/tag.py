@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serve.model import Prediction
-
 REVIEW = "review"
 """The folder of pictures that somebody should look at."""
 
@@ -22,24 +20,19 @@ class AlreadyThere(Exception):
 
 
 class Tag(NamedTuple):
-    """What is said of one picture.
+    """A row of the table: the two most probable classes of a picture, and where it belongs.
 
     Attributes:
         path: Relative to the folder that was tagged.
         best: The most probable class and its probability.
         second: The next one.
-        trusted: Whether the probability reaches the threshold of its class.
+        filed_under: The class, or `REVIEW` where the probability is below the class's threshold.
     """
 
     path: Path
     best: tuple[str, float]
     second: tuple[str, float]
-    trusted: bool
-
-    @property
-    def filed_under(self) -> str:
-        """Name of the folder it belongs into."""
-        return self.best[0] if self.trusted else REVIEW
+    filed_under: str
 
     def row(self) -> list[str]:
         """As in `COLUMNS`."""
@@ -47,23 +40,18 @@ class Tag(NamedTuple):
         return [str(self.path), best, f"{p:.4f}", second, f"{q:.4f}", self.filed_under]
 
 
-def tag(
-    path: Path,
-    prediction: Prediction,
-    classes: tuple[str, ...],
-    thresholds: Mapping[str, float | None],
-) -> Tag:
-    """Name the two most probable classes.
+def tag(path: Path, top: list[tuple[str, float]], thresholds: Mapping[str, float | None]) -> Tag:
+    """File a picture.
 
     Args:
         path: Of the picture, relative to the folder that is tagged.
-        prediction: What the model says of it.
-        classes: Names, by label; at least two.
+        top: Its two most probable classes with their probabilities.
         thresholds: Least probability per class; None = never trusted.
     """
-    best, second = prediction.top(classes, 2)
-    least = thresholds[best[0]]
-    return Tag(path, best, second, trusted=least is not None and best[1] >= least)
+    (name, probability), second = top
+    least = thresholds[name]
+    trusted = least is not None and probability >= least
+    return Tag(path, (name, probability), second, name if trusted else REVIEW)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _PATIENCE = 8
-"""Seconds for the last answers; containers are killed after ten."""
+"""Seconds until a process is killed that was told to end; containers are killed after ten."""
 
 
 class _Token:
@@ -64,7 +64,7 @@ class _Worker(Worker):  # type: ignore[misc]
         self.server = new_server(self.wsgi, self.sockets[0], channels)
         while self.alive and os.getppid() == self.ppid:
             wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
-        self.server.task_dispatcher.shutdown(timeout=_PATIENCE)
+        self.server.task_dispatcher.shutdown(timeout=_PATIENCE - 1)
         self.server.close()
 
 
@@ -75,7 +75,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
     ) -> None:
         self._make_app, self._processes, self._announce = make_app, processes, announce
-        self.first_ready, self.first_mistake = _Token(), _Token()
+        self.process, self.first_ready, self.first_mistake = os.getpid(), _Token(), _Token()
         # What the processes count lies in files there, and is gone at the end.
         self._scratch = tempfile.mkdtemp(prefix="convsearch-serve-")
         # prometheus_client looks for it when it is imported, which only the processes may do.
@@ -106,7 +106,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             # All processes find the same mistake: one of them tells it, and all end.
             if self.first_mistake.take():
                 complain(str(error))
-            os.kill(os.getppid(), signal.SIGTERM)
+            os.kill(self.process, signal.SIGTERM)
             raise SystemExit(0) from None
 
     def _ready(self, worker: Worker) -> None:
@@ -143,12 +143,12 @@ def run_processes(
         The exit code.
     """
     application = _Application(make_app, processes, announce)
-    arbiter, first = Arbiter(application), os.getpid()
+    arbiter = Arbiter(application)
     arbiter.LISTENERS = [listening]
     try:
         arbiter.run()
     except SystemExit as ended:
         # The processes leave by it, too.
-        if os.getpid() != first or ended.code:
+        if os.getpid() != application.process or ended.code:
             raise
     return 0 if application.first_mistake.take() else USER_MISTAKE
