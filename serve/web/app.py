@@ -119,7 +119,7 @@ def _protect(app: Flask, config: ServiceConfig) -> None:
     def check() -> None:
         # A page elsewhere could reach in through a name of its own that means this machine.
         if config.hosts is not None and urlsplit(f"//{request.host}").hostname not in config.hosts:
-            raise BadRequest(f"the service answers under {', '.join(config.hosts)} only")
+            raise BadRequest(f"Host '{request.host}' is not trusted.")
         if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             _refuse_foreign()
         if config.api_key is not None and request.endpoint not in _OPEN:

@@ -63,7 +63,7 @@ class _Worker(Worker):  # type: ignore[misc]
         channels: dict[int, Any] = {}
         self.server = new_server(self.wsgi, self.sockets[0], channels)
         while self.alive and os.getppid() == self.ppid:
-            wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
+            wasyncore.loop(timeout=1, map=channels, count=1)
         self.server.task_dispatcher.shutdown(timeout=_PATIENCE - 1)
         self.server.close()
 
