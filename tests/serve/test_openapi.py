@@ -10,7 +10,7 @@ schemathesis = pytest.importorskip("schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 
 KEY = {"Authorization": "Bearer a-key-of-sixteen-letters"}
-EXAMPLES = 60
+EXAMPLES = 30
 
 # A schema has no word for "can be decoded": bytes that fit it may be refused.
 BEYOND = [checks.positive_data_acceptance]
