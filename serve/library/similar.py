@@ -13,13 +13,13 @@ class Neighbour(NamedTuple):
     """A similar picture.
 
     Attributes:
-        row: Its place in the collection.
+        picture: Its place in the collection.
         path: Relative to the collection's folder.
         name: The class that the model sees in it.
         similarity: Cosine of the angle between the embeddings, in [-1, 1]; the same picture has 1.
     """
 
-    row: int
+    picture: int
     path: str
     name: str
     similarity: float

@@ -49,9 +49,7 @@ def similar() -> Response:
     if len(predictions) != 1:
         raise BadRequest(f"similar pictures are found for one picture, but got {len(predictions)}")
     found = [
-        NeighbourReply(
-            picture=near.row, path=near.path, name=near.name, similarity=near.similarity
-        )
+        NeighbourReply.model_validate(near._asdict())
         for near in collection.nearest(predictions[0].embedding, count)
     ]
     return _json(SimilarReply(neighbours=found))

@@ -47,8 +47,9 @@ class _Worker(Worker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         super().init_signals()
-        # A terminal sends Ctrl-C to every process; the first one decides what it means.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A terminal sends these to every process; the first one decides what they mean.
+        for sent in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(sent, signal.SIG_IGN)
         signal.signal(signal.SIGQUIT, self.handle_exit)
 
     def handle_exit(self, *_: object) -> None:
@@ -66,6 +67,12 @@ class _Worker(Worker):  # type: ignore[misc]
             wasyncore.loop(timeout=1, map=channels, count=1)
         self.server.task_dispatcher.shutdown(timeout=_PATIENCE - 1)
         self.server.close()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """The first process. A terminal that is closed ends the service, as most others."""
+
+    handle_hup = Arbiter.handle_term
 
 
 class _Application(BaseApplication):  # type: ignore[misc]
@@ -143,7 +150,7 @@ def run_processes(
         The exit code.
     """
     application = _Application(make_app, processes, announce)
-    arbiter = Arbiter(application)
+    arbiter = _Arbiter(application)
     arbiter.LISTENERS = [listening]
     try:
         arbiter.run()

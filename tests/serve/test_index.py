@@ -149,7 +149,7 @@ def test_the_nearest_are_those_that_sorting_everything_finds(tmp_path, count) ->
     cosines = embeddings @ embeddings[5] / np.maximum(lengths, 1e-9)
     expected = np.argsort(-cosines.round(5), kind="stable")[:count]
     assert [n.similarity for n in near] == pytest.approx(cosines[expected], abs=1e-5)
-    assert {near[0].row} <= {5, 7}
+    assert {near[0].picture} <= {5, 7}
 
 
 def test_an_empty_collection_has_nothing_near(tmp_path) -> None:

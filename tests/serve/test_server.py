@@ -102,15 +102,15 @@ def test_nothing_is_written_but_counts_that_are_gone_at_the_end(
     assert not scratch.exists()
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_when_it_is_told_to_end_those_who_wait_are_answered(start, best, end) -> None:
-    """Ctrl-C reaches every process; what people sent stays out of the log."""
+    """What a terminal sends reaches every process; what people sent stays out of the log."""
     service = start("--model", best, "--processes", 2, code=SLOW)
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(ask, service, encoded(stripe()))
         wait_until(lambda: b"convsearch_waiting_images 1.0" in service.get("/metrics"))
         everybody = [service.process.pid, *(child.pid for child in service.children())]
-        for process in everybody if end == signal.SIGINT else everybody[:1]:
+        for process in everybody[:1] if end == signal.SIGTERM else everybody:
             os.kill(process, end)
         assert asked.result()["predictions"]
     output, errors = service.process.communicate(timeout=30)
