@@ -96,11 +96,12 @@ def main(  # noqa: PLR0913 - one argument per flag
 
 def _check(folder: Path, index: Path | None) -> None:
     """Whether the files are what they should be, as far as that can be seen without loading."""
-    from serve.library.index import Index
     from serve.model import metrics_of
 
     metrics_of(folder)
     if index is not None:
+        from serve.library.index import Index
+
         Index(index)
 
 
