@@ -27,7 +27,7 @@ def main() -> None:
     with np.load(options.best / "evaluation.npz") as file:
         labels, said = file["labels"], file["probabilities"]
     print(
-        f"chosen on {len(held.labels):,} held-out pictures x {held.trainings} confirmations, "
+        f"chosen on {len(held.labels):,} held-out pictures x {len(held.predicted)} confirmations, "
         f"measured on {len(labels):,} test pictures"
     )
     for wanted in options.precision:
