@@ -6,6 +6,8 @@ import socket
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,14 +58,18 @@ def main(  # noqa: PLR0913 - one argument per flag
     ] = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
-    # Each process computes on one core, and there must be no threads yet when it is forked.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _prepare()
     from serve.model import find_model
+    from serve.web.config import ServiceConfig
 
-    _log_requests()
     host = host.strip("[]")
     with user_mistakes():
-        key, folder = _api_key(api_key_file), find_model(model)
+        config = ServiceConfig(
+            api_key=_api_key(api_key_file),
+            hosts=_LOCAL if host in _LOCAL else None,
+            unsure_below=unsure_below,
+        )
+        folder = find_model(model)
         if wait:
             _wait_for(folder)
         _check(folder, index)
@@ -71,27 +77,35 @@ def main(  # noqa: PLR0913 - one argument per flag
 
     def make_app() -> "Flask":
         from serve.web.app import create_app
-        from serve.web.config import ServiceConfig
 
-        hosts = _LOCAL if host in _LOCAL else None
-        config = ServiceConfig(api_key=key, hosts=hosts, unsure_below=unsure_below)
         return create_app(folder, config, index)
 
-    def announce() -> None:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listening.getsockname()[1]}/"
-        print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
-
     with listening:
-        if hasattr(os, "fork"):
-            from serve.web.prefork import run_processes
+        announce = partial(_announce, folder, host, listening)
+        return _answer(make_app, listening, processes or cores(), announce)
 
-            return run_processes(make_app, listening, processes or cores(), announce)
-        from serve.web.server import run_alone
 
-        with user_mistakes():
-            made = make_app()
-        return run_alone(made, listening, announce)
+def _answer(
+    make_app: Callable[[], "Flask"],
+    listening: socket.socket,
+    processes: int,
+    announce: Callable[[], None],
+) -> int:
+    if hasattr(os, "fork"):
+        from serve.web.prefork import run_processes
+
+        return run_processes(make_app, listening, processes, announce)
+    from serve.web.server import run_alone
+
+    with user_mistakes():
+        app = make_app()
+    return run_alone(app, listening, announce)
+
+
+def _announce(folder: Path, host: str, listening: socket.socket) -> None:
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listening.getsockname()[1]}/"
+    print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
 
 
 def _check(folder: Path, index: Path | None) -> None:
@@ -140,7 +154,10 @@ def _api_key(file: Path | None) -> str | None:
     return key or None
 
 
-def _log_requests() -> None:
+def _prepare() -> None:
+    """Logging, and what must be said before NumPy and Pillow are used."""
+    # Each process computes on one core, and there must be no threads yet when it is forked.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     # It speaks up when requests wait, which is what its queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -67,6 +67,8 @@ class _Worker(Worker):  # type: ignore[misc]
             wasyncore.loop(timeout=1, map=channels, count=1)
         self.server.task_dispatcher.shutdown(timeout=_PATIENCE - 1)
         self.server.close()
+        if os.getppid() != self.ppid:
+            shutil.rmtree(self.cfg.worker_tmp_dir, ignore_errors=True)
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
@@ -126,7 +128,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         mark_process_dead(worker.pid)
         # It has no sockets any more when it was told to end.
         if arbiter.LISTENERS and self.first_ready.take():
-            raise HaltServer("a process died before any could answer", 1)
+            raise HaltServer("a process died before any could answer")
 
     def _clean_up(self, arbiter: Arbiter) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)

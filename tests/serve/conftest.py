@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -129,11 +128,12 @@ class Service:
         return psutil.Process(self.process.pid).children()
 
     def kill(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            for child in self.children():
-                child.kill()
-        with self.process:
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
             self.process.kill()
+            raise
 
     def stop(self) -> tuple[int, str]:
         """End it as a container would; its exit code and what it said."""

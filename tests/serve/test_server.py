@@ -139,12 +139,13 @@ def test_a_process_that_dies_is_replaced_and_counts_are_summed(start, best) -> N
     assert "was sent SIGKILL" in errors
 
 
-def test_no_process_is_left_when_the_first_is_killed(start, best) -> None:
-    service = start("--model", best, "--processes", 2)
+def test_nothing_is_left_when_the_first_process_is_killed(start, best, tmp_path) -> None:
+    service = start("--model", best, "--processes", 2, env={"TMPDIR": str(tmp_path)})
     wait_until(lambda: len(service.children()) == 2)
     children = service.children()
     service.process.kill()
     wait_until(lambda: not any(_alive(child) for child in children))
+    assert list(tmp_path.glob("convsearch-*")) == []
 
 
 def _alive(process: psutil.Process) -> bool:
