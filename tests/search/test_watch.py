@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -54,11 +54,47 @@ def watched(tmp_path_factory):
     seen = []
     while process.poll() is None:
         try:
-            seen.append(study_at(base))
+            with workers_stopped(process.pid):
+                seen.append(up_to_date(base))
         except (OSError, ValueError):  # It ends with the search, perhaps in mid-sentence.
             break
         time.sleep(0.3)
     return folder, finished(process), seen, children
+
+
+@contextmanager
+def workers_stopped(parent: int):
+    """The trainings wait, so that a busy machine cannot end them between two looks."""
+    workers = [
+        child
+        for child in psutil.Process(parent).children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    for worker in workers:
+        worker.suspend()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
+
+
+def up_to_date(base: str) -> dict:
+    """What the dashboard shows, once the notes know of every trial that has ended."""
+    for _ in range(50):
+        study = study_at(base)
+        ended = sum(trial["state"] in ("Complete", "Pruned") for trial in study["trials"])
+        if headline(study) == ("Searching", ended) or headline(study)[0] == "Confirming":
+            break
+        time.sleep(0.2)
+    return study
+
+
+def headline(study: dict) -> tuple[str, int]:
+    """What the search is doing, and how many trials are done, as the study's note says."""
+    found = re.search(r"\*\*(\w+)[^:]*: (\d+) of \d+", study["note"]["body"])
+    return (found[1], int(found[2])) if found else ("", 0)
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +123,11 @@ def answers(port: int) -> bool:
 
 def test_everything_moves_while_the_search_runs(watched) -> None:
     seen = watched[2]
-    states = [study["note"]["body"].partition("\n\n")[2] for study in seen]
-    headlines = [re.match(r"\*\*(\w+)[^:]*: (\d+) of (\d+)", state) for state in states if state]
-    done = [int(headline[2]) for headline in headlines]
+    headlines = [headline(study) for study in seen if study["note"]["body"]]
+    done = [count for _, count in headlines]
     assert done == sorted(done)
     assert len(set(done)) >= 3
-    assert {headline[1] for headline in headlines} >= {"Searching", "Confirming"}
+    assert {doing for doing, _ in headlines} >= {"Searching", "Confirming"}
     notes = {trial["note"]["body"] for study in seen for trial in study["trials"]}
     assert any(note.startswith("**Running**") for note in notes)
     assert any(note.startswith("**Complete**") for note in notes)
