@@ -14,14 +14,9 @@ class TrainingStopped(Exception):
 
 
 class Diverged(TrainingStopped):
-    """The loss is no longer finite.
-
-    Attributes:
-        epoch: The epoch in which it happened, counted from 1.
-    """
+    """The loss is no longer finite in an epoch, counted from 1."""
 
     def __init__(self, epoch: int) -> None:
-        """Remember the epoch."""
         super().__init__(f"diverged in epoch {epoch}: the loss is not finite")
         self.epoch = epoch
 

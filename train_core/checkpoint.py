@@ -16,9 +16,7 @@ from train_core.engine import Engine
 from train_core.model import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
-
-_TIMES = 100
-"""Seconds of training for every second of writing, at least."""
+_TIMES = 100  # Seconds of training for every second of writing, at least.
 
 
 @dataclass
@@ -26,8 +24,7 @@ class Checkpoint:
     """Where one training keeps, between two epochs, all that it needs to go on bit for bit.
 
     Weights, averages, the optimizer's buffers, the step and the random state; and the records so
-    far, so that whoever watches the training sees all of it again. Nothing in the file is code:
-    it is safetensors.
+    far. Nothing in the file is code: it is safetensors.
 
     Args:
         path: The file; its folder is made when it is first written.
@@ -44,8 +41,7 @@ class Checkpoint:
     def resume(self, engine: Engine, config: TrainConfig) -> list[EpochRecord]:
         """Bring a started engine to where the file says, and return the records up to there.
 
-        A file of another training, a broken one or none at all leaves the engine as it is, at the
-        beginning.
+        A file of another training, a broken one or none leaves the engine at the beginning.
         """
         try:
             facts, tensors = read_safetensors(self.path, _FACTS)
@@ -75,10 +71,8 @@ class Checkpoint:
             return
         started = time.monotonic()
         engine, config, records = self._pending
-        facts = {
-            "training": _identity(engine, config),
-            "records": [record.model_dump() for record in records],
-        }
+        dumped = [record.model_dump() for record in records]
+        facts = {"training": _identity(engine, config), "records": dumped}
         content = save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)})
         write_whole(self.path, content, durable=True)
         self._pending, self._written = None, time.monotonic()

@@ -154,11 +154,7 @@ def training_for(
 
 
 def load_run_config(path: str) -> RunConfig:
-    """Read a training's file.
-
-    Raises:
-        ValueError: In one sentence that names the file, the key, the rule and the value.
-    """
+    """Read a training's file; raises what `resolve_run` raises, or that it cannot be read."""
     return resolve_run(read_toml(path), f"file '{path}'")
 
 
@@ -168,8 +164,7 @@ def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = Non
     Args:
         tables: What the file says.
         source: Where it comes from, for messages.
-        images: How many images the training learns from: few get more epochs than the recipe has,
-            unless `[training]` says how many. None = not known yet.
+        images: As for `training_for`.
 
     Raises:
         ValueError: In one sentence that names the source, the key, the rule and the value.

@@ -17,9 +17,6 @@ _EPS = 5e-4
 _FLAT = 1e-5
 """Second moment below which a direction has no variance, such as colour in grey images."""
 
-_PATCHES_PER_SIDE = 32
-"""From twice this side on, only every second, third, ... patch is used: neighbours are alike."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -50,7 +47,6 @@ class Part:
         return Part(self.images[::every], self.labels[::every])
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.labels)
 
 
@@ -146,9 +142,8 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
-    counts = torch.stack(
-        [torch.bincount(channel, minlength=256) for channel in images.flatten(0, 2).T]
-    )
+    channels = images.flatten(0, 2).T
+    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = share @ levels
@@ -166,7 +161,7 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
 
     Args:
         batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
-            the training part. One batch at a time is cut into patches, of 144 bytes each.
+            the training part.
 
     Returns:
         `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
@@ -174,16 +169,13 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
     """
     total, count = torch.zeros(12, 12, dtype=torch.float64), 0
     for images in batches:
-        patches = _patches(images)
+        # In images of twice 32 pixels and more, only every second, third, ... patch: neighbours
+        # are alike.
+        stride = max(1, images.shape[-1] // 32)
+        patches = F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
         total += (patches.T @ patches).cpu()
         count += len(patches)
     return _filters(total / count).to(images.device)
-
-
-def _patches(images: Tensor) -> Tensor:
-    """`(patches, 12)` float64 from `(B, 3, H, W)`, about as many per image whatever its size."""
-    stride = max(1, images.shape[-1] // _PATCHES_PER_SIDE)
-    return F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
 
 
 def _filters(moments: Tensor) -> Tensor:

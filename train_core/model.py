@@ -42,21 +42,16 @@ class TrainedModel:
 
 def trained_model(engine: Engine) -> TrainedModel:
     """The averaged network of an engine, in its buffers: the next training overwrites it."""
-    data = engine.data
-    return TrainedModel(
-        engine.average, engine.shape.network, data.normalisation, data.classes, data.side
-    )
+    network, data = engine.shape.network, engine.data
+    return TrainedModel(engine.average, network, data.normalisation, data.classes, data.side)
 
 
 def save_model(path: Path, model: TrainedModel) -> None:
     """Write a model, weights on the CPU in float32."""
     tensors = {name: _plain(tensor) for name, tensor in model.network.state_dict().items()}
     tensors |= {_MEAN: _plain(model.normalisation.mean), _STD: _plain(model.normalisation.std)}
-    facts = {
-        "shape": model.shape.as_dict(),
-        "classes": model.classes,
-        "image_size": model.image_size,
-    }
+    shape, classes, side = model.shape.as_dict(), model.classes, model.image_size
+    facts = {"shape": shape, "classes": classes, "image_size": side}
     # `save_file` makes a file that nobody else may read.
     path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
 
@@ -90,9 +85,8 @@ def load_model(path: Path) -> TrainedModel:
     network = build_network(shape).to(memory_format=torch.channels_last).eval()
     network.load_state_dict(tensors)
     network.requires_grad_(False)
-    return TrainedModel(
-        network, shape, normalisation, tuple(facts["classes"]), facts["image_size"]
-    )
+    classes = tuple(facts["classes"])
+    return TrainedModel(network, shape, normalisation, classes, facts["image_size"])
 
 
 @torch.no_grad()

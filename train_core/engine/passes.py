@@ -9,11 +9,6 @@ from torch import Tensor
 from train_core.networks.base import Classifier
 
 LossFunction = Callable[[Classifier, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""What `loss_and_logits` is."""
-
-_SHAPES = 256
-"""Shapes that may be compiled in one process; from torch's own limit of 8 on, a shape would
-silently run uncompiled."""
 
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
@@ -23,16 +18,13 @@ workspaces, neither of which a graph may hold."""
 def loss_and_logits(
     network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The forward pass of a step, in the precision of the images.
+    """The forward pass of a step: mean loss as below, and logits `(B, classes)`.
 
     Args:
         network: In training mode.
         images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
         labels: `(B,)` int64.
         smoothing: 0-d, as for `smoothed_cross_entropy`.
-
-    Returns:
-        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
     """
     with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
         logits = network(images)
@@ -86,5 +78,6 @@ def compiled(function: LossFunction) -> LossFunction:
     """
     import torch._dynamo  # Takes seconds.
 
-    torch._dynamo.config.recompile_limit = _SHAPES
+    # From torch's own limit of 8 shapes on, one would silently run uncompiled.
+    torch._dynamo.config.recompile_limit = 256
     return torch.compile(function, dynamic=False)

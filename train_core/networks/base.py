@@ -19,7 +19,6 @@ class BatchNorm(nn.Module):
     running_var: Tensor
 
     def __init__(self, channels: int, momentum: float = 0.1) -> None:
-        """Allocate scale, bias and running statistics."""
         super().__init__()
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -61,7 +60,6 @@ class Dropout(nn.Module):
     noise: Tensor
 
     def __init__(self, features: int) -> None:
-        """Start with a rate of 0."""
         super().__init__()
         # Not persistent, so that `FlatState` does not average or save them.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)

@@ -11,7 +11,8 @@ from train_core.networks.base import BatchNorm, Classifier, Dropout
 class SmallResNet(Classifier):
     """ResNet without the stem's stride and pooling: 3x3 stem, four stages, mean, linear.
 
-    With width 64 and depth 2 this is the usual ResNet-18 for CIFAR.
+    With width 64 and depth 2 this is the usual ResNet-18 for CIFAR. Images may have any size from
+    8x8 on.
 
     Args:
         width: Channels of the first stage; the others have 2, 4 and 8 times as many.
@@ -20,7 +21,6 @@ class SmallResNet(Classifier):
     """
 
     def __init__(self, width: int, depth: int, classes: int) -> None:
-        """Allocate the layers; images may have any size from 8x8 on."""
         super().__init__()
         self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.norm = BatchNorm(width)
@@ -69,7 +69,6 @@ class Shortcut(nn.Conv2d):
     """
 
     def __init__(self, channels_in: int, channels: int, step: int) -> None:
-        """Allocate the weights."""
         super().__init__(channels_in, channels, 1, bias=False)
         self.step = step
 
