@@ -17,12 +17,12 @@ import psutil
 
 from benchmarks.measure import head
 from search.config import SearchConfig
-from search.display.progress import Silent
+from search.display.progress import Display
 from search.session import run_search
 from search.workers.events import Ended, Event
 
 
-class MemoryDisplay(Silent):
+class MemoryDisplay(Display):
     """Reads the memory of worker and parent, in MiB, whenever a trial ends."""
 
     def __init__(self) -> None:

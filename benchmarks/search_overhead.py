@@ -8,7 +8,6 @@ SQLite, reports, pruning, telling.
 """
 
 import argparse
-import multiprocessing
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from search.config import SearchConfig
 from search.plan import Plan, settle
 from search.trial import RunTrials
 from search.workers.events import Ended
+from search.workers.interrupts import StopFlag
 from search.workers.worker import Slot, Worker
 from studies.study import find, make_or_resume
 from studies.trials import trial_records
@@ -76,7 +76,7 @@ def overheads(plan: Plan, epoch_seconds: float) -> list[float]:
             spent[0] += time.perf_counter() - started
             yield _record(config, epoch)
 
-    worker = Worker(Slot(0, 1, trains=True), multiprocessing.Event())
+    worker = Worker(Slot(0, 1, trains=True), StopFlag())
     with patch("train_core.fit.fit", stand_in):
         started = time.perf_counter()
         for event in RunTrials(plan, None).run(worker):

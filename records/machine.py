@@ -1,9 +1,13 @@
-"""What this process may use of the machine, and helper processes that do not outlive it."""
+"""This process and its machine: cores, versions, and an end when the parent is gone."""
 
 import os
+import platform
 import threading
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
+
+_PACKAGES = ("convsearch", "torch", "optuna", "numpy")
 
 
 def cores() -> int:
@@ -13,9 +17,21 @@ def cores() -> int:
     return int(cpu_count())
 
 
+def versions() -> dict[str, str]:
+    """What results depend on: package -> its version, and Python's."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
 def die_with_parent() -> None:
     """End this process as soon as the one that started it is gone, however that went."""
     threading.Thread(target=_wait_and_exit, daemon=True).start()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # Run from its folder, without `pip install`.
+        return "not installed"
 
 
 def _wait_and_exit() -> None:

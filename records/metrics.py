@@ -138,11 +138,12 @@ class Metrics(_Record):
     curves: dict[str, list[float | None]]
     data: DataFacts
     parameters: int
+    versions: dict[str, str]
     onnx_difference: float | None = None
     """The largest difference of a probability between ONNX and PyTorch."""
 
     device: str = "not recorded"
-    versions: dict[str, str]
+    """What the model was trained on."""
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
@@ -216,24 +217,29 @@ def parse_metrics(text: str) -> Metrics:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
+def exported(folder: Path) -> Metrics | None:
+    """What `read_metrics` reads; None if nothing was exported there."""
+    try:
+        return read_metrics(folder)
+    except FileNotFoundError:
+        return None
+
+
 def write_metrics(folder: Path, metrics: Metrics) -> None:
     """Write `metrics.json`, in one step: somebody may be reading it."""
-    content = metrics.model_dump(mode="json", exclude_none=False)
-    # Absent and not null, as in all files so far.
-    content = {k: v for k, v in content.items() if v is not None or k not in _OPTIONAL}
+    # Only what is known: a file of an earlier version gets no values that nobody measured.
+    content = {"format": FORMAT, **metrics.model_dump(mode="json", exclude_unset=True)}
+    if metrics.test_tta is None:  # Absent and not null, as in all files so far.
+        content.pop("test_tta", None)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_whole(folder / "metrics.json", text)
 
 
-_OPTIONAL = ("test_tta", "onnx_difference")
-
-
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     """The figures that matter, name and value in words, for console, card and dashboard."""
-    searched, fresh, test = metrics.estimates
-    spread = "" if fresh.high is None else f" ± {percent(fresh.high - fresh.accuracy)}"
+    searched, _, test = metrics.estimates
     yield "validation accuracy in the search", percent(searched.accuracy)
-    yield "confirmed with fresh seeds", f"{percent(fresh.accuracy)}{spread} (n = {fresh.n})"
+    yield "confirmed with fresh seeds", in_words(metrics.confirmed)
     yield "selection gap (luck of the search)", points(metrics.selection_gap)
     interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
@@ -243,6 +249,12 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
     yield "macro precision, recall, F1", values
     yield "calibration error", f"{percent(metrics.test.calibration_error)}{_before(metrics)}"
+
+
+def in_words(confirmed: Spread) -> str:
+    """Mean and deviation of an accuracy over seeds."""
+    deviation = "" if confirmed.std is None else f" ± {percent(confirmed.std)}"
+    return f"{percent(confirmed.mean)}{deviation} (n = {confirmed.n})"
 
 
 def _before(metrics: Metrics) -> str:

@@ -1,5 +1,6 @@
 """How a training goes and how it ends: `EpochRecord`, `State`, `Cause`, `Outcome`."""
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,6 +87,13 @@ class Outcome:
     cause: Cause | None = None
     reason: str | None = None
     details: str = ""
+
+    @classmethod
+    def fault(cls, error: Exception, history: Sequence[EpochRecord] = ()) -> "Outcome":
+        """That of a fault; call it where the exception is handled."""
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        details = traceback.format_exc()
+        return cls(State.FAILED, tuple(history), Cause.ERROR, reason, details)
 
     @property
     def accuracy(self) -> float | None:

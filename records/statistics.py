@@ -60,12 +60,11 @@ def wilson_interval(
     hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = hits / count
-    middle, half = (
-        share + z**2 / (2 * count),
-        z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)),
-    )
+    middle = share + z**2 / (2 * count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     scale = 1 + z**2 / count
-    return np.clip((middle - half) / scale, 0, 1), np.clip((middle + half) / scale, 0, 1)
+    # The share is always inside, but for the last bit.
+    return np.clip((middle - half) / scale, 0, share), np.clip((middle + half) / scale, share, 1)
 
 
 def accuracy_interval(hits: int, count: int) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 
@@ -16,6 +17,11 @@ def points(share: float | None) -> str:
 def value(value: object) -> str:
     """A parameter's value."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def values(params: Mapping[str, object]) -> str:
+    """Parameters with their values, on one line."""
+    return ", ".join(f"{name} {value(given)}" for name, given in params.items())
 
 
 def count(number: float | None) -> str:

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from optuna.study import Study
-from pydantic import ValidationError
 
 from records.metrics import Metrics, parse_metrics
 from records.trial import TrialRecord
 from space import Space, parse_space
-from studies.attributes import MACHINE, TEST_EVALUATIONS, owner_of
+from studies.attributes import MACHINE, TEST_EVALUATIONS
 from studies.fingerprint import FINGERPRINT
-from studies.heartbeat import is_gone
+from studies.owner import abandoned
 from studies.storage import shown
 from studies.study import SETTINGS, Place, find
 from studies.trials import confirmations, trial_records
@@ -105,7 +103,7 @@ def read_source(place: Place) -> Source:
     Raises:
         ValueError: In one sentence, if the storage cannot be opened or holds no such study.
     """
-    study = find(place)
+    study = find(place, to_write=False)
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
@@ -116,7 +114,7 @@ def read_source(place: Place) -> Source:
         storage=shown(place.url),
         read=datetime.now().astimezone(),
         trials=tuple(trial_records(study)),
-        abandoned=_abandoned(study, attributes),
+        abandoned=abandoned(study),
         confirmed=confirmations(study),
         test_evaluations=int(attributes.get(TEST_EVALUATIONS, 0)),
         settings=attributes.get(SETTINGS, {}),
@@ -131,18 +129,6 @@ def read_source(place: Place) -> Source:
         predictions=predictions,
         missing=tuple(missing),
     )
-
-
-def _abandoned(study: Study, signs: dict[str, Any]) -> frozenset[int]:
-    gone = set()
-    for trial in study.get_trials(deepcopy=False):
-        try:
-            owner = owner_of(trial)
-        except ValidationError:  # Signed by an earlier version.
-            continue
-        if trial.state.name == "RUNNING" and owner is not None and is_gone(owner, signs):
-            gone.add(trial.number)
-    return frozenset(gone)
 
 
 def _space(fingerprint: dict[str, Any]) -> Space | None:

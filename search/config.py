@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from records.toml import read_toml, unknown_key, validate
+from records.toml import read_toml, validate
 from space import load_space
 from studies.config import StudyConfig
 from train_core.config import RecipeName, TrainConfig
@@ -123,10 +123,6 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
             _set(tables, key.split("."), value)
     source = f"file '{path}' and flags" if path else "flags"
     config = validate(SearchConfig, tables, source)
-    for key in config.training:
-        if key not in TrainConfig.model_fields:
-            known = [name for name in TrainConfig.model_fields if name != "seed"]
-            raise ValueError(unknown_key(key, known, f"{source}, [training]"))
     if "seed" in config.training:
         raise ValueError(
             f"every trial has its own seed, made from the study's: set seed under [study] or with "

@@ -25,6 +25,10 @@ _NOT_SEARCHABLE = {
     **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
 }
 
+_DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
+"""Keys of the training that are no part of the fingerprint: every trial has its own seed, the
+others belong to the machine."""
+
 
 class Plan(BaseModel):
     """A search with everything settled.
@@ -86,22 +90,25 @@ class Plan(BaseModel):
         return TrainConfig.model_validate({**self.training.model_dump(), **point, "seed": seed})
 
     def purpose(self) -> Purpose:
-        """What the study must keep to."""
+        """What the study must keep to: all that decides results."""
         first, _ = self.space.names_of(self.fixed)
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,
-            "training": self.training.model_dump(exclude={"seed"}),
+            "training": self.training.model_dump(exclude=_DECIDES_NOTHING),
             "space": without_none(self.space.model_dump()["parameters"]),
-            "data": {
-                "name": self.data.name,
-                "images": self.data.train.sha256[:20],
-                "mirror": self.data.mirror,
-            },
+            "data": {"images": self.data.train.sha256[:20], "mirror": self.data.mirror},
             "split": self.split,
             "seed": self.config.study.seed,
         }
-        return Purpose(fingerprint, self.settings(), first)
+        parameters = self.space.parameters.items()
+        defaults = {
+            "training": _defaults(TrainConfig),
+            "space": {name: _defaults(type(parameter)) for name, parameter in parameters},
+        }
+        # 0.1.0 kept these too.
+        ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
+        return Purpose(fingerprint, self.settings(), first, defaults, ignored)
 
     def settings(self) -> dict[str, Any]:
         """The resolved configuration, without a storage URL that holds a password."""
@@ -147,6 +154,15 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
         validation_count=len(rows.validation),
         split=rows.digest(),
     )
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    fields = model.model_fields.items()
+    return {
+        key: field.get_default(call_default_factory=True)
+        for key, field in fields
+        if not field.is_required()
+    }
 
 
 def _name_for(data: str, recipe: str) -> str:

@@ -1,14 +1,13 @@
 """`python -m search.run`: the whole job, from an empty study to a tested, exported model."""
 
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+from typer import Context, Option
 
 from records.command_line import new_app, run_app, user_mistakes, warn
-from search.config import SearchConfig, load_search_config
+from search.config import load_search_config
 
 if TYPE_CHECKING:
     from studies.study import Place
@@ -32,8 +31,20 @@ _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
 _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
 
 
+_KEYS = {
+    "dataset": "data.dataset",
+    "study": "study.name",
+    "space": "space.name",
+    "storage": "study.storage",
+    "workers": "workers.count",
+    "seed": "study.seed",
+}
+"""Flag -> key of the config, where they differ."""
+
+
 @app.command()
 def main(  # noqa: PLR0913 - one argument per flag
+    context: Context,
     trials: _Trials = None,
     dataset: _Dataset = None,
     study: _Study = None,
@@ -48,27 +59,16 @@ def main(  # noqa: PLR0913 - one argument per flag
     dashboard: _Dashboard = None,
 ) -> int:
     """Search, prune, confirm, retrain, test once, export."""
-    flags = {
-        "trials": trials,
-        "data.dataset": dataset,
-        "study.name": study,
-        "recipe": recipe,
-        "space.name": space,
-        "study.storage": storage,
-        "workers.count": workers,
-        "timeout": timeout,
-        "study.seed": seed,
-        "runs": runs,
-        "dashboard": dashboard,
-    }
+    flags = {_KEYS.get(name, name): value for name, value in context.params.items()}
     with user_mistakes():
-        settings = load_search_config(config, flags)
-    return _search(settings)
+        settings = load_search_config(flags.pop("config"), flags)
+    # Imports Optuna and more, which a mistake in a flag should not have to wait for.
+    from search.display.progress import new_display
+    from search.display.result import conclude
+    from search.session import run_search
 
-
-def _search(settings: SearchConfig) -> int:
     begun: list[Place] = []
-    code = _run(settings, begun.append)
+    code = conclude(lambda: run_search(settings, new_display(), begun.append))
     for place in begun if settings.report else ():
         _draw(place)
     return code
@@ -76,33 +76,24 @@ def _search(settings: SearchConfig) -> int:
 
 def _draw(place: "Place") -> None:
     """The page about the search; whatever goes wrong with it, the search has ended as it has."""
-    from search.display.last_lines import command
-    from search.display.log import EventLog
+    from search.display.dashboard import attach_results
+    from search.display.progress import EventLog
+    from search.display.result import command
 
     try:
         from reports.run import write_report
-        from search.display.attached import attach_results
         from studies.study import find
 
         print(f"report in {write_report(place)}")
         attach_results(find(place), place)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
         with suppress(OSError):
-            EventLog(place.folder / "search.log").write(traceback.format_exc().rstrip())
+            EventLog(place.folder).write(traceback.format_exc().rstrip())
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         warn(
             f"the report could not be drawn ({reason}), the search is as it was: "
             f"{command('reports.run', place)} tries again, search.log says more"
         )
-
-
-def _run(settings: SearchConfig, begun: "Callable[[Place], None]") -> int:
-    # Imports Optuna and more, which a mistake in a flag should not have to wait for.
-    from search.display.conclude import conclude
-    from search.display.progress import new_display
-    from search.session import run_search
-
-    return conclude(lambda: run_search(settings, new_display(), begun))
 
 
 if __name__ == "__main__":

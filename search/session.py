@@ -4,20 +4,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 from records.files import is_full_disk
+from records.metrics import Metrics
 from records.toml import validate, write_toml
 from search.config import SearchConfig
-from search.display.counts import Counts, count
-from search.display.dashboard import Dashboard
+from search.display.counts import Counts, Pace, count
+from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.introduction import introduce
-from search.display.log import EventLog
-from search.display.pace import Pace
-from search.display.progress import Display, Silent
+from search.display.progress import Display, EventLog
 from search.display.result import SearchResult
-from search.display.watch import Watch
-from search.finalize.finish import finish
+from search.finalize.finish import Finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
 from search.workers.checkpoints import sweep_trials
@@ -27,9 +25,9 @@ from search.workers.interrupts import Interrupts, StopNow
 from search.workers.pool import WorkerPool
 from search.workers.prepare import prepare_apart
 from search.workers.probe import LookAround, Machine, MeasureSpeed
-from studies.attributes import MACHINE, this_host
-from studies.broker import clear_dead
-from studies.heartbeat import Heartbeat
+from studies.attributes import MACHINE
+from studies.owner import Heartbeat, Observer, this_host
+from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from studies.trials import trial_records
@@ -81,7 +79,7 @@ def finalize_study(place: Place, display: Display | None = None) -> SearchResult
 
 @contextmanager
 def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
-    shown = display or Silent()
+    shown = display or Display()
     if config.study.storage is not None:
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
@@ -98,6 +96,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["Session
         shown.close()
 
 
+@dataclass
 class Session:
     """One run of a search: its plan, its workers, and whom to tell.
 
@@ -112,31 +111,28 @@ class Session:
         ValueError: In one sentence, if the study belongs to another search.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        machine: Machine,
-        pool: WorkerPool,
-        interrupts: Interrupts,
-        shown: Display,
-    ) -> None:
+    plan: Plan
+    machine: Machine
+    pool: WorkerPool
+    interrupts: Interrupts
+    shown: Display
+    _told_to_stop: bool = False
+
+    def __post_init__(self) -> None:
         """Make or resume the study."""
-        self.plan, self.machine, self.pool = plan, machine, pool
-        self.interrupts, self.shown = interrupts, shown
-        self.study = make_or_resume(plan.place, plan.purpose())
-        self.study.set_user_attr(MACHINE.format(host=this_host()), machine.facts())
-        self.log = EventLog(plan.folder / "search.log")
-        self.watch = Watch(plan, self.study, self.log, self._say)
-        self._told_to_stop = False
-        write_toml(plan.folder / "search.toml", plan.settings())
+        self.study = make_or_resume(self.plan.place, self.plan.purpose())
+        self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
+        self.log = EventLog(self.plan.folder)
+        self.watch = Watch(self.plan, self.study, self.log, self._say)
+        write_toml(self.plan.folder / "search.toml", self.plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
         metrics = None
-        with Dashboard(self.plan.place, self.plan.config.dashboard) as dashboard:
+        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
             try:
                 if trials:
-                    self._begin(dashboard)
+                    self._begin(url)
                     self._trials()
                 if not self.pool.stop.is_set():
                     metrics = self._finish()
@@ -159,13 +155,13 @@ class Session:
     def _workers(self) -> int:
         return self.plan.config.workers.count or max(1, self.machine.gpus)
 
-    def _begin(self, dashboard: Dashboard) -> None:
+    def _begin(self, dashboard_url: str | None) -> None:
         counts, speed = self._counts(), None
         if counts.done < self.plan.config.trials:
             speed = self.pool.call(MeasureSpeed(self.plan))
         for line in introduce(self.plan, self.machine, self._workers, speed, counts):
             self._say(line)
-        self._say(dashboard.in_words())
+        self._say(how_to_watch(self.plan.place, dashboard_url))
 
     def _trials(self) -> None:
         counts = self._counts()
@@ -185,9 +181,9 @@ class Session:
                 counts = self._counts()
                 self.shown.counts(counts, pace.seconds_left(counts))
 
-    def _finish(self) -> dict[str, Any] | None:
+    def _finish(self) -> Metrics | None:
         self.watch.doing = "confirming and training the winner"
-        return finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say)
+        return Finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say).run()
 
     def _say(self, line: str) -> None:
         self.log.write(line)
@@ -200,7 +196,7 @@ class Session:
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
-        self.watch.look()
+        self.watch.update()
 
     def _counts(self) -> Counts:
         return count(trial_records(self.study), self.plan.config.trials)
@@ -210,7 +206,7 @@ class Session:
         self.pool.kill()
         try:
             with self.plan.place.lock():
-                clear_dead(self.study)
+                requeue_dead(self.study, Observer())
         except Exception as error:
             if not is_full_disk(error):  # Then the next search clears them.
                 raise

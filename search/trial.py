@@ -1,50 +1,45 @@
-"""Running trials: from a sampled point to a complete, pruned, failed or handed-back trial."""
+"""Running trials: what a broker hands out is trained until it ends or someone else has it."""
 
 import math
 import time
-import traceback
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from typing import TYPE_CHECKING
 
 from records.files import is_full_disk
-from records.outcome import EpochRecord, columns
+from records.outcome import Cause, EpochRecord, Outcome, State
 from search.plan import Plan
 from search.workers.checkpoints import checkpoint_of_trial
-from search.workers.event_files import EventFiles, event_files_of_trial
+from search.workers.event_files import event_files_of_trial
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.worker import Worker
-from studies.attributes import CONFIG, HISTORY, INDEX, REASON
-from studies.broker import Ledger
+from studies.broker import Answer, Broker, Claim
+from studies.sql_broker import SqlBroker
 from studies.study import work_on
-from train_core import TrainingStopped
+from train_core import Diverged, TrainingStopped
+from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
 
-State = Literal["complete", "pruned", "failed", "requeued"]
-
 _POLL = 0.5
 """Seconds between two questions for a trial while others run the last ones."""
 
+_LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended. It holds no tensors, so nothing of the training outlives it."""
 
-    state: State
-    history: tuple[EpochRecord, ...]
-    reason: str | None = None
-    details: str = ""
-
-    @property
-    def accuracy(self) -> float | None:
-        """The last validation accuracy."""
-        return self.history[-1].val_accuracy if self.history else None
+def open_broker(plan: Plan) -> Broker:
+    """The broker of the study's database."""
+    study = work_on(plan.place, plan.config.study, plan.space, plan.training.epochs)
+    return SqlBroker(
+        study,
+        plan.place,
+        plan.config.trials,
+        plan.space,
+        plan.fixed,
+        lambda point, index: plan.trial_config(point, index).model_dump(),
+    )
 
 
 @dataclass(frozen=True)
@@ -54,133 +49,118 @@ class RunTrials:
     Attributes:
         plan: The search.
         deadline: Seconds since the epoch after which no trial starts; None = no limit.
+        open: Opens the broker, in the worker's process.
     """
 
     plan: Plan
     deadline: float | None
+    open: Callable[[Plan], Broker] = open_broker
 
     def run(self, worker: Worker) -> Generator[Event, None, None]:
         """Run trials in this worker."""
-        plan = self.plan
-        study = work_on(plan.place, plan.config.study, plan.space, plan.training.epochs)
-        ledger = Ledger(study, plan.place, plan.config.trials)
+        plan, broker = self.plan, self.open(self.plan)
         engines = worker.engines(plan.data, plan.config.data)
         while not worker.stopping and not self._too_late():
-            claim = ledger.claim()
-            for number, reason in claim.given_up.items():
-                yield Ended(f"trial {number}", "failed", None, reason)
-            if claim.trial is not None:
-                checkpoint = checkpoint_of_trial(plan, claim.trial.user_attrs[INDEX])
-                outcome = yield from run_trial(claim.trial, plan, engines, worker, checkpoint)
-                settle_trial(study, ledger, claim.trial, outcome)
-                if outcome.state != "requeued":
-                    checkpoint.remove()
-                yield _ended(claim.trial, outcome)
-            elif claim.wait:
+            claims = broker.claim(1)
+            for number, outcome in claims.given_up.items():
+                yield Ended(f"trial {number}", outcome)
+            for claim in claims.trials:
+                yield from Trial(claim, plan, broker, worker, engines).run()
+            if claims.wait:
                 time.sleep(_POLL)
-            else:
+            elif not claims.trials:
                 return
 
     def _too_late(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline
 
 
-def run_trial(
-    trial: Trial,
-    plan: Plan,
-    engines: "EnginePool",
-    worker: Worker,
-    checkpoint: "Checkpoint | None" = None,
-) -> Generator[Event, None, Outcome]:
-    """Sample a point and train it; whatever happens becomes an outcome."""
-    with event_files_of_trial(plan, trial.user_attrs[INDEX]) as event_files:
-        outcome = yield from _outcome(trial, plan, engines, worker, checkpoint, event_files)
-        if outcome.state != "requeued":
-            event_files.end(trial.params, outcome.accuracy)
-    if event_files.trouble:
-        yield Warned(event_files.trouble)
-    return outcome
+@dataclass(frozen=True)
+class Trial:
+    """One trial in a worker.
 
-
-def settle_trial(study: Study, ledger: Ledger, trial: Trial, outcome: Outcome) -> None:
-    """Write the outcome into the study.
-
-    Pruning is told and not raised: an exception keeps every frame it has passed alive, and with
-    them the network.
+    Attributes:
+        claim: What the broker handed out.
+        plan: The search.
+        broker: Who handed it out.
+        worker: The worker.
+        engines: Its buffers and images.
     """
-    if outcome.state == "requeued":
-        ledger.hand_back(trial.number)
-        return
-    trial.set_user_attr(HISTORY, columns(outcome.history))
-    if outcome.reason is not None:
-        trial.set_user_attr(REASON, outcome.reason)
-    if outcome.state == "complete":
-        study.tell(trial, outcome.accuracy)
-    else:
-        states = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        study.tell(trial, state=states[outcome.state])
 
+    claim: Claim
+    plan: Plan
+    broker: Broker
+    worker: Worker
+    engines: "EnginePool"
 
-def _outcome(
-    trial: Trial,
-    plan: Plan,
-    engines: "EnginePool",
-    worker: Worker,
-    checkpoint: "Checkpoint | None",
-    event_files: EventFiles,
-) -> Generator[Event, None, Outcome]:
-    """Sample and train."""
-    from train_core.fit import fit
+    @property
+    def job(self) -> str:
+        """What it is called."""
+        return f"trial {self.claim.number}"
 
-    history: list[EpochRecord] = []
-    try:
-        point = plan.space.sample(trial, plan.fixed)
-        config = plan.trial_config(point, trial.user_attrs[INDEX])
-        # Before the training, so that a crash can be replayed.
-        trial.set_user_attr(CONFIG, config.model_dump())
-        yield Began(f"trial {trial.number}", config.describe(), config.epochs)
-        records = event_files.follow(fit(config, engines.data, engines, checkpoint))
-        state, why = yield from _train(trial, records, plan, worker, history)
-        if state == "requeued" and checkpoint:
-            checkpoint.write()
-    except TrainingStopped as early:
-        return Outcome("pruned", tuple(history), str(early))
-    # Any fault of one trial must leave the search alive; five in a row stop it.
-    except Exception as error:
-        if is_full_disk(error) or worker.lost_its_device:
-            raise
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome("failed", tuple(history), reason, traceback.format_exc())
-    return Outcome(state, tuple(history), why)
+    def run(self) -> Generator[Event, None, None]:
+        """Train, settle and tell; whatever happens becomes an outcome."""
+        checkpoint = checkpoint_of_trial(self.plan, self.claim.index)
+        with event_files_of_trial(self.plan, self.claim.index) as event_files:
+            outcome = yield from self._train(event_files.follow, checkpoint)
+            if outcome.state != State.REQUEUED:
+                event_files.end(self.claim.params, outcome.accuracy)
+        if event_files.trouble:
+            yield Warned(event_files.trouble)
+        if not self.broker.settle(self.claim, outcome):
+            outcome = _LOST
+        # What was lost may go on elsewhere, from the same checkpoint.
+        if outcome.state != State.REQUEUED:
+            checkpoint.remove()
+        yield Ended(self.job, outcome)
 
+    def _train(
+        self,
+        follow: Callable[[Iterable[EpochRecord]], Iterable[EpochRecord]],
+        checkpoint: "Checkpoint",
+    ) -> Generator[Event, None, Outcome]:
+        """Train; faults and what the training itself cannot survive are outcomes too."""
+        from train_core.fit import fit
 
-def _train(
-    trial: Trial,
-    records: Iterable[EpochRecord],
-    plan: Plan,
-    worker: Worker,
-    history: list[EpochRecord],
-) -> Generator[Event, None, tuple[State, str | None]]:
-    """Train and report until the end or until a reason not to go on; returns both."""
-    limit = plan.config.study.trial_timeout or math.inf
-    for record in records:
-        history.append(record)
-        accuracy = record.val_accuracy
-        assert accuracy is not None
-        trial.report(accuracy, record.epoch)
-        yield EpochEnded(f"trial {trial.number}", record.epoch, accuracy, record.images_per_second)
-        if record.epoch == plan.training.epochs:
-            break
-        worker.share_cores()
-        if worker.stopping:
-            return "requeued", None
-        if trial.should_prune():
-            return "pruned", f"{plan.config.study.pruner} rule after epoch {record.epoch}"
-        if sum(past.seconds for past in history) > limit:
-            return "pruned", f"over the trial_timeout of {limit:g} s after epoch {record.epoch}"
-    return "complete", None
+        history: list[EpochRecord] = []
+        try:
+            config = TrainConfig.model_validate(self.claim.config)
+            yield Began(self.job, config.describe(), config.epochs)
+            records = follow(fit(config, self.engines.data, self.engines, checkpoint))
+            state, cause, why = yield from self._epochs(records, history)
+            if state == State.REQUEUED and why is None:
+                checkpoint.write()
+        except TrainingStopped as early:
+            cause = Cause.DIVERGED if isinstance(early, Diverged) else Cause.OUT_OF_MEMORY
+            return Outcome(State.PRUNED, tuple(history), cause, str(early))
+        # Any fault of one trial must leave the search alive; five in a row stop it.
+        except Exception as error:
+            if is_full_disk(error) or self.worker.lost_its_device:
+                raise
+            return Outcome.fault(error, history)
+        return Outcome(state, tuple(history), cause, why)
 
-
-def _ended(trial: Trial, outcome: Outcome) -> Ended:
-    details: dict[str, Any] = {"reason": outcome.reason, "details": outcome.details}
-    return Ended(f"trial {trial.number}", outcome.state, outcome.accuracy, **details)
+    def _epochs(
+        self, records: Iterable[EpochRecord], history: list[EpochRecord]
+    ) -> Generator[Event, None, tuple[State, Cause | None, str | None]]:
+        """Report until the end or until a reason not to go on; returns state, cause and reason."""
+        study = self.plan.config.study
+        limit = study.trial_timeout or math.inf
+        for record in records:
+            history.append(record)
+            epoch, accuracy = record.epoch, record.val_accuracy
+            answer = self.broker.report(self.claim, record)
+            yield EpochEnded(self.job, epoch, accuracy, record.images_per_second)
+            if answer == Answer.LOST:
+                return State.REQUEUED, None, _LOST.reason
+            if answer == Answer.PRUNE:
+                return State.PRUNED, Cause.RULE, f"{study.pruner} rule after epoch {epoch}"
+            if epoch == self.plan.training.epochs:
+                break
+            self.worker.share_cores()
+            if self.worker.stopping:
+                return State.REQUEUED, None, None
+            if epoch > self.claim.passed and sum(past.seconds for past in history) > limit:
+                late = f"over the trial_timeout of {limit:g} s after epoch {epoch}"
+                return State.PRUNED, Cause.TIMED_OUT, late
+        return State.COMPLETE, None, None

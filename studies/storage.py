@@ -1,33 +1,22 @@
 """Optuna storages by URL, SQLite set up so that readers and writers do not block each other."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import sqlalchemy.exc
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from records.files import is_full_disk
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a SQLite connection waits for another one's write."""
-
-
-class WalConnection(sqlite3.Connection):
-    """A SQLite connection in write-ahead mode.
-
-    Writers then never wait for readers such as the dashboard, and a commit costs no full sync; a
-    power cut may take back the last commits, but cannot damage the file.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Connect and set the mode; the file remembers it, `synchronous` is per connection."""
-        super().__init__(*args, **kwargs)
-        self.execute("PRAGMA journal_mode=WAL")
-        self.execute("PRAGMA synchronous=NORMAL")
 
 
 def sqlite_url(folder: Path) -> str:
@@ -72,38 +61,116 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database))
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Open a storage, making its tables if need be.
+def make_storage(url: str) -> RDBStorage:
+    """Open a storage to begin or to go on with a study, making its tables if need be.
+
+    A SQLite file is looked through as a whole, and set to write-ahead mode, which it remembers:
+    writers then never wait for readers such as the dashboard.
 
     Raises:
-        ValueError: In one sentence, if there is no such storage. Passwords are not shown.
+        ValueError: In one sentence, if there can be no such storage. Passwords are not shown.
     """
-    options = {}
-    if backend(url) == "sqlite":
-        _refuse_foreign(url)
-        options = {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": WalConnection}}
+    path = sqlite_file(url) if backend(url) == "sqlite" else None
     try:
-        return RDBStorage(url, engine_kwargs=options)
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError) as error:
+        if path is not None:
+            _refuse_foreign(path)
+            with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        return _connected(url, _sqlite_options(path, to_write=True), skip_table_creation=False)
+    except sqlite3.Error as error:
         if is_full_disk(error):
             raise
         raise ValueError(cannot_open(url, error)) from None
 
 
-def _refuse_foreign(url: str) -> None:
-    """Refuse a file that is something else, before anything in it is changed."""
-    path = sqlite_file(url)
-    if path is None or not path.is_file() or not path.stat().st_size:
+def open_storage(url: str, *, to_write: bool = True) -> RDBStorage:
+    """Open a storage that exists.
+
+    Args:
+        url: Its URL.
+        to_write: False also opens a SQLite file that may not be changed, and changes nothing.
+
+    Raises:
+        ValueError: In one sentence, if there is no such storage. Passwords are not shown.
+    """
+    path = sqlite_file(url) if backend(url) == "sqlite" else None
+    options = _sqlite_options(path, to_write)
+    if not _holds_study(url, path, options):
+        raise ValueError(f"there is no study in '{shown(url)}' yet: a search makes one")
+    return _connected(url, options, skip_table_creation=True)
+
+
+def _holds_study(url: str, path: Path | None, options: dict[str, Any]) -> bool:
+    """Whether there is a study; asked without making a file or a table."""
+    if path is not None and not path.is_file():
+        return False
+    try:
+        engine = sqlalchemy.create_engine(url, **{**options, "poolclass": NullPool})
+        with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table("studies"):
+                return False
+            return connection.execute(sqlalchemy.text("SELECT 1 FROM studies")).first() is not None
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise ValueError(cannot_open(url, error)) from None
+
+
+def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) -> RDBStorage:
+    try:
+        return RDBStorage(url, engine_kwargs=options, skip_table_creation=skip_table_creation)
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as e:
+        if is_full_disk(e):
+            raise
+        raise ValueError(cannot_open(url, e)) from None
+
+
+def _sqlite_options(path: Path | None, to_write: bool) -> dict[str, Any]:
+    if path is None:
+        return {}
+    if to_write or _can_be_written(path):
+        return {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": _Connection}}
+    # A new connection every time, since a writer elsewhere may come and go.
+    return {"creator": lambda: _connect_read_only(path), "poolclass": NullPool}
+
+
+class _Connection(sqlite3.Connection):
+    """A SQLite connection whose commits cost no full sync.
+
+    In write-ahead mode a power cut may then take back the last commits, but cannot damage the
+    file.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def _can_be_written(path: Path) -> bool:
+    """Whether SQLite may change the file, and make others beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    log = path.with_name(f"{path.name}-wal")
+    # Without a write-ahead log nobody is writing, and SQLite need not make one to read.
+    how = "mode=ro" if log.is_file() and log.stat().st_size else "immutable=1"
+    uri = f"{path.absolute().as_uri()}?{how}"
+    # SQLAlchemy gives a connection back to another thread than the one that asked for it.
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a file that is something else or damaged, before anything in it is changed."""
+    if not path.is_file() or not path.stat().st_size:
         return
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in found}
-            broken = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         raise ValueError(_foreign(path, str(error))) from None
-    if broken != "ok":
-        raise ValueError(_foreign(path, f"it is damaged ({broken.splitlines()[0]})"))
+    if state != "ok":
+        raise ValueError(_foreign(path, f"it is damaged ({state.splitlines()[0]})"))
     if tables and "studies" not in tables:
         raise ValueError(
             _foreign(path, f"it holds other tables ({', '.join(sorted(tables)[:3])})")

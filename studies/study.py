@@ -2,9 +2,9 @@
 
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from studies.fingerprint import FINGERPRINT, refuse_other
 from studies.lock import study_lock
 from studies.pruner import build_pruner
 from studies.sampler import IndexedSampler
-from studies.storage import close_storage, make_folder, open_storage, shown, sqlite_url
+from studies.storage import (
+    close_storage,
+    make_folder,
+    make_storage,
+    open_storage,
+    shown,
+    sqlite_url,
+)
 
 SETTINGS = "settings"
 """The study's attribute with the resolved configuration of the search."""
@@ -57,11 +64,15 @@ class Purpose:
         fingerprint: Nested, JSON-able; compared on every resume.
         settings: The resolved configuration of the search, JSON-able; kept for later commands.
         first: Parameter name -> value of the first trial; the sampler picks what is missing.
+        defaults: What keys of the fingerprint had before there were such keys, nested like it.
+        ignored: Dotted keys that earlier versions kept in it, although they decide nothing.
     """
 
     fingerprint: Mapping[str, Any]
     settings: Mapping[str, Any]
     first: Mapping[str, Value]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    ignored: Collection[str] = ()
 
 
 def make_or_resume(place: Place, purpose: Purpose) -> Study:
@@ -79,14 +90,14 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
     # Tables are made under the lock as well: two processes making them at once break each other.
     with place.lock():
         make_folder(place.folder)
-        storage = open_storage(place.url)
+        storage = make_storage(place.url)
         made = optuna.create_study(
             storage=storage, study_name=place.name, direction="maximize", load_if_exists=True
         )
         study = _closing(made, storage)
         stored = study.user_attrs.get(FINGERPRINT)
         if stored is not None:
-            refuse_other(stored, fingerprint, place.name)
+            refuse_other(stored, fingerprint, place.name, purpose.defaults, purpose.ignored)
         else:
             _refuse_foreign(study, place)
             study.set_user_attr(FINGERPRINT, fingerprint)
@@ -97,8 +108,12 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
     return study
 
 
-def find(place: Place) -> Study:
-    """Open a study that exists, to read it or to work for it.
+def find(place: Place, *, to_write: bool = True) -> Study:
+    """Open a study that exists.
+
+    Args:
+        place: Where it is.
+        to_write: False also opens one that may not be changed, and changes nothing.
 
     Raises:
         ValueError: In one sentence, if the storage cannot be opened or holds no such study.
@@ -110,7 +125,7 @@ def find(place: Place) -> Study:
             f"there is no study '{place.name}' in '{place.folder.parent}': "
             f"it holds {', '.join(known) or 'none'}"
         )
-    storage = open_storage(place.url)
+    storage = open_storage(place.url, to_write=to_write)
     try:
         return _closing(optuna.load_study(study_name=place.name, storage=storage), storage)
     except KeyError:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from records.outcome import Cause, State
 from records.trial import TrialRecord
-from studies.attributes import CAUSE, CONFIG, CONFIRMED, HISTORY, INDEX, OWNER, REASON, handed_back
+from studies.attributes import CAUSE, CONFIG, CONFIRMED, HISTORY, INDEX, OWNER, REASON, requeued
 
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: State.COMPLETE,
@@ -23,7 +23,7 @@ _STATES: Mapping[TrialState, State] = {
 def trial_records(study: Study) -> list[TrialRecord]:
     """All trials, by number."""
     trials = study.get_trials(deepcopy=False)
-    ignored = handed_back(trials)
+    ignored = requeued(trials)
     return [_record(trial, trial.number in ignored) for trial in trials]
 
 

@@ -1,61 +1,178 @@
-"""optuna-dashboard beside a search, or the command that starts it."""
+"""What optuna-dashboard shows of a search: its process, notes, plots of the model, files."""
 
 import shlex
 import subprocess
 import sys
-from types import TracebackType
-from typing import Self
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from studies.dashboard.artifacts import artifacts_folder
+from optuna.study import Study
+
+from records.metrics import Metrics, exported, figures
+from records.trial import TrialRecord
+from search.display.counts import Counts, count
+from search.display.introduction import plan_lines
+from search.display.progress import EventLog
+from search.plan import Plan
+from studies.attributes import TEST_EVALUATIONS
+from studies.dashboard.artifacts import artifacts_folder, attach
+from studies.dashboard.notes import Rows, study_note
+from studies.dashboard.writer import DashboardNotes
 from studies.storage import shown
 from studies.study import Place
+from studies.trials import trial_records
+
+_EVERY = 2.0
+"""Seconds between two updates of the notes, at least; the dashboard reads them every ten."""
+
+_SHARE = 0.02
+"""Share of the time that keeping the notes may take: with thousands of trials, it is done less
+often."""
 
 
-class Dashboard:
-    """Serves the study for as long as it is entered, if it was asked for.
+class Watch:
+    """Keeps notes, plots and files of a study up to date; a search never fails because of it.
 
-    Attributes:
-        url: Where it answers; None if it was not asked for or did not start.
+    Args:
+        plan: The search.
+        study: Its study.
+        log: Where to write what went wrong.
+        say: Gets lines for people.
     """
 
-    def __init__(self, place: Place, wanted: bool) -> None:
-        """Remember what to serve; the study must exist by the time this is entered."""
-        self._storage, self._wanted = place.url, wanted
-        self._artifacts = str(artifacts_folder(place.folder))
-        self._process: subprocess.Popen[str] | None = None
-        self.url: str | None = None
-
-    def __enter__(self) -> Self:
-        """Start it, if it was asked for; a search goes on without one that does not start."""
-        if self._wanted:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "studies.dashboard", self._artifacts],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            # Not as an argument: a URL can hold a password, and everybody sees arguments.
-            self._process.stdin.write(f"{self._storage}\n")
-            self._process.stdin.flush()
-            self.url = self._process.stdout.readline().strip() or None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+    def __init__(
+        self, plan: Plan, study: Study, log: EventLog, say: Callable[[str], None]
     ) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
+        """Show nothing yet."""
+        self._plan, self._study, self._log, self._say = plan, study, log, say
+        self._board = DashboardNotes(study)
+        self._next, self._complained = 0.0, False
+        self.doing = "searching"
 
-    def in_words(self) -> str:
-        """How to watch the search."""
-        if self.url is not None:
-            return f"watch   {self.url}"
-        folder = shlex.quote(self._artifacts)
-        return f"watch   optuna-dashboard {shown(self._storage)} --artifact-dir {folder}"
+    def update(self) -> None:
+        """Bring the notes up to date, if the last time is long enough ago; call it often."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._safely(self._write_notes, None)
+        spent = time.monotonic() - now
+        self._next = time.monotonic() + max(_EVERY, spent / _SHARE)
+
+    def end(self, metrics: Metrics | None) -> None:
+        """The session ends.
+
+        Args:
+            metrics: Those of the exported model; None if there is no export (yet).
+        """
+        self.doing = "stopped" if metrics is None else "finished"
+        self._safely(self._write_notes, metrics)
+        if metrics is not None:
+            self._safely(self._show_model, metrics)
+
+    def _write_notes(self, metrics: Metrics | None) -> None:
+        trials = trial_records(self._study)
+        counts = count(trials, self._plan.config.trials)
+        shown = metrics or self._earlier()
+        result = [] if shown is None else _result(shown)
+        state = list(_state(self.doing, counts, trials))
+        self._board.update(
+            study_note(self._plan.name, state, plan_lines(self._plan), result), trials
+        )
+
+    def _earlier(self) -> Metrics | None:
+        """What this study exported before it went on, if it did."""
+        tested = self._study.user_attrs.get(TEST_EVALUATIONS)
+        return exported(self._plan.folder / "best") if tested else None
+
+    def _show_model(self, metrics: Metrics) -> None:
+        # Loads plotly and the dashboard, which nobody should have to wait for before the end.
+        from studies.dashboard.plots import save_plots
+
+        save_plots(self._study, metrics)
+        attach_results(self._study, self._plan.place)
+
+    def _safely(self, show: Callable[[Any], None], what: object) -> None:
+        try:
+            show(what)
+        # Whatever it is, it is not worth the search.
+        except Exception as error:  # noqa: BLE001
+            if not self._complained:
+                self._complained = True
+                self._log.write(traceback.format_exc().rstrip())
+                self._say(
+                    f"optuna-dashboard's notes and files are not up to date "
+                    f"({type(error).__name__}, see search.log); the search goes on"
+                )
+
+
+def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterator[str]:
+    """The sentences about where the study stands."""
+    yield f"{doing.capitalize()}: {counts.done} of {counts.total} trials done"
+    yield f"{counts.by_state()}."
+    yield f"Best: {counts.best_so_far()}."
+    ended = [(trial.ended, trial.number) for trial in trials if trial.ended is not None]
+    if ended:
+        when, number = max(ended)
+        yield f"Trial {number} was the last to end, at {when:%Y-%m-%d %H:%M:%S}."
+
+
+def _result(metrics: Metrics) -> Rows:
+    return [("winner", f"trial {metrics.trial}"), *figures(metrics)]
+
+
+@contextmanager
+def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
+    """Serve the study for as long as the block lasts, if it is wanted; the study must exist.
+
+    Yields:
+        Where it answers; None if it is not wanted or did not start, which stops no search.
+    """
+    if not wanted:
+        yield None
+        return
+    artifacts = str(artifacts_folder(place.folder))
+    command = [
+        sys.executable,
+        "-m",
+        "studies.dashboard",
+        "--storage",
+        "-",
+        "--artifacts",
+        artifacts,
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Not as an argument: a URL can hold a password, and everybody sees arguments.
+        process.stdin.write(f"{place.url}\n")
+        process.stdin.flush()
+        yield process.stdout.readline().strip() or None
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def how_to_watch(place: Place, url: str | None) -> str:
+    """The address of the dashboard, or the command that starts one."""
+    if url is not None:
+        return f"watch   {url}"
+    folder = shlex.quote(str(artifacts_folder(place.folder)))
+    return f"watch   optuna-dashboard {shown(place.url)} --artifact-dir {folder}"
+
+
+def attach_results(study: Study, place: Place) -> None:
+    """Attach the winner's config, card and report, as far as they are there, to the study.
+
+    It can be done again and again, and nothing piles up.
+    """
+    files = {
+        "config.toml": place.folder / "best" / "config.toml",
+        "metrics.json": place.folder / "best" / "metrics.json",
+        "model-card.md": place.folder / "best" / "README.md",
+        "report.html": place.folder / "report" / "index.html",
+    }
+    attach(study, place, files)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from records.words import duration
 from search.display.counts import Counts
-from search.display.progress import duration
 from search.plan import Plan
 from search.workers.probe import Machine
 

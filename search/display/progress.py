@@ -1,8 +1,10 @@
-"""How a search shows itself: a live display on a terminal, plain lines elsewhere, or nothing."""
+"""How a search shows what happens: a live display, plain lines or nothing, and `search.log`."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,48 +12,30 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from records.outcome import Cause, State
+from records.words import count as number
+from records.words import duration, percent
 from search.display.counts import Counts
-from search.display.log import in_words
-from search.workers.events import Began, Ended, EpochEnded, Event
+from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
 
 
-class Display(Protocol):
-    """What a session tells people."""
+class Display:
+    """What a session tells people. This one shows nothing: for calls from Python."""
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        ...
 
     def event(self, worker: int, event: Event) -> None:
         """What a worker told."""
-        ...
 
     def counts(self, counts: Counts, seconds_left: float | None) -> None:
         """Where the study stands."""
-        ...
 
     def close(self) -> None:
         """The end."""
-        ...
 
 
-class Silent:
-    """Shows nothing: for calls from Python."""
-
-    def say(self, line: str) -> None:
-        """Nothing."""
-
-    def event(self, worker: int, event: Event) -> None:
-        """Nothing."""
-
-    def counts(self, counts: Counts, seconds_left: float | None) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class PlainLines:
+class PlainLines(Display):
     """One line per training that ends: for logs, pipes and CI."""
 
     def __init__(self) -> None:
@@ -74,10 +58,7 @@ class PlainLines:
         old = self._counts.best if self._counts else None
         self._counts = counts
         if counts.best is not None and (old is None or old.number != counts.best.number):
-            self.say(f"[{counts.done}/{counts.total}] best so far: {best_in_words(counts)}")
-
-    def close(self) -> None:
-        """Nothing is open."""
+            self.say(f"[{counts.done}/{counts.total}] best so far: {counts.best_so_far()}")
 
 
 @dataclass
@@ -86,7 +67,7 @@ class _Running:
     last: EpochEnded | None = None
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """A table of the running trainings under the counts and a bar, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
@@ -110,7 +91,8 @@ class LiveDisplay:
                 self._running[worker].last = event
             case Ended():
                 self._running.pop(worker, None)
-                if event.outcome == "failed" or (event.reason and "rule" not in event.reason):
+                expected = event.outcome.cause in (None, Cause.RULE)
+                if event.outcome.state == State.FAILED or not expected:
                     self.say(in_words(event))
             case _:
                 self.say(in_words(event))
@@ -134,56 +116,73 @@ class LiveDisplay:
         if self._counts is not None:
             parts += [_headline(self._counts, self._left)]
             parts += [ProgressBar(self._counts.total, self._counts.done, width=60)]
-            parts += [Text(f"best so far: {best_in_words(self._counts)}")]
+            parts += [Text(f"best so far: {self._counts.best_so_far()}")]
         return Group(*parts, self._table())
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        for name in ("worker", "running", "epoch", "accuracy", "images/s", "configuration"):
-            table.add_column(
-                name, justify="left" if name in ("running", "configuration") else "right"
-            )
+        table.add_column("worker", justify="right")
+        table.add_column("running")
+        for name in ("epoch", "accuracy", "images/s"):
+            table.add_column(name, justify="right")
+        table.add_column("configuration")
         for worker, running in sorted(self._running.items()):
             last, began = running.last, running.began
             table.add_row(
                 str(worker),
                 began.job,
                 f"{last.epoch if last else 0}/{began.epochs}",
-                f"{last.accuracy:.2%}" if last and last.accuracy is not None else "-",
-                f"{last.images_per_second:,.0f}" if last else "-",
+                percent(last.accuracy if last else None),
+                number(last.images_per_second if last else None),
                 began.description,
             )
         return table
 
 
-def new_display() -> LiveDisplay | PlainLines:
+def new_display() -> Display:
     """What fits where stdout goes."""
     console = Console()
     return LiveDisplay(console) if console.is_terminal else PlainLines()
 
 
-def best_in_words(counts: Counts) -> str:
-    """The best trial with its parameters."""
-    if counts.best is None or counts.best.accuracy is None:
-        return "no complete trial yet"
-    values = ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in counts.best.params.items()
-    )
-    return f"{counts.best.accuracy:.2%} (trial {counts.best.number}: {values})"
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _headline(counts: Counts, left: float | None) -> Text:
     ends = "" if left is None else f", about {duration(left)} left"
-    return Text(
-        f"{counts.done} of {counts.total} trials: {counts.complete} complete, {counts.pruned} "
-        f"pruned, {counts.failed} failed, {counts.running} running{ends}"
-    )
+    return Text(f"{counts.done} of {counts.total} trials: {counts.by_state()}{ends}")
+
+
+class EventLog:
+    """Every event with its local time, in a file; a full disk loses lines, no search."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the study's folder if need be; an earlier log is continued."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "search.log"
+
+    def write(self, line: str) -> None:
+        """Append a line, or several."""
+        now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {line}\n")
+
+    def event(self, worker: int, event: Event) -> None:
+        """Append what a worker told."""
+        self.write(f"worker {worker}: {in_words(event)}")
+        if isinstance(event, Ended) and event.outcome.details:
+            self.write(event.outcome.details.rstrip())
+
+
+def in_words(event: Event) -> str:
+    """One line about an event."""
+    match event:
+        case Began():
+            return f"{event.job} begins: {event.description}"
+        case EpochEnded():
+            accuracy = "" if event.accuracy is None else f", validation {event.accuracy:.2%}"
+            speed = f"{number(event.images_per_second)} images/s"
+            return f"{event.job} epoch {event.epoch}{accuracy}, {speed}"
+        case Ended(job, outcome):
+            accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
+            reason = f" ({outcome.reason})" if outcome.reason else ""
+            return f"{job} {outcome.state}{accuracy}{reason}"
+        case WorkerLost() | Warned():
+            return event.message

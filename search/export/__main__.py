@@ -1,8 +1,7 @@
 """`python -m search.export`: the best model of a study in the format of another framework."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,13 +11,7 @@ from search.export.tensorflow import ConversionFailed, require_tensorflow
 app = new_app()
 
 
-class Format(StrEnum):
-    """What can be written."""
-
-    ONNX = "onnx"
-    TORCH = "torch"
-    TENSORFLOW = "tensorflow"
-    INT8 = "int8"
+Format = Literal["onnx", "torch", "tensorflow", "int8"]
 
 
 @app.command()
@@ -31,14 +24,14 @@ def main(
     folder = Path(runs) / study / "best"
     with user_mistakes():
         _require_export(folder)
-        if format is Format.TENSORFLOW:
+        if format == "tensorflow":
             require_tensorflow()
     # Imports torch, which a mistake should not have to wait for.
     from search.export.formats import export_of
     from search.export.onnx import ExportMismatch
 
     with user_mistakes():
-        export = export_of(folder, format.value)
+        export = export_of(folder, format)
     try:
         lines = export.write()
     except (ExportMismatch, ConversionFailed) as error:

@@ -1,83 +1,141 @@
-"""What a test evaluation is worth: pure functions from labels and probabilities to figures."""
+"""The one evaluation on the test images: its numbers, and what is kept of it for reports."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from records.metrics import ClassQuality, Evaluation, Quality
+from records.statistics import accuracy_interval, calibration_error
+from train_core.augment import augment, draw, flips
+from train_core.data.prepare import PreparedData
+from train_core.images import ImageData, Normalisation, load_test_part
+from train_core.model import TrainedModel, probabilities
+
+_SHOWN_WRONG, _SHOWN_PER_CLASS = 36, 8
+
+_AUGMENTED = 4
+_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A model evaluated on the test images.
+
+    Attributes:
+        plain: One view of each image.
+        mirrored: The probabilities of both views averaged; None where mirroring makes no sense.
+        labels: `(N,)` int64.
+        probabilities: `(N, classes)` float32, of one view.
+        images: `(N, side, side, 3)` uint8, on the CPU.
+    """
+
+    plain: Evaluation
+    mirrored: Evaluation | None
+    labels: np.ndarray
+    probabilities: np.ndarray
+    images: Tensor
+
+
+def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> Tested:
+    """Evaluate on the test images: the only place in a search that opens them."""
+    part = load_test_part(data, device)
+    labels = part.labels.cpu().numpy()
+
+    def predict(mirrored: bool) -> np.ndarray:
+        shown = probabilities(model.network, part.images, model.normalisation, mirrored=mirrored)
+        return shown.cpu().numpy()
+
+    plain, both = predict(False), predict(True) if data.mirror else None
+    return Tested(
+        plain=evaluation(labels, plain, data.classes),
+        mirrored=None if both is None else evaluation(labels, both, data.classes),
+        labels=labels,
+        probabilities=plain,
+        images=part.images.cpu(),
+    )
 
 
 def evaluation(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
-) -> dict[str, Any]:
-    """All figures of one evaluation.
+) -> Evaluation:
+    """The numbers of one evaluation.
 
     Args:
         labels: `(N,)` int, the true classes.
         probabilities: `(N, classes)`, each row sums to 1.
         classes: Names of the classes, by label.
-
-    Returns:
-        JSON-able: accuracy with its interval, precision, recall and F1 per class and macro (all in
-        [0, 1]), the confusion matrix in images (rows are true classes), the calibration error.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    predicted = probabilities.argmax(1)
-    every = np.arange(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=every, zero_division=0.0
-    )
+    predicted, every = probabilities.argmax(1), np.arange(len(classes))
+    scores = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
     hits = int((predicted == labels).sum())
+    macro = [float(values.mean()) for values in scores[:3]]
+    return Evaluation(
+        accuracy=hits / len(labels),
+        interval_95=accuracy_interval(hits, len(labels)),
+        n=len(labels),
+        calibration_error=calibration_error(labels, probabilities),
+        macro=Quality(precision=macro[0], recall=macro[1], f1=macro[2]),
+        per_class={
+            name: ClassQuality(precision=precision, recall=recall, f1=f1, n=n)
+            for name, precision, recall, f1, n in zip(classes, *scores, strict=True)
+        },
+        confusion_matrix=confusion_matrix(labels, predicted, labels=every).tolist(),
+    )
+
+
+def shown_pictures(tested: Tested) -> dict[str, np.ndarray]:
+    """Labels and probabilities of all test images; the pictures that a report shows."""
+    predicted, confidence = tested.probabilities.argmax(1), tested.probabilities.max(1)
+    wrong = np.flatnonzero(predicted != tested.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_SHOWN_WRONG]
+    examples = [
+        np.flatnonzero(tested.labels == label)[:_SHOWN_PER_CLASS]
+        for label in range(tested.probabilities.shape[1])
+    ]
+    rows = np.concatenate([worst, *examples])
     return {
-        "accuracy": hits / len(labels),
-        "interval_95": accuracy_interval(hits, len(labels)),
-        "n": len(labels),
-        "calibration_error": calibration_error(labels, probabilities),
-        "macro": {
-            "precision": float(precision.mean()),
-            "recall": float(recall.mean()),
-            "f1": float(f1.mean()),
-        },
-        "per_class": {
-            name: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "n": int(support[i]),
-            }
-            for i, name in enumerate(classes)
-        },
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=every).tolist(),
+        "labels": tested.labels,
+        "probabilities": tested.probabilities.astype(np.float32),
+        "picture_rows": rows,
+        "pictures": tested.images.numpy()[rows],
+        "wrong_count": np.array(len(worst)),
     }
 
 
-def accuracy_interval(hits: int, count: int) -> list[float]:
-    """The Wilson interval that holds the true accuracy with 95 % confidence, as [low, high]."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    return [float(interval.low), float(interval.high)]
-
-
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error in [0, 1] (Guo et al., 2017).
-
-    The mean gap between confidence and accuracy over equal-width bins of confidence, weighted by
-    the images in each.
+def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
+    """One training picture of some classes at each strength, with the same draw at all of them.
 
     Args:
-        labels: `(N,)` int.
-        probabilities: `(N, classes)`.
-        bins: Number of bins between 0 and 1.
+        data: The training images.
+        chosen: The strength of the final training, in [0, 1], which is among those shown.
+
+    Returns:
+        "augmented" `(pictures, strengths, side, side, 3)` uint8 in the colours of the original,
+        and "augment_strengths" `(strengths,)` float32, rising.
     """
-    confidence = probabilities.max(1).astype(np.float64)
-    right = (probabilities.argmax(1) == labels).astype(np.float64)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    labels = data.train.labels
+    rows = [int(torch.nonzero(labels == label)[0]) for label in labels.unique()[:_AUGMENTED]]
+    images = data.train.images[rows].cpu()
+    norm = Normalisation(data.normalisation.mean.cpu(), data.normalisation.std.cpu())
+    strengths = torch.tensor(sorted({*_STRENGTHS, chosen}))
+    random = torch.Generator().manual_seed(1)
+    draws, phase = draw(len(rows), images.device, random), torch.rand(len(rows), generator=random)
+    shown = []
+    for strength in strengths:
+        flipped = flips(phase, torch.tensor(0), strength) & data.mirror
+        shown.append(_pixels(augment(images, flipped, draws, strength, norm), norm))
+    return {
+        "augmented": torch.stack(shown, 1).numpy(),
+        "augment_strengths": strengths.numpy(),
+    }
 
 
-def mean_and_std(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for a single value) and count."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "std": spread, "n": len(values)}
+def _pixels(normalised: Tensor, norm: Normalisation) -> Tensor:
+    """`(B, H, W, 3)` uint8, what normalisation was given."""
+    plain = normalised.permute(0, 2, 3, 1) * norm.std + norm.mean
+    return (plain * 255).round().clamp(0, 255).to(torch.uint8)

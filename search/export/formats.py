@@ -24,46 +24,69 @@ COMPARED = 100
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The model, and what PyTorch says with it.
+class Export:
+    """A format of a model, ready to be written, and what PyTorch predicts with the model.
 
     Attributes:
+        name: "onnx", "torch", "tensorflow" or "int8".
         folder: The `best/` folder.
         model: On the CPU.
         images: `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
         probabilities: `(N, classes)` float32.
-    """
-
-    folder: Path
-    model: TrainedModel
-    images: np.ndarray
-    probabilities: np.ndarray
-
-
-@dataclass(frozen=True)
-class Export:
-    """One format, ready to be written.
-
-    Attributes:
-        name: "onnx", "torch", "tensorflow" or "int8".
-        reference: What it is held against.
         task: What 8 bits need besides; None for the others.
     """
 
     name: str
-    reference: Reference
+    folder: Path
+    model: TrainedModel
+    images: np.ndarray
+    probabilities: np.ndarray
     task: Quantisation | None = None
 
     def write(self) -> list[str]:
         """Write it to the `best/` folder, and say how it compares.
 
         Raises:
-            ExportMismatch: It says something else than PyTorch. Nothing is left of it.
+            ExportMismatch: It predicts something else than PyTorch. Nothing is left of it.
             ConversionFailed: It cannot be made.
         """
-        if self.task is not None:
-            return _int8(self.reference, self.task)
-        return _WRITERS[self.name](self.reference)
+        file, run = _FORMATS[self.name]
+        path, plain = self.folder / file, self.folder / "model.onnx"
+        # It stays if it is right: indexes of `serve` name it by its content.
+        if path == plain and path.exists():
+            return self._checked(path, run(path, self.images))
+        with in_one_step(path) as built:
+            if self.task is not None:
+                write_int8(built, plain, self.task)
+                sizes = f"{built.stat().st_size:,} bytes, model.onnx has {plain.stat().st_size:,}"
+                compared = self._compared(run(built, self.images))
+                return [f"{path} is written: {sizes}", compared, self.task.cost(plain, built)]
+            match self.name:
+                case "onnx":
+                    export_onnx(built, self.model, torch.from_numpy(self.images))
+                case "torch":
+                    write_torch(built, self.model)
+                case "tensorflow":
+                    write_tensorflow(built, plain)
+            return self._checked(path, run(built, self.images))
+
+    def _checked(self, path: Path, predicted: np.ndarray) -> list[str]:
+        worst = float(np.abs(predicted - self.probabilities).max())
+        if not worst <= TOLERANCE:
+            raise ExportMismatch(
+                f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ "
+                f"by up to {worst:.2g}"
+            )
+        return [f"{path} is whole", self._compared(predicted)]
+
+    def _compared(self, predicted: np.ndarray) -> str:
+        differences = np.abs(predicted - self.probabilities)
+        same = int((predicted.argmax(1) == self.probabilities.argmax(1)).sum())
+        return (
+            f"against PyTorch on {len(predicted)} test images: probabilities differ by up to "
+            f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for "
+            f"{same}"
+        )
 
 
 def export_of(folder: Path, name: str) -> Export:
@@ -73,10 +96,6 @@ def export_of(folder: Path, name: str) -> Export:
         ValueError: In one sentence, if something that is needed is missing.
     """
     task = quantisation(folder) if name == "int8" else None
-    return Export(name, _reference(folder), task)
-
-
-def _reference(folder: Path) -> Reference:
     try:
         model = load_model(folder / "model.safetensors")
         with np.load(folder / "evaluation.npz") as held:
@@ -86,74 +105,21 @@ def _reference(folder: Path) -> Reference:
             f"a model must be a folder that a search exported, but '{folder}' is not whole: "
             f"{error}; run `python -m search.finalize --study {folder.parent.name}`"
         ) from None
-    said = probabilities(model.network, torch.from_numpy(images), model.normalisation)
-    return Reference(folder, model, images, said.numpy())
+    predicted = probabilities(model.network, torch.from_numpy(images), model.normalisation)
+    return Export(name, folder, model, images, predicted.numpy(), task)
 
 
-def _onnx(reference: Reference) -> list[str]:
-    """The file that is there stays if it is right: indexes of `serve` name it by its content."""
-    path = reference.folder / "model.onnx"
-    if path.exists():
-        return _checked(path, run_onnx(path, reference.images)[0], reference)
-    with in_one_step(path) as built:
-        export_onnx(built, reference.model, torch.from_numpy(reference.images))
-        return _checked(path, run_onnx(built, reference.images)[0], reference)
+def _probabilities(path: Path, images: np.ndarray) -> np.ndarray:
+    return run_onnx(path, images)[0]
 
 
-def _torch(reference: Reference) -> list[str]:
-    path = reference.folder / "model.pt2"
-    with in_one_step(path) as built:
-        write_torch(built, reference.model)
-        return _checked(path, run_torch(built, reference.images), reference)
-
-
-def _tensorflow(reference: Reference) -> list[str]:
-    path = reference.folder / "model.tensorflow"
-    with in_one_step(path) as built:
-        write_tensorflow(built, reference.folder / "model.onnx")
-        return _checked(path, run_tensorflow(built, reference.images), reference)
-
-
-def _int8(reference: Reference, task: Quantisation) -> list[str]:
-    path, plain = reference.folder / "model.int8.onnx", reference.folder / "model.onnx"
-    with in_one_step(path) as built:
-        write_int8(built, plain, task)
-        said = run_onnx(built, reference.images)[0]
-        return [
-            f"{path} is written: {built.stat().st_size:,} bytes, model.onnx has "
-            f"{plain.stat().st_size:,}",
-            _compared(said, reference),
-            task.cost(plain, built),
-        ]
-
-
-_WRITERS: dict[str, Callable[[Reference], list[str]]] = {
-    "onnx": _onnx, "torch": _torch, "tensorflow": _tensorflow
-}  # fmt: skip
-
-
-def _checked(path: Path, said: np.ndarray, reference: Reference) -> list[str]:
-    """What to say of a file that is as it should be.
-
-    Raises:
-        ExportMismatch: It is not.
-    """
-    worst = float(np.abs(said - reference.probabilities).max())
-    if not worst <= TOLERANCE:
-        raise ExportMismatch(
-            f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ by up "
-            f"to {worst:.2g}"
-        )
-    return [f"{path} is whole", _compared(said, reference)]
-
-
-def _compared(said: np.ndarray, reference: Reference) -> str:
-    differences = np.abs(said - reference.probabilities)
-    same = int((said.argmax(1) == reference.probabilities.argmax(1)).sum())
-    return (
-        f"against PyTorch on {len(said)} test images: probabilities differ by up to "
-        f"{differences.max():.2g} ({differences.mean():.2g} on average), the same class for {same}"
-    )
+_FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
+    "onnx": ("model.onnx", _probabilities),
+    "int8": ("model.int8.onnx", _probabilities),
+    "torch": ("model.pt2", run_torch),
+    "tensorflow": ("model.tensorflow", run_tensorflow),
+}
+"""Name -> its file or folder, and how to run it."""
 
 
 @contextmanager

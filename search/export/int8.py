@@ -1,8 +1,8 @@
 """A trained model as an ONNX file of 8-bit integers, for small devices, and what that costs.
 
 Calibrated on training images, and measured on the validation images of the search. The test
-images stay closed: the search looks at them once, and counts. The exported model was trained on
-the validation images too, so that its accuracy on them says nothing; the difference does.
+images stay closed: evaluations on them are counted. The exported model was trained on the
+validation images too, so that its accuracy on them says nothing; the difference does.
 """
 
 import logging
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.export.best import read_metrics
+from records.metrics import exported
 from search.export.onnx import ExportMismatch, run_onnx
 from train_core.config import load_run_config
 from train_core.data.prepare import load_part, prepare
@@ -68,8 +68,8 @@ def quantisation(folder: Path) -> Quantisation:
         ValueError: In one sentence, if they are not there or are not those of the training.
     """
     config = load_run_config(str(folder / "config.toml")).data
-    prepared, metrics = prepare(config), read_metrics(folder)
-    if metrics is None or metrics["data"]["train"]["sha256"] != prepared.train.sha256:
+    prepared, metrics = prepare(config), exported(folder)
+    if metrics is None or metrics.data.train.sha256 != prepared.train.sha256:
         raise ValueError(
             f"8 bits are calibrated on the images of the training, but those of "
             f"'{config.dataset}' have changed since '{folder}' was exported: search again"
@@ -78,9 +78,9 @@ def quantisation(folder: Path) -> Quantisation:
     rows = choose_rows(arrays.labels, config.model_copy(update={"train_on_validation": False}))
     classes = len(prepared.classes)
     size = min(max(_CALIBRATED, classes), len(rows.train))
-    seen = rows.train[stratified_subset(arrays.labels[rows.train], size, seed=0)]
+    chosen = rows.train[stratified_subset(arrays.labels[rows.train], size, seed=0)]
     return Quantisation(
-        arrays.images[seen], arrays.images[rows.validation], arrays.labels[rows.validation]
+        arrays.images[chosen], arrays.images[rows.validation], arrays.labels[rows.validation]
     )
 
 

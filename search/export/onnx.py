@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.export.plain_images import PlainImages, dynamic_shapes, example
+from search.export.torch import PlainImages, dynamic_shapes, example
 from train_core.model import TrainedModel
 from train_core.model import probabilities as torch_probabilities
 
@@ -17,11 +17,11 @@ TOLERANCE = 1e-4
 
 
 class ExportMismatch(Exception):
-    """The exported file does not say what the model says."""
+    """The exported file does not predict what the model predicts."""
 
 
 def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
-    """Write the model and compare what it says with what PyTorch says.
+    """Write the model and compare its predictions with PyTorch's.
 
     The file's input `images` is `(batch, side, side, 3)` uint8, RGB; its outputs are
     `probabilities` `(batch, classes)` and `embedding` `(batch, features)`, both float32.

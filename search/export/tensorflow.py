@@ -55,10 +55,10 @@ def run_tensorflow(folder: Path, images: np.ndarray) -> np.ndarray:
         ConversionFailed: TensorFlow cannot load or run it.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        shown, said = Path(scratch, "images.npy"), Path(scratch, "probabilities.npy")
+        shown, predicted = Path(scratch, "images.npy"), Path(scratch, "probabilities.npy")
         np.save(shown, images)
-        _in_child("answer", folder.absolute(), shown, said)
-        return np.asarray(np.load(said))
+        _in_child("run", folder.absolute(), shown, predicted)
+        return np.asarray(np.load(predicted))
 
 
 def _in_child(*arguments: str | Path) -> None:
@@ -94,14 +94,14 @@ def _convert(onnx: str, folder: str) -> None:
         path.unlink()
 
 
-def _answer(folder: str, images: str, probabilities: str) -> None:
+def _run(folder: str, images: str, probabilities: str) -> None:
     from tensorflow import constant, saved_model
 
-    answer: Any = saved_model.load(folder).signatures["serving_default"]
-    said = answer(images=constant(np.load(images)))
-    np.save(probabilities, said["probabilities"].numpy())
+    network: Any = saved_model.load(folder).signatures["serving_default"]
+    predicted = network(images=constant(np.load(images)))
+    np.save(probabilities, predicted["probabilities"].numpy())
 
 
 if __name__ == "__main__":
-    tasks: dict[str, Callable[..., None]] = {"convert": _convert, "answer": _answer}
+    tasks: dict[str, Callable[..., None]] = {"convert": _convert, "run": _run}
     tasks[sys.argv[1]](*sys.argv[2:])

@@ -19,9 +19,8 @@ def main(
     ] = None,
 ) -> int:
     """Do what follows the trials, on any study: stopped early, or still running elsewhere."""
-    from search.display.conclude import conclude
-    from search.display.last_lines import command
     from search.display.progress import new_display
+    from search.display.result import command, conclude
     from search.session import finalize_study
     from studies.study import Place
 

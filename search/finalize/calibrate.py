@@ -1,68 +1,146 @@
 """Temperature scaling: one number that makes probabilities mean what they say (Guo et al., 2017).
 
-Label smoothing makes networks more accurate and too modest. What the winner's confirmations said
-of the validation images, which they had not seen, tells by how much; the test images stay out of
-it. The last layer of the exported network is divided by the temperature, so that every format has
-it and nothing that uses a model needs to know of it. The most probable class stays the same.
+Label smoothing makes networks more accurate and too modest; predictions on images that took no
+part in the training tell by how much. The test images are for measuring only, and the exported
+model is trained on the validation images too. What is left are the confirmations of the winner:
+the same training with fresh seeds, on images without the validation part. They had a little less
+to learn from than the exported model, so a threshold chosen on them errs to the careful side.
+
+The last layer of the exported network is divided by the temperature, so that every format has it
+and nothing that uses a model needs to know of it. The most probable class stays the same.
 """
 
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
-from scipy.optimize import minimize_scalar
+
+from records.files import write_whole
+from search.plan import Plan
+from train_core.config import TrainConfig
+
+if TYPE_CHECKING:
+    from train_core.engine import EnginePool
+
+_FOLDER = "confirmations"
 
 _LEAST = 1e-12
 
 
-Answers = dict[str, np.ndarray]
-"""`labels` `(N,)` int64 and `probabilities` `(confirmations, N, classes)` float32."""
+class HeldOut(NamedTuple):
+    """Predictions of the winner's confirmations on the validation images.
+
+    Attributes:
+        labels: `(N,)` int64.
+        probabilities: `(confirmations, N, classes)` float32.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
 
 
-def calibrated(held_out: Answers | None) -> tuple[float, Answers | None]:
-    """The temperature for these answers, and the answers at it; 1 where there are none."""
+def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "EnginePool") -> None:
+    """Write what a confirmation predicts on the validation images, when its training has ended.
+
+    Args:
+        plan: The search.
+        trial: Number of the trial that is confirmed.
+        config: The confirmation's training, whose weights are still in its engine.
+        engines: The worker's, with the images.
+    """
+    from train_core.model import probabilities
+
+    data = engines.data
+    if data.validation is None:
+        return
+    network = engines.engine(config).average
+    predicted = probabilities(network, data.validation.images, data.normalisation)
+    content = BytesIO()
+    np.savez_compressed(
+        content,
+        config=np.array(config.model_dump_json()),
+        labels=data.validation.labels.cpu().numpy(),
+        probabilities=predicted.cpu().numpy(),
+    )
+    write_whole(_path(plan, trial, config), content.getvalue())
+
+
+def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> HeldOut | None:
+    """What the confirmations of one trial predicted, as far as this machine has it.
+
+    Args:
+        plan: The search.
+        trial: The trial's number.
+        configs: Its confirmations' trainings.
+
+    Returns:
+        None if there is nothing: all of them diverged, or ran on other machines or an older
+        version.
+    """
+    labels, kept = None, []
+    for config in configs:
+        if not (path := _path(plan, trial, config)).exists():
+            continue
+        with np.load(path) as file:
+            # Otherwise it is of another training: a study of the same name that is gone.
+            if str(file["config"]) == config.model_dump_json():
+                labels = file["labels"]
+                kept.append(file["probabilities"].astype(np.float32))
+    return None if labels is None else HeldOut(labels, np.stack(kept))
+
+
+def calibrated(held_out: HeldOut | None) -> tuple[float, HeldOut | None]:
+    """The temperature for these predictions, and they at it; 1 where there are none."""
     if held_out is None:
         return 1.0, None
-    temperature = temperature_for(held_out["labels"], held_out["probabilities"])
-    said = at_temperature(held_out["probabilities"], temperature)
-    return temperature, {**held_out, "probabilities": said}
+    temperature = temperature_for(*held_out)
+    return temperature, HeldOut(
+        held_out.labels, at_temperature(held_out.probabilities, temperature)
+    )
 
 
 def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature that makes the right answers most likely.
+    """The temperature that makes the true classes most likely.
 
-    One more picture is counted whose class is anybody's guess: otherwise a few answers that are
-    all right would ask for boundless confidence.
+    One more picture is counted whose class is anybody's guess: otherwise a few predictions that
+    are all right would ask for boundless confidence.
 
     Args:
         labels: `(N,)` int.
-        probabilities: `(answers, N, classes)`.
+        probabilities: `(confirmations, N, classes)`.
 
     Returns:
         0.05 to 20: below 1 where the probabilities are too modest, above where they are too sure.
     """
+    from scipy.optimize import minimize_scalar
+
     right = np.tile(labels, len(probabilities))[:, None]
     logs = _logs(probabilities).reshape(len(right), -1)
 
-    def surprise(log_temperature: float) -> float:
+    def loss(log_temperature: float) -> float:
         scaled = _log_softmax(logs / np.exp(log_temperature))
         return -float(np.take_along_axis(scaled, right, 1).sum() + scaled.mean())
 
-    best = minimize_scalar(surprise, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
     return float(np.exp(best.x))
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """The same probabilities `(..., classes)`, had the logits been divided by a temperature."""
     scaled = np.exp(_log_softmax(_logs(probabilities) / temperature))
-    said: np.ndarray = scaled.astype(probabilities.dtype)
-    return said
+    return np.asarray(scaled, probabilities.dtype)
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:
     """In place of the logits, from which they differ by a constant per picture."""
-    logs: np.ndarray = np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
-    return logs
+    return np.asarray(np.log(np.maximum(probabilities.astype(np.float64), _LEAST)))
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(-1, keepdims=True)
-    scaled: np.ndarray = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return scaled
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
+
+
+def _path(plan: Plan, trial: int, config: TrainConfig) -> Path:
+    return plan.folder / _FOLDER / f"trial-{trial}-seed-{config.seed}.npz"

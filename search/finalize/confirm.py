@@ -1,26 +1,34 @@
 """Confirmation: the best trials trained again with fresh seeds, to undo the luck of the search.
 
-The best of a hundred noisy results is partly the luckiest. Trained again, each candidate is
-judged by seeds that nobody picked.
+The best of a hundred noisy results is partly the luckiest. Trained again, each of the best trials
+is judged by seeds that nobody picked.
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from optuna.study import Study
 
+from records.outcome import Cause, EpochRecord, Outcome, State
+from records.statistics import Spread
 from records.trial import TrialRecord
-from search.export.evaluation import mean_and_std
-from search.finalize.held_out import keep_predictions
+from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
 from search.workers.checkpoints import checkpoint_of_confirmation
+from search.workers.event_files import EventFiles
 from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.worker import Worker
 from studies.attributes import CONFIRMED
 from studies.sampler import seed_for
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
+
+if TYPE_CHECKING:
+    from train_core.checkpoint import Checkpoint
+    from train_core.engine import EnginePool
+
+_NO_EVENT_FILES = EventFiles(None)
 
 
 @dataclass(frozen=True)
@@ -36,19 +44,24 @@ class Candidate:
     accuracies: tuple[float, ...]
 
     @property
-    def confirmed(self) -> dict[str, Any]:
-        """Mean, sample standard deviation and count."""
-        return mean_and_std(self.accuracies)
+    def confirmed(self) -> Spread:
+        """What they come to."""
+        return Spread.of(self.accuracies)
+
+    @property
+    def selection_gap(self) -> float:
+        """What the search claimed above the mean with fresh seeds."""
+        return (self.trial.accuracy or 0.0) - self.confirmed.mean
 
 
 @dataclass(frozen=True)
 class Confirm:
-    """The task of training a candidate once more.
+    """The task of training one of the best trials once more.
 
     Attributes:
         plan: The search.
         trial: Number of the trial.
-        seed: Counts the confirmations of one candidate from 0.
+        seed: Counts the confirmations of one trial from 0.
         config: The trial's training, with the fresh seed.
     """
 
@@ -64,30 +77,51 @@ class Confirm:
 
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
-        from train_core.fit import fit
-
         engines = worker.engines(self.plan.data, self.plan.config.data)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
-        yield Began(self.job, self.config.describe(), self.config.epochs)
-        accuracy = 0.0
-        try:
-            for record in fit(self.config, engines.data, engines, checkpoint):
-                accuracy = record.val_accuracy or 0.0
-                yield EpochEnded(self.job, record.epoch, accuracy, record.images_per_second)
-                worker.share_cores()
-                if worker.stopping:
-                    checkpoint.write()
-                    return self, None
-        except Diverged as stopped:
-            yield Ended(self.job, "failed", None, str(stopped))
-            return self, 0.0
-        except OutOfMemory:
-            # It says nothing about the candidate: the search ends, and its next start tries again.
-            engines.clear()
-            raise
-        keep_predictions(self.plan, self.trial, self.config, engines)
-        yield Ended(self.job, "complete", accuracy)
-        return self, accuracy
+        outcome = yield from train(self.job, self.config, engines, worker, checkpoint)
+        if outcome.state == State.REQUEUED:
+            return self, None
+        if outcome.state == State.COMPLETE:
+            keep_predictions(self.plan, self.trial, self.config, engines)
+        return self, outcome.accuracy or 0.0
+
+
+def train(
+    job: str,
+    config: TrainConfig,
+    engines: "EnginePool",
+    worker: Worker,
+    checkpoint: "Checkpoint",
+    event_files: EventFiles = _NO_EVENT_FILES,
+) -> Generator[Event, None, Outcome]:
+    """A training that is no trial; the weights stay in its engine.
+
+    Returns:
+        COMPLETE; FAILED without epochs, if it diverged; REQUEUED when the session is stopping,
+        with a checkpoint to go on from.
+    """
+    from train_core.fit import fit
+
+    history: list[EpochRecord] = []
+    yield Began(job, config.describe(), config.epochs)
+    try:
+        for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
+            history.append(record)
+            yield EpochEnded(job, record.epoch, record.val_accuracy, record.images_per_second)
+            worker.share_cores()
+            if worker.stopping:
+                checkpoint.write()
+                return Outcome(State.REQUEUED, tuple(history))
+        outcome = Outcome(State.COMPLETE, tuple(history))
+    except Diverged as stopped:
+        outcome = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
+    except OutOfMemory:
+        # It says nothing about the trial: the search ends, and its next start tries again.
+        engines.clear()
+        raise
+    yield Ended(job, outcome)
+    return outcome
 
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
@@ -113,11 +147,11 @@ def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Can
         Candidate(t, tuple(known[CONFIRMED.format(trial=t.number, seed=s)] for s in seeds))
         for t in top
     ]
-    return sorted(found, key=lambda candidate: -candidate.confirmed["mean"])
+    return sorted(found, key=lambda candidate: -candidate.confirmed.mean)
 
 
 def confirmation_config(plan: Plan, trial: TrialRecord, seed: int) -> TrainConfig:
-    """The trial's training with a seed that all candidates share and no trial had."""
+    """The trial's training with a seed that all confirmed trials share and no trial had."""
     assert trial.config is not None
     fresh = seed_for(plan.config.study.seed, 3, seed)
     return TrainConfig.model_validate({**trial.config, "seed": fresh})

@@ -2,31 +2,40 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from records.outcome import EpochRecord
-from search.finalize.confirm import Candidate, confirmation_config
-from search.finalize.held_out import predictions
+from records.machine import versions
+from records.metrics import (
+    Calibration,
+    DataFacts,
+    Metrics,
+    SearchFacts,
+    Validated,
+)
+from records.outcome import EpochRecord, Outcome, State, columns
+from records.statistics import calibration_error
+from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_predictions
+from search.finalize.confirm import Candidate, confirmation_config, train
 from search.plan import Plan, final_data
 from search.workers.checkpoints import checkpoint_of_final
 from search.workers.event_files import event_files_of_final
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned
+from search.workers.events import Event, Warned
 from search.workers.worker import Worker
 from studies.attributes import TEST_EVALUATIONS
 from studies.sampler import seed_for
 from studies.study import find
-from train_core import Diverged
 from train_core.config import RunConfig, TrainConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from train_core.checkpoint import Checkpoint
+    from search.export.evaluation import Tested
     from train_core.engine import EnginePool
+    from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
 _JOB = "final training"
+_DATA_FACTS = set(DataFacts.model_fields)
 
 
 @dataclass(frozen=True)
@@ -36,76 +45,63 @@ class Finalize:
     Attributes:
         plan: The search.
         winner: The confirmed winner.
-        search: Facts of the search for the metrics, JSON-able.
+        search: What the metrics say about the search; test evaluations are counted here.
         folder: Where the export goes.
     """
 
     plan: Plan
     winner: Candidate
-    search: dict[str, Any]
+    search: SearchFacts
     folder: Path
 
-    def run(self, worker: Worker) -> Generator[Event, None, dict[str, Any] | None]:
+    def run(self, worker: Worker) -> Generator[Event, None, Metrics | None]:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
-        from search.export.final import evaluate, export_best
-        from search.export.pictures import augmented_pictures
-        from search.finalize.calibrate import calibrated
+        from search.export.best import FinishedModel, export_best
+        from search.export.evaluation import augmented_pictures, evaluate
+        from train_core.device import device_name
         from train_core.model import trained_model
 
-        engines = worker.engines(self.plan.data, final_data(self.plan.config.data))
-        trained = yield from self._train(engines, worker)
-        if trained is None:
+        data = final_data(self.plan.config.data)
+        engines = worker.engines(self.plan.data, data)
+        config, outcome = yield from self._train(engines, worker)
+        if outcome.state == State.REQUEUED:
             return None
-        config, history = trained
         model = trained_model(engines.engine(config))
-        run = RunConfig(data=final_data(self.plan.config.data), training=config)
         temperature, held_out = calibrated(self._held_out())
         model.network.divide_logits(temperature)
-        looks = self._count_look()
+        evaluations = self._count_test_evaluation()
         tested = evaluate(model, self.plan.data, worker.device)
-        facts = self._facts(history, looks)
-        facts |= {"temperature": temperature, "held_out": held_out}
-        facts["augmented"] = augmented_pictures(engines.data, config.augment)
-        return export_best(self.folder, run, model, tested, facts)
+        metrics = self._metrics(config, outcome.history, model, tested, temperature).model_copy(
+            update={
+                "search": self.search.model_copy(update={"test_evaluations": evaluations}),
+                "device": device_name(worker.device),
+            }
+        )
+        finished = FinishedModel(
+            run=RunConfig(data=data, training=config),
+            model=model,
+            tested=tested,
+            metrics=metrics,
+            augmented=augmented_pictures(engines.data, config.augment),
+            held_out=held_out._asdict() if held_out else None,
+        )
+        return export_best(self.folder, finished)
 
     def _train(
         self, engines: "EnginePool", worker: Worker
-    ) -> Generator[Event, None, tuple[TrainConfig, list[EpochRecord]] | None]:
+    ) -> Generator[Event, None, tuple[TrainConfig, Outcome]]:
         """Train; with the next seed, should one diverge."""
         for attempt in range(_ATTEMPTS):
-            config = self._config(attempt)
-            yield Began(_JOB, config.describe(), config.epochs)
-            checkpoint = checkpoint_of_final(self.plan, attempt)
-            try:
-                history = yield from self._epochs(config, engines, worker, checkpoint)
-            except Diverged as stopped:
-                yield Ended(_JOB, "failed", None, str(stopped))
-                continue
-            if history is None:
-                return None
-            yield Ended(_JOB, "complete", None)
-            return config, history
+            config, checkpoint = self._config(attempt), checkpoint_of_final(self.plan, attempt)
+            with event_files_of_final(self.plan) as files:
+                outcome = yield from train(_JOB, config, engines, worker, checkpoint, files)
+                if outcome.state == State.COMPLETE:
+                    files.end(self.winner.trial.params, None)
+            if files.trouble:
+                yield Warned(files.trouble)
+            if outcome.state != State.FAILED:
+                return config, outcome
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
-
-    def _epochs(
-        self, config: TrainConfig, engines: "EnginePool", worker: Worker, checkpoint: "Checkpoint"
-    ) -> Generator[Event, None, list[EpochRecord] | None]:
-        """All epochs; None when the session is stopping."""
-        from train_core.fit import fit
-
-        history: list[EpochRecord] = []
-        with event_files_of_final(self.plan) as event_files:
-            for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
-                history.append(record)
-                yield EpochEnded(_JOB, record.epoch, None, record.images_per_second)
-                worker.share_cores()
-                if worker.stopping:
-                    checkpoint.write()
-                    return None
-            event_files.end(self.winner.trial.params, None)
-        if event_files.trouble:
-            yield Warned(event_files.trouble)
-        return history
 
     def _config(self, attempt: int) -> TrainConfig:
         """The winner's training with a fresh seed, and no early stop: nothing to validate on."""
@@ -115,26 +111,46 @@ class Finalize:
             {**self.winner.trial.config, "seed": seed, "patience": 0}
         )
 
-    def _count_look(self) -> int:
-        """Count before looking: whatever happens next, it is never counted too low."""
+    def _count_test_evaluation(self) -> int:
+        """Count before evaluating: whatever happens next, it is never counted too low."""
         with self.plan.place.lock():
             study = find(self.plan.place)
-            looks = int(study.user_attrs.get(TEST_EVALUATIONS, 0)) + 1
-            study.set_user_attr(TEST_EVALUATIONS, looks)
-        return looks
+            count = int(study.user_attrs.get(TEST_EVALUATIONS, 0)) + 1
+            study.set_user_attr(TEST_EVALUATIONS, count)
+        return count
 
-    def _facts(self, history: list[EpochRecord], looks: int) -> dict[str, Any]:
-        return {
-            "search": {**self.search, "test_evaluations": looks},
-            "trial": self.winner.trial,
-            "confirmed": self.winner.confirmed,
-            "history": history,
-            "data": self.plan.data,
-            "validation_count": self.plan.validation_count,
-        }
-
-    def _held_out(self) -> "dict[str, np.ndarray] | None":
-        """What the winner's confirmations said of the validation images."""
+    def _held_out(self) -> HeldOut | None:
+        """What the winner's confirmations predicted on the validation images."""
         trial, seeds = self.winner.trial, range(self.plan.config.confirm.seeds)
         configs = [confirmation_config(self.plan, trial, seed) for seed in seeds]
-        return predictions(self.plan, trial.number, configs)
+        return kept_predictions(self.plan, trial.number, configs)
+
+    def _metrics(
+        self,
+        config: TrainConfig,
+        history: tuple[EpochRecord, ...],
+        model: "TrainedModel",
+        tested: "Tested",
+        temperature: float,
+    ) -> Metrics:
+        trial, data = self.winner.trial, self.plan.data
+        assert trial.accuracy is not None
+        unscaled = at_temperature(tested.probabilities, 1 / temperature)
+        error_before = calibration_error(tested.labels, unscaled)
+        return Metrics(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            search=self.search,
+            trial=trial.number,
+            params=trial.params,
+            validation=Validated(accuracy=trial.accuracy, n=self.plan.validation_count),
+            confirmed=self.winner.confirmed,
+            test=tested.plain,
+            test_tta=tested.mirrored,
+            calibration=Calibration(temperature=temperature, error_before=error_before),
+            selection_gap=self.winner.selection_gap,
+            training=config.model_dump(),
+            curves=columns(history),
+            data=DataFacts.model_validate(data.model_dump(include=_DATA_FACTS)),
+            parameters=sum(p.numel() for p in model.network.parameters()),
+            versions=versions(),
+        )

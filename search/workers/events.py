@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from records.outcome import Outcome
+
 
 @dataclass(frozen=True)
 class Began:
@@ -35,17 +37,11 @@ class Ended:
 
     Attributes:
         job: What it is called.
-        outcome: "complete", "pruned", "failed" or "requeued".
-        accuracy: Its last validation accuracy, if it had any.
-        reason: Why, unless it is complete.
-        details: The traceback of a failure, for the log.
+        outcome: How, and why.
     """
 
     job: str
-    outcome: str
-    accuracy: float | None
-    reason: str | None = None
-    details: str = ""
+    outcome: Outcome
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.synchronize import Event as EventType
+from multiprocessing.sharedctypes import RawValue
 from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Self
@@ -13,6 +13,26 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class StopNow(BaseException):
     """Somebody asked a second time, or there is nothing to come to an end with."""
+
+
+class StopFlag:
+    """Asks all processes of a search to come to an end.
+
+    Setting and reading take no lock, unlike with an `Event`: it is set in a signal handler, and
+    whoever the signal interrupts may be in the middle of reading it.
+    """
+
+    def __init__(self) -> None:
+        """Nobody is asked yet."""
+        self._value = RawValue("b", 0)
+
+    def is_set(self) -> bool:
+        """Whether everybody is asked to come to an end."""
+        return bool(self._value.value)
+
+    def set(self) -> None:
+        """Ask everybody."""
+        self._value.value = 1
 
 
 @contextmanager
@@ -32,7 +52,7 @@ def signals_held_back() -> Iterator[None]:
 
 
 class Interrupts:
-    """While entered, the first signal sets an event, and the second raises `StopNow`.
+    """While entered, the first signal sets a flag, and the second raises `StopNow`.
 
     Outside the main thread, where Python allows no handlers, it does nothing.
 
@@ -40,7 +60,7 @@ class Interrupts:
         signal: Number of the signal that came; None = none.
     """
 
-    def __init__(self, stop: EventType) -> None:
+    def __init__(self, stop: StopFlag) -> None:
         """Remember what to set."""
         self._stop = stop
         self.signal: int | None = None

@@ -6,12 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event as EventType
 from types import TracebackType
 from typing import Any, Self
 
 from search.workers.events import Done, Ended, EpochEnded, Event, Failed, WorkerLost
-from search.workers.interrupts import StopNow, signals_held_back
+from search.workers.interrupts import StopFlag, StopNow, signals_held_back
 from search.workers.worker import Slot, Task, work
 
 _MAX_LOSSES = 3
@@ -77,7 +76,7 @@ class WorkerPool:
     threads: int | None
     role: str = "worker"
     trains: bool = True
-    stop: EventType = field(default_factory=_CONTEXT.Event)
+    stop: StopFlag = field(default_factory=StopFlag)
     """Set it to ask everybody to come to an end."""
 
     _members: list[_Member] = field(default_factory=list)

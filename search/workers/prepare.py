@@ -2,9 +2,9 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event as EventType
 
 from search.workers.events import Event
+from search.workers.interrupts import StopFlag
 from search.workers.pool import WorkerPool
 from search.workers.worker import Worker
 from train_core.data.config import DataConfig
@@ -32,7 +32,7 @@ class _Prepare:
             return _Mistake(str(mistake))
 
 
-def prepare_apart(config: DataConfig, stop: EventType) -> PreparedData:
+def prepare_apart(config: DataConfig, stop: StopFlag) -> PreparedData:
     """`prepare`, elsewhere.
 
     Raises:

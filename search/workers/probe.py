@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from search.export.versions import versions
+from records.machine import versions
 from search.plan import Plan
 from search.workers.events import Event
 from search.workers.worker import Worker

@@ -6,14 +6,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event as EventType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from records.files import full_disk_in_words, is_full_disk
 from records.machine import die_with_parent
 from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
-from search.workers.interrupts import SIGNALS
+from search.workers.interrupts import SIGNALS, StopFlag
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +40,7 @@ class Slot:
 class Worker:
     """What tasks find in a worker's process: the device, the data, the stop signal."""
 
-    def __init__(self, slot: Slot, stop: EventType) -> None:
+    def __init__(self, slot: Slot, stop: StopFlag) -> None:
         """Load nothing yet."""
         self.slot, self._stop = slot, stop
         self._engines: dict[str, EnginePool] = {}
@@ -107,7 +106,7 @@ class Task(Protocol):
         ...
 
 
-def work(connection: "Connection[Any, Any]", slot: Slot, stop: EventType) -> None:
+def work(connection: "Connection[Any, Any]", slot: Slot, stop: StopFlag) -> None:
     """The worker's whole life: receive tasks, send events, until there are no more tasks."""
     # A terminal sends Ctrl-C to every process, a service manager SIGTERM; only the session decides
     # what it means.

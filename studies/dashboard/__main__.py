@@ -1,33 +1,105 @@
-"""`python -m studies.dashboard_service`: the read-only dashboard on its own, for a container.
+"""`python -m studies.dashboard`: optuna-dashboard that can be looked at and not changed.
 
-It may start before there is a study, or a database that answers; it says so until there is. It
-makes nothing itself: two processes that make the same tables at once break each other.
+optuna-dashboard has no accounts and can delete studies. This one answers to the names of this
+machine only, and only what reads. It may start before there is a study, or a database that
+answers; it says so until there is. It makes nothing itself.
 """
 
-import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Annotated, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import sqlalchemy
 from optuna.artifacts import FileSystemArtifactStore
-from sqlalchemy.pool import NullPool
+from typer import Option
 
-from studies.dashboard.beside import FIRST_PORT, read_only, server_at
-from studies.storage import cannot_open, open_storage, refuse_unusable, shown, sqlite_file
+from records.command_line import new_app, run_app, say, user_mistakes
+from studies.storage import open_storage, refuse_unusable, shown
 
 if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+FIRST_PORT, PORTS = 8080, 100
 
 _AGAIN = "5"
 """Seconds after which a browser asks again."""
 
+_NICE = 10
+"""Steps of priority below the search's: trainings should not wait for those who watch them."""
 
-class Patient:
+_LOCAL = {"127.0.0.1", "localhost"}
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+
+app = new_app()
+
+
+@app.command()
+def main(
+    storage: Annotated[
+        str,
+        Option(
+            help="URL of the storage; $PGPASSWORD keeps a password out; - = the first line of "
+            "stdin, for as long as stdin is open"
+        ),
+    ],
+    artifacts: Annotated[
+        str, Option(help="folder of the artifacts, such as runs/STUDY/artifacts")
+    ],
+    host: Annotated[str, Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, Option(help="0 = any that is free")] = FIRST_PORT,
+) -> int:
+    """Serve optuna-dashboard, read-only."""
+    if storage == "-":
+        _serve_beside_a_search(artifacts)
+        return 0
+    with user_mistakes():
+        refuse_unusable(storage)
+        server = _server(host, port, _dashboard(storage, artifacts))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    say(f"{shown(storage)} on http://{host}:{server.server_port}/ (Ctrl-C ends it)")
+    sys.stdout.flush()
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
+    return 0
+
+
+def read_only(app: "WSGIApplication") -> "WSGIApplication":
+    """Let through only what reads, and only from pages of this very address.
+
+    The check of the host stops pages elsewhere from reaching in through a name of their own.
+    """
+
+    def guarded(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        host = str(environ.get("HTTP_HOST", "")).rsplit(":", 1)[0]
+        if host not in _LOCAL:
+            return _refuse(start, "403 Forbidden", "this dashboard answers 127.0.0.1 only")
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return _refuse(start, "405 Method Not Allowed", "this dashboard is read-only")
+        # Without it, optuna-dashboard fails to serve its own static files.
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")
+        return app(environ, start)
+
+    return guarded
+
+
+def bind(app: "WSGIApplication") -> WSGIServer:
+    """A server on the first free port from 8080 on, for this machine only.
+
+    Raises:
+        OSError: None of the ports is free.
+    """
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+        with suppress(OSError):
+            return _server_at("127.0.0.1", port, app)
+    raise OSError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
+
+
+class _WhenReady:
     """An application that answers 503 until it can be made.
 
     Args:
@@ -35,59 +107,60 @@ class Patient:
     """
 
     def __init__(self, make: "Callable[[], WSGIApplication]") -> None:
-        """Make nothing yet."""
         self._make, self._lock = make, threading.Lock()
         self._app: WSGIApplication | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        """Answer a request."""
         try:
-            app = self._made()
+            with self._lock:
+                self._app = self._app or self._make()
         except ValueError as error:
-            headers = [("Content-Type", "text/plain; charset=utf-8"), ("Refresh", _AGAIN)]
-            start("503 Service Unavailable", [*headers, ("Retry-After", _AGAIN)])
-            return [f"{error}\n".encode()]
-        return app(environ, start)
-
-    def _made(self) -> "WSGIApplication":
-        with self._lock:
-            if self._app is None:
-                self._app = self._make()
-            return self._app
+            again = [("Refresh", _AGAIN), ("Retry-After", _AGAIN)]
+            return _refuse(start, "503 Service Unavailable", f"{error}\n", again)
+        return self._app(environ, start)
 
 
-def main() -> int:
-    """Serve a storage until SIGTERM or Ctrl-C."""
-    options = _options()
-    try:
-        refuse_unusable(options.storage)
-        app = read_only(Patient(lambda: _open(options.storage, options.artifacts)))
-        server = _server(options.host, options.port, app)
-    except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    address = f"http://{options.host}:{server.server_port}/"
-    sys.stdout.write(f"{shown(options.storage)} on {address} (Ctrl-C ends it)\n")
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not worth a line in the middle of a search."""
+
+
+def _dashboard(url: str, artifacts: str) -> "WSGIApplication":
+    def make() -> "WSGIApplication":
+        storage = open_storage(url, to_write=False)
+        from optuna_dashboard import wsgi
+
+        app: WSGIApplication = wsgi(storage, artifact_store=FileSystemArtifactStore(artifacts))
+        return app
+
+    return read_only(_WhenReady(make))
+
+
+def _serve_beside_a_search(artifacts: str) -> None:
+    """Serve what stdin names, print where, and end with the parent, which closes stdin."""
+    # A terminal sends Ctrl-C to every process; the search decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):  # Not on Windows.
+        os.nice(_NICE)
+    server = bind(_dashboard(sys.stdin.readline().strip(), artifacts))
+    threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
+    say(f"http://127.0.0.1:{server.server_port}/")
     sys.stdout.flush()
-    with suppress(KeyboardInterrupt):
-        server.serve_forever()
-    return 0
+    server.serve_forever()
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="optuna-dashboard, read-only")
-    add = parser.add_argument
-    add("--storage", required=True, help="URL of the storage; $PGPASSWORD keeps a password out")
-    add("--artifacts", required=True, help="folder of the artifacts: runs/<study>/artifacts")
-    add("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    add("--port", type=int, default=FIRST_PORT, help="0 = any that is free [%(default)s]")
-    return parser.parse_args()
+def _stop_with_stdin(server: WSGIServer) -> None:
+    sys.stdin.read()
+    server.shutdown()
 
 
-def _server(host: str, port: int, app: "WSGIApplication") -> "WSGIServer":
+def _server(host: str, port: int, app: "WSGIApplication") -> WSGIServer:
     try:
-        return server_at(host, port, app)
+        return _server_at(host, port, app)
     except OSError as error:
         raise ValueError(
             f"the dashboard needs a free address, but {host} port {port}: {error.strerror}; "
@@ -95,31 +168,17 @@ def _server(host: str, port: int, app: "WSGIApplication") -> "WSGIServer":
         ) from None
 
 
-def _open(url: str, artifacts: str) -> "WSGIApplication":
-    if not _holds_study(url):
-        raise ValueError(f"there is no study in '{shown(url)}' yet: a search makes one")
-    from optuna_dashboard import wsgi
-
-    app: WSGIApplication = wsgi(
-        open_storage(url), artifact_store=FileSystemArtifactStore(artifacts)
-    )
-    return app
+def _server_at(host: str, port: int, app: "WSGIApplication") -> WSGIServer:
+    """A server with a thread per request."""
+    return make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
 
 
-def _holds_study(url: str) -> bool:
-    """Whether there is a study; asked without making a file or a table."""
-    path = sqlite_file(url)
-    if path is not None and not path.is_file():
-        return False
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            if not sqlalchemy.inspect(connection).has_table("studies"):
-                return False
-            return connection.execute(sqlalchemy.text("SELECT 1 FROM studies")).first() is not None
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise ValueError(cannot_open(url, error)) from None
+def _refuse(
+    start: "StartResponse", status: str, reason: str, more: Iterable[tuple[str, str]] = ()
+) -> list[bytes]:
+    start(status, [_TEXT, *more])
+    return [reason.encode()]
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_app(app))

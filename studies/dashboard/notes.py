@@ -7,9 +7,11 @@ above a table.
 import math
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 from records.trial import TrialRecord
-from studies.dashboard.sparkline import sparkline, spread
+
+Item = TypeVar("Item", int, float)
 
 Rows = Sequence[tuple[str, str]]
 """The rows of a table: what it is, and what it says."""
@@ -19,6 +21,10 @@ _MOST_EPOCHS = 12
 
 _MOST_WORDS = 300
 """Characters of a reason."""
+
+_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+_WIDEST = 60
+"""Blocks in a curve."""
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 
@@ -52,6 +58,27 @@ def escaped(text: object) -> str:
 def percent(value: float | None) -> str:
     """An accuracy for people."""
     return f"{value:.2%}" if value is not None and math.isfinite(value) else "not a number"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One block per value, the lowest to the highest.
+
+    Args:
+        values: One per epoch. What is not finite is a gap; a flat curve is drawn at half height;
+            of more than 60, evenly spaced ones are drawn.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    return "".join(_block(value, low, high) for value in spread(values, _WIDEST))
+
+
+def spread(values: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of them, at least 2, evenly spaced, the first and the last one included."""
+    if len(values) <= count:
+        return list(values)
+    return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
 
 
 def _outcome(trial: TrialRecord) -> str:
@@ -130,3 +157,10 @@ def _facts(title: str, rows: Rows) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _block(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value):
+        return " "
+    share = (value - low) / (high - low) if high > low else 0.5
+    return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]

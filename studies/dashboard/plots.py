@@ -5,11 +5,12 @@ Only what says how good the model is; the report has all the rest.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import plotly.graph_objects as go
 from optuna.study import Study
 from optuna_dashboard import save_plotly_graph_object
+
+from records.metrics import Metrics
 
 _MOST_NUMBERS = 20
 """Classes up to which the numbers fit into the squares."""
@@ -18,17 +19,17 @@ _GREY, _FAINT = "#808080", "rgba(128, 128, 128, 0.3)"
 """Can be read on the dashboard's white and on its black."""
 
 
-def save_plots(study: Study, metrics: Mapping[str, Any]) -> None:
+def save_plots(study: Study, metrics: Metrics) -> None:
     """Put the plots of an exported model on its study, in the place of earlier ones.
 
     Args:
         study: The study.
-        metrics: The content of `best/metrics.json`.
+        metrics: Those of the model.
     """
-    test = metrics["test"]
+    test = metrics.test
     figures = {
-        "test-confusion-matrix": confusion_matrix(test["confusion_matrix"], test["per_class"]),
-        "final-training": training_curves(metrics["curves"]),
+        "test-confusion-matrix": confusion_matrix(test.confusion_matrix, list(test.per_class)),
+        "final-training": training_curves(metrics.curves),
     }
     for name, figure in figures.items():
         save_plotly_graph_object(study, figure, graph_object_id=name)

@@ -20,7 +20,7 @@ BELOW = '[//]: # "convsearch writes what is above this line, and keeps what is b
 """Ends what is ours. Markdown takes it for a link that nobody uses, and does not show it."""
 
 
-class Noticeboard:
+class DashboardNotes:
     """Keeps the notes of one study up to date, and writes only what has changed.
 
     What people wrote themselves is kept, below ours.

@@ -83,7 +83,7 @@ def exported(tmp_path) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 30 * KILLS)
+@pytest.mark.timeout(600 + 30 * KILLS)
 def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> None:
     moments, kills = random.Random(1), 0
     process, seen, reached = search(**LONG), {}, [-1, -1]
@@ -102,14 +102,14 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> No
                 seen = now
             process = search(**LONG)
     children = family_of(process)
-    finished(process, seconds=250.0 + 10 * KILLS)
+    finished(process, seconds=300.0 + 10 * KILLS)
     assert kills > KILLS / 2, "the search is too short for this test"
     assert all_gone(children)
     disturbed, result = ended(tmp_path), exported(tmp_path)
     assert not list(Path(tmp_path).rglob("*checkpoint*"))
 
     (tmp_path / "runs").rename(tmp_path / "disturbed")
-    finished(search(**LONG), seconds=250.0 + 10 * KILLS)
+    finished(search(**LONG), seconds=300.0 + 10 * KILLS)
     straight = ended(tmp_path)
     assert sorted(straight) == sorted(disturbed) == list(range(8))
     for index, record in straight.items():

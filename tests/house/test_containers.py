@@ -161,7 +161,7 @@ def test_the_example_has_every_setting_with_its_default() -> None:
     ("name", "module"),
     [
         ("search", "search.run"),
-        ("dashboard", "studies.dashboard.__main__"),
+        ("dashboard", "studies.dashboard"),
         ("serve", "serve.run"),
     ],
 )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from records.metrics import read_metrics
 from search.config import load_search_config
-from search.export.best import read_metrics
 from search.export.onnx import run_onnx
 from studies.study import Place, find
 from studies.trials import trial_records
@@ -55,7 +55,7 @@ def test_the_model_says_what_it_said(old) -> None:
     assert np.abs(again.numpy() - said).max() < 1e-3
     assert np.abs(run_onnx(best / "model.onnx", pictures)[0] - said).max() < 1e-3
     metrics = read_metrics(best)
-    assert metrics["test"]["n"] == 359
+    assert metrics.test.n == 359
     assert load_run_config(str(best / "config.toml")).training.width == 4
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from records.metrics import SearchFacts
 from records.trial import TrialRecord
 from search.config import SearchConfig
 from search.finalize.confirm import Candidate
@@ -87,7 +88,7 @@ def search(image_folder, tmp_path):
         kill(process)
 
 
-FACTS = {"study": "tiny", "complete": 4, "pruned": 2, "candidates": 2}
+FACTS = SearchFacts(study="tiny", complete=4, pruned=2, candidates=2)
 
 
 def winner(plan, **changes) -> Candidate:

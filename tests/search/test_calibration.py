@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from search.export.evaluation import calibration_error
-from search.finalize.calibrate import at_temperature, calibrated, temperature_for
+from records.statistics import calibration_error
+from search.finalize.calibrate import HeldOut, at_temperature, calibrated, temperature_for
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -27,17 +27,15 @@ def test_the_temperature_of_known_logits_is_found(temperature) -> None:
 
 def test_calibration_carries_over_to_other_images() -> None:
     logits, labels = honest(4_000, seed=1)
-    temperature, held_out = calibrated(
-        {"labels": labels, "probabilities": softmax(logits * 0.3)[None]}
-    )
-    assert calibration_error(labels, held_out["probabilities"][0]) < 0.03
+    temperature, held_out = calibrated(HeldOut(labels, softmax(logits * 0.3)[None]))
+    assert calibration_error(labels, held_out.probabilities[0]) < 0.03
     others, theirs = honest(4_000, seed=2)
     modest = softmax(others * 0.3)
     assert calibration_error(theirs, modest) > 0.2
     assert calibration_error(theirs, at_temperature(modest, temperature)) < 0.03
 
 
-def test_answers_that_are_all_right_do_not_make_it_boundlessly_sure() -> None:
+def test_predictions_that_are_all_right_do_not_make_it_boundlessly_sure() -> None:
     said = np.full((1, 6, 3), 0.1)
     said[0, :, 0] = 0.8
     cooled = at_temperature(said, temperature_for(np.zeros(6, int), said))

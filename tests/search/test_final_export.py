@@ -6,7 +6,8 @@ import onnxruntime
 import pytest
 import torch
 
-from search.export.best import read_metrics
+from records.metrics import read_metrics
+from records.statistics import Spread
 from search.export.onnx import ExportMismatch, export_onnx, run_onnx
 from search.finalize.calibrate import at_temperature
 from search.finalize.confirm import Confirm, confirmation_config
@@ -39,28 +40,24 @@ def test_the_folder_is_whole(exported) -> None:
         "config.toml", "model.safetensors", "model.onnx", "metrics.json", "evaluation.npz",
         "README.md",
     }  # fmt: skip
-    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
-    assert metrics["validation"]["accuracy"] == 0.9
-    assert metrics["confirmed"] == {
-        "mean": pytest.approx(0.85),
-        "std": pytest.approx(0.0707, abs=1e-4),
-        "n": 2,
-    }
-    assert metrics["selection_gap"] == pytest.approx(0.05)
-    assert metrics["test"]["n"] == metrics["test_tta"]["n"] == 15
-    low, high = metrics["test"]["interval_95"]
-    assert low <= metrics["test"]["accuracy"] <= high
-    assert metrics["test"]["accuracy"] > 0.6
-    assert len(metrics["curves"]["train_loss"]) == 15
+    assert read_metrics(folder) == metrics
+    assert metrics.validation.accuracy == 0.9
+    assert metrics.confirmed == Spread.of([0.8, 0.9])
+    assert metrics.selection_gap == pytest.approx(0.05)
+    assert metrics.test.n == metrics.test_tta.n == 15
+    low, high = metrics.test.interval_95
+    assert low <= metrics.test.accuracy <= high
+    assert metrics.test.accuracy > 0.6
+    assert len(metrics.curves["train_loss"]) == 15
     card = (folder / "README.md").read_text()
-    assert f"{metrics['test']['accuracy']:.2%} right" in card
+    assert f"{metrics.test.accuracy:.2%} right" in card
     assert "15 test images" in card
 
 
 def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None:
     plan, folder, metrics = exported
-    assert metrics["curves"]["images"][0] == 48  # Three batches of 16 of all 60 images.
-    assert metrics["curves"]["val_accuracy"] == [None] * 15
+    assert metrics.curves["images"][0] == 48  # Three batches of 16 of all 60 images.
+    assert metrics.curves["val_accuracy"] == [None] * 15
     run = load_run_config(str(folder / "config.toml"))
     assert run.data.train_on_validation
     assert run.training.lr == 16.0
@@ -88,7 +85,7 @@ def test_the_evaluation_holds_what_a_report_needs(exported) -> None:
     with np.load(folder / "evaluation.npz") as held:
         assert held["probabilities"].shape == (15, 3)
         accuracy = (held["probabilities"].argmax(1) == held["labels"]).mean()
-        assert accuracy == pytest.approx(metrics["test"]["accuracy"])
+        assert accuracy == pytest.approx(metrics.test.accuracy)
         test = load_part(plan.data, "test").images
         np.testing.assert_array_equal(held["pictures"], test[held["picture_rows"]])
         wrong = held["picture_rows"][: held["wrong_count"]]
@@ -101,7 +98,7 @@ def test_the_evaluation_shows_what_augmentation_does(exported) -> None:
     with np.load(folder / "evaluation.npz") as held:
         shown, strengths = held["augmented"], held["augment_strengths"]
     assert shown.shape == (3, len(strengths), 16, 16, 3)
-    assert metrics["training"]["augment"] in strengths.astype(np.float64)
+    assert metrics.training["augment"] in strengths.astype(np.float64)
     assert (np.diff(strengths) > 0).all()
     # Strength 0 leaves a picture as it is, and more changes more of it.
     labels = np.asarray(train.labels)
@@ -118,15 +115,22 @@ def test_normalisation_is_that_of_the_final_training_images(exported) -> None:
     np.testing.assert_allclose(model.normalisation.mean, images.mean((0, 1, 2)) / 255, rtol=1e-4)
 
 
-def test_an_earlier_export_is_kept(exported, worker, tmp_path) -> None:
+def test_an_earlier_export_is_kept_and_letters_are_not_mirrored(
+    exported, worker, tmp_path
+) -> None:
     plan, folder = exported[0], tmp_path / "best"
     shutil.copytree(exported[1], folder)
-    run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
-    assert read_metrics(folder)["training"]["lr"] == 1.0
-    assert read_metrics(folder.with_name("best-1"))["training"]["lr"] == 16.0
+    plan = plan.model_copy(update={"data": plan.data.model_copy(update={"mirror": False})})
+    _, metrics = run_task(Finalize(plan, winner(plan, lr=1.0), FACTS, folder), worker)
+    assert read_metrics(folder) == metrics
+    assert metrics.training["lr"] == 1.0
+    assert metrics.test_tta is None
+    assert "test_tta" not in json.loads((folder / "metrics.json").read_text())
+    assert "mirrored" not in (folder / "README.md").read_text()
+    assert read_metrics(folder.with_name("best-1")) == exported[2]
 
 
-def test_the_look_is_counted_although_the_export_fails(
+def test_a_test_evaluation_is_counted_although_the_export_fails(
     tiny_plan, worker, tmp_path, monkeypatch
 ) -> None:
     plan = begun(tiny_plan())
@@ -136,7 +140,7 @@ def test_the_look_is_counted_although_the_export_fails(
         with pytest.raises(ExportMismatch):
             run_task(task, worker)
     _, metrics = run_task(task, worker)
-    assert metrics["search"]["test_evaluations"] == 2
+    assert metrics.search.test_evaluations == 2
 
 
 def test_a_stopped_final_training_exports_nothing(tiny_plan, worker, tmp_path) -> None:
@@ -160,35 +164,24 @@ def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_
     plan, worker = begun(tiny_plan()), new_worker()
     found = winner(plan)
     _, before = run_task(Finalize(plan, found, FACTS, tmp_path / "plain"), worker)
-    assert before["calibration"]["temperature"] == 1.0
+    assert before.calibration.temperature == 1.0
     confirmation = Confirm(plan, found.trial.number, 0, confirmation_config(plan, found.trial, 0))
     run_task(confirmation, worker)
     _, after = run_task(Finalize(plan, found, FACTS, tmp_path / "calibrated"), worker)
-    temperature = after["calibration"]["temperature"]
+    temperature = after.calibration.temperature
     assert abs(temperature - 1) > 0.01
     plain, calibrated = (
         np.load(tmp_path / name / "evaluation.npz")["probabilities"]
         for name in ("plain", "calibrated")
     )
     np.testing.assert_allclose(calibrated, at_temperature(plain, temperature), atol=1e-5)
-    assert after["calibration"]["error_before"] == pytest.approx(
-        before["test"]["calibration_error"], abs=1e-5
-    )
+    assert after.calibration.error_before == pytest.approx(before.test.calibration_error, abs=1e-5)
     assert "before temperature" in (tmp_path / "calibrated" / "README.md").read_text()
     said = load_model(tmp_path / "calibrated" / "model.safetensors")
     shown = torch.from_numpy(np.array(load_part(plan.data, "test").images))
     np.testing.assert_allclose(
         probabilities(said.network, shown, said.normalisation).numpy(), calibrated, atol=1e-4
     )
-
-
-def test_images_that_must_not_be_mirrored_are_not(tiny_plan, worker, tmp_path) -> None:
-    plan = begun(tiny_plan())
-    data = plan.data.model_copy(update={"mirror": False})
-    plan = plan.model_copy(update={"data": data})
-    _, metrics = run_task(Finalize(plan, winner(plan), FACTS, tmp_path / "best"), worker)
-    assert "test_tta" not in metrics
-    assert "mirrored" not in (tmp_path / "best" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("network", ["convnet", "resnet"])

@@ -2,17 +2,30 @@ import io
 
 from rich.console import Console
 
+from records.outcome import Cause, EpochRecord, Outcome, State
 from records.trial import TrialRecord
 from search.display.counts import count
-from search.display.progress import LiveDisplay, PlainLines, duration
+from search.display.progress import LiveDisplay, PlainLines
 from search.workers.events import Began, Ended, EpochEnded, WorkerLost
 
 
 def record(number: int, state: str, value: float | None = None) -> TrialRecord:
     return TrialRecord(
         number=number, index=number, state=state, accuracy=value,
-        params={"lr": 0.123456, "depth": 2},
-        config=None, curve={}, history={}, reason=None, started=None, ended=None,
+        params={"lr": 0.123456, "depth": 2}, config=None, curve={}, history={},
+        reason=None, started=None, ended=None,
+    )  # fmt: skip
+
+
+def ended(job: str, state: State, accuracy: float | None, *why: object) -> Ended:
+    history = [] if accuracy is None else [epoch(accuracy)]
+    return Ended(job, Outcome(state, tuple(history), *why))
+
+
+def epoch(accuracy: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=1, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, lr=0.1,
+        seconds=1.0, images=100,
     )  # fmt: skip
 
 
@@ -36,11 +49,11 @@ def test_the_live_display_shows_where_the_search_stands() -> None:
     assert "0/8" in drawn(display, text)
     display.event(1, EpochEnded("trial 2", 3, 0.4321, 4567.8))
     screen = drawn(display, text)
-    for part in ("2 of 9 trials: 1 complete, 1 pruned, 0 failed, 1 running, about 2 min left",
+    for part in ("2 of 9 trials: 1 complete, 1 pruned, 0 failed, 1 running, about 2 min 30 s left",
                  "best so far: 50.00% (trial 0: lr 0.1235, depth 2)", "trial 2", "3/8", "43.21%",
                  "4,568", "convnet width 16, lr 0.12"):  # fmt: skip
         assert part in screen, part
-    display.event(1, Ended("trial 2", "complete", 0.5))
+    display.event(1, ended("trial 2", State.COMPLETE, 0.5))
     assert "43.21%" not in drawn(display, text)
     display.close()
 
@@ -48,14 +61,14 @@ def test_the_live_display_shows_where_the_search_stands() -> None:
 def test_the_live_display_keeps_what_went_wrong_on_the_screen() -> None:
     text = io.StringIO()
     display = LiveDisplay(Console(file=text, force_terminal=True, width=120))
-    display.event(0, Ended("trial 3", "failed", None, "ValueError: [bad] markup", "Traceback"))
-    display.event(0, Ended("trial 4", "pruned", 0.1, "the loss is not finite after epoch 2"))
-    display.event(0, Ended("trial 5", "pruned", 0.1, "median rule after epoch 2"))
+    display.event(0, ended("trial 3", State.FAILED, None, Cause.ERROR, "ValueError: [bad] markup"))
+    display.event(0, ended("trial 4", State.PRUNED, 0.1, Cause.DIVERGED, "diverged, as a rule"))
+    display.event(0, ended("trial 5", State.PRUNED, 0.1, Cause.RULE, "median rule after epoch 2"))
     display.event(0, WorkerLost("worker 0 died (exit code -9); another one takes over"))
     display.close()
     screen = text.getvalue()
     assert "trial 3 failed (ValueError: [bad] markup)" in screen
-    assert "trial 4 pruned at 10.00% (the loss is not finite after epoch 2)" in screen
+    assert "trial 4 pruned at 10.00% (diverged, as a rule)" in screen
     assert "trial 5" not in screen
     assert "worker 0 died" in screen
 
@@ -64,18 +77,12 @@ def test_plain_lines_are_one_per_trial_and_one_per_new_best(capsys) -> None:
     display = PlainLines()
     display.event(0, Began("trial 0", "convnet", 8))
     display.event(0, EpochEnded("trial 0", 1, 0.4, 100.0))
-    display.event(0, Ended("trial 0", "complete", 0.5))
+    display.event(0, ended("trial 0", State.COMPLETE, 0.5))
     for _ in range(2):
         display.counts(COUNTS, None)
-    display.event(0, Ended("trial 1", "pruned", 0.2, "median rule after epoch 2"))
+    display.event(0, ended("trial 1", State.PRUNED, 0.2, Cause.RULE, "median rule after epoch 2"))
     assert capsys.readouterr().out.splitlines() == [
         "trial 0 complete at 50.00%",
         "[2/9] best so far: 50.00% (trial 0: lr 0.1235, depth 2)",
         "[2/9] trial 1 pruned at 20.00% (median rule after epoch 2)",
     ]
-
-
-def test_durations_are_rounded_as_people_say_them() -> None:
-    assert [duration(s) for s in (0.4, 89, 95, 3599, 7200)] == [
-        "0 s", "89 s", "2 min", "60 min", "2 h 00 min",
-    ]  # fmt: skip

@@ -5,10 +5,13 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from search.trial import RunTrials
+from records.outcome import Cause, Outcome, State
+from search.trial import RunTrials, open_broker
+from search.workers.checkpoints import checkpoint_of_trial
 from search.workers.events import Began, Ended, EpochEnded
-from studies.attributes import OWNER, Owner
-from studies.broker import Ledger, TooManyFailures
+from studies.attributes import OWNER
+from studies.broker import Answer, Claim, Claims, TooManyFailures
+from studies.owner import Owner
 from studies.study import make_or_resume
 from studies.trials import trial_records
 from tests.search.conftest import run_task
@@ -38,7 +41,7 @@ def test_runs_exactly_the_trials_and_tells_all(tiny_plan, worker) -> None:
         ]
         assert [e.accuracy for e in epochs] == list(record.curve.values())
         assert len(record.history["train_loss"]) == len(record.curve)
-        assert record.value == list(record.curve.values())[-1]
+        assert record.accuracy == list(record.curve.values())[-1]
 
 
 def results(study) -> list:
@@ -73,22 +76,26 @@ def test_a_trial_over_its_time_is_pruned_with_a_reason(tiny_plan, worker) -> Non
     plan = tiny_plan(trials=2, study={"trial_timeout": 1e-6})
     study, events = search(plan, worker)
     reason = "over the trial_timeout of 1e-06 s after epoch 1"
-    assert [(r.state, r.reason, len(r.curve)) for r in trial_records(study)] == [
-        ("pruned", reason, 1)
+    assert [(r.state, r.cause, r.reason, len(r.curve)) for r in trial_records(study)] == [
+        ("pruned", Cause.TIMED_OUT, reason, 1)
     ] * 2
-    assert [event.reason for event in events if isinstance(event, Ended)] == [reason] * 2
+    assert [event.outcome.reason for event in events if isinstance(event, Ended)] == [reason] * 2
 
 
 def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, worker) -> None:
     plan = tiny_plan(trials=1)
     study = make_or_resume(plan.place, plan.purpose())
-    gone = Owner.this_process().model_copy(update={"started": 1.0})
+    gone = Owner.this_process().model_copy(update={"ticks": 1})
     for _ in range(3):
-        Ledger(study, plan.place, 1).claim().trial.set_user_attr(OWNER, gone.model_dump())
+        (claim,) = open_broker(plan).claim(1).trials
+        trial = study.get_trials()[claim.number]
+        study._storage.set_trial_user_attr(trial._trial_id, OWNER, gone.model_dump())
     events, _ = run_task(RunTrials(plan, None), worker)
     first, *_, last = [event for event in events if isinstance(event, Ended)]
-    assert first == Ended("trial 2", "failed", None, "its worker died 3 times, at last in epoch 1")
-    assert (last.job, last.outcome) == ("trial 3", "complete")
+    reason = "its worker died 3 times, at last in epoch 1"
+    died = Outcome(State.FAILED, cause=Cause.WORKER_DIED, reason=reason)
+    assert first == Ended("trial 2", died)
+    assert (last.job, last.outcome.state) == ("trial 3", State.COMPLETE)
     assert [r.state for r in trial_records(study)] == [
         "requeued",
         "requeued",
@@ -111,6 +118,7 @@ def test_behind_the_median_is_pruned_with_a_reason(tiny_plan, worker) -> None:
     pruned = [record for record in trial_records(study) if record.state == "pruned"]
     assert pruned
     for record in pruned:
+        assert record.cause == Cause.RULE
         assert record.reason.startswith("median rule after epoch")
         assert len(record.curve) < 6
 
@@ -128,6 +136,7 @@ def test_divergence_is_pruned_with_a_reason_and_the_search_goes_on(tiny_plan, wo
     study, _ = search(plan, worker)
     records = trial_records(study)
     assert records[0].state == "pruned"
+    assert records[0].cause == Cause.DIVERGED
     assert records[0].reason == "diverged in epoch 1: the loss is not finite"
     assert len(records) == 3
     assert study.get_trials()[0].value is None
@@ -151,7 +160,7 @@ def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> No
     assert [record.state for record in records] == ["failed", "complete", "complete"]
     assert records[0].reason == "OSError: the disk is on fire"
     failed = next(event for event in events if isinstance(event, Ended))
-    assert "Traceback" in failed.details
+    assert "Traceback" in failed.outcome.details
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")
@@ -180,6 +189,46 @@ def test_faults_in_a_row_stop_the_search_with_the_first_cause(tiny_plan, worker)
     worker.engines(plan.data, plan.config.data).engine = engine
     with pytest.raises(TooManyFailures, match=r"\(trial 0\) with: OSError: fault 0"):
         run_task(RunTrials(plan, None), worker)
+
+
+class ListBroker:
+    """A broker without a study: hands out what it was given, and loses the first trial."""
+
+    def __init__(self, plan) -> None:
+        point = {"lr": 8.0, "depth": 1, "dropout": 0.0, "augment": 0.5}
+        configs = [plan.trial_config(point, index).model_dump() for index in (0, 1)]
+        self.left = [Claim(n, n, point, config) for n, config in enumerate(configs)]
+        self.told, self.settled = [], []
+
+    def claim(self, n: int) -> Claims:
+        assert n == 1
+        return Claims(tuple(self.left[:1])) if self.left else Claims()
+
+    def report(self, claim: Claim, record) -> Answer:
+        self.told.append((claim.number, record.epoch))
+        return Answer.LOST if (claim.number, record.epoch) == (0, 2) else Answer.GO
+
+    def settle(self, claim: Claim, outcome: Outcome) -> bool:
+        self.left.remove(claim)
+        self.settled.append((claim.number, outcome.state))
+        return claim.number != 0
+
+
+def test_a_lost_trial_is_dropped_with_its_checkpoint_left_and_the_worker_goes_on(
+    tiny_plan, worker
+) -> None:
+    """Any broker will do: a worker knows no study."""
+    plan = tiny_plan(workers={"threads": 1, "checkpoint_every": 0.0})
+    broker = ListBroker(plan)
+    events, _ = run_task(RunTrials(plan, None, lambda _: broker), worker)
+    assert broker.told == [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3)]
+    assert broker.settled == [(0, State.REQUEUED), (1, State.COMPLETE)]
+    lost, complete = (event for event in events if isinstance(event, Ended))
+    assert (lost.job, lost.outcome.state) == ("trial 0", "requeued")
+    assert "someone else" in lost.outcome.reason
+    assert (complete.job, complete.outcome.state) == ("trial 1", "complete")
+    assert checkpoint_of_trial(plan, 0).path.exists()
+    assert not checkpoint_of_trial(plan, 1).path.exists()
 
 
 def test_no_trial_starts_after_the_deadline(tiny_plan, worker) -> None:

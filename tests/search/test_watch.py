@@ -7,18 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
-from search.display.log import EventLog
-from search.display.watch import Watch
+from records.metrics import read_metrics
+from search.display.dashboard import Watch
+from search.display.progress import EventLog
 from studies.study import make_or_resume
 from tests.search.processes import ONCE, finished, log_of, start_search, wait_until
 
+OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
 TRIALS = 6
 TRAINING = {"epochs": 6, "batch_size": 32}
 
@@ -35,7 +37,7 @@ def study_at(base: str) -> dict:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """The folder of a search, what it printed, and what its dashboard said meanwhile."""
+    """A search's folder, output, what its dashboard showed meanwhile, and its processes."""
     folder = tmp_path_factory.mktemp("watched")
     process = start_search(
         folder,
@@ -48,14 +50,15 @@ def watched(tmp_path_factory):
     )
     wait_until(lambda: "http://127.0.0.1:" in log_of(folder))
     base = re.search(r"http://127.0.0.1:\d+", log_of(folder))[0]
+    children = psutil.Process(process.pid).children(recursive=True)
     seen = []
     while process.poll() is None:
         try:
             seen.append(study_at(base))
-        except (OSError, urllib.error.URLError):  # It ends with the search.
+        except (OSError, ValueError):  # It ends with the search, perhaps in mid-sentence.
             break
         time.sleep(0.3)
-    return folder, finished(process), seen
+    return folder, finished(process), seen, children
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,12 @@ def test_everything_moves_while_the_search_runs(watched) -> None:
     notes = {trial["note"]["body"] for study in seen for trial in study["trials"]}
     assert any(note.startswith("**Running**") for note in notes)
     assert any(note.startswith("**Complete**") for note in notes)
+
+
+def test_the_dashboard_ends_with_the_search(watched) -> None:
+    children = watched[3]
+    assert len(children) >= 2  # A worker and the dashboard.
+    assert psutil.wait_procs(children, timeout=20)[1] == []
 
 
 def test_the_notes_say_how_it_ended(watched, base) -> None:
@@ -186,24 +195,32 @@ def break_notes(path: Path) -> None:
         database.commit()
 
 
-def test_a_search_does_not_fail_because_of_its_notes(search, tmp_path) -> None:
-    process = search("--trials", 3, confirm=ONCE)
+def test_a_search_fails_neither_for_its_notes_nor_for_its_report(search, tmp_path) -> None:
+    folder = tmp_path / "runs" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "report").write_text("this is no folder")
+    process = search("--trials", 3, confirm=ONCE, report=True)
     wait_until(lambda: "trial 0 complete" in log_of(tmp_path))
-    break_notes(tmp_path / "runs" / "tiny" / "study.db")
+    break_notes(folder / "study.db")
     output = finished(process)
     assert "study 'tiny' is complete with 3 trials" in output
+    assert "test accuracy: " in output
     assert output.count("notes and files are not up to date (StorageInternalError, see sear") == 1
-    assert len(re.findall(r"^\S+ Traceback", log_of(tmp_path), re.MULTILINE)) == 1
+    assert output.count("warning: ") == 1
+    assert re.search("warning: the report could not be drawn .*python -m reports.run", output)
+    assert "Traceback" not in output
+    assert len(re.findall(r"^\S+ Traceback", log_of(tmp_path), re.MULTILINE)) == 2
     assert "study_system_attr" in log_of(tmp_path)
+    assert "FileExistsError" in log_of(tmp_path)
 
 
 def test_the_warning_comes_once(tiny_plan) -> None:
     plan = tiny_plan()
-    said, log = [], EventLog(plan.folder / "search.log")
+    said, log = [], EventLog(plan.folder)
     watch = Watch(plan, make_or_resume(plan.place, plan.purpose()), log, said.append)
     watch.end(None)
     assert said == []
     break_notes(plan.folder / "study.db")
-    watch.end({})
+    watch.end(read_metrics(OLD_EXPORT))
     watch.end(None)
     assert len(said) == 1

@@ -1,4 +1,4 @@
-"""The dashboard as a real process, asked over HTTP."""
+"""The dashboard beside a search, as a real process, asked over HTTP."""
 
 import http.client
 import json
@@ -8,26 +8,27 @@ import sys
 
 import pytest
 
-from studies.broker import Ledger
+from studies.dashboard.__main__ import FIRST_PORT, bind
 from studies.dashboard.artifacts import artifacts_folder, attach
 from studies.study import Place
 from tests.studies.conftest import begun
-from tests.studies.workers import run_one
+from tests.studies.workers import broker_of, run_one
 
 
 @pytest.fixture
 def place(tmp_path) -> Place:
     place = Place("test", tmp_path)
-    study = begun(place)
-    for _ in range(3):
-        run_one(Ledger(study, place, 9).claim().trial, study)
+    broker = broker_of(begun(place), place, 9)
+    for claim in broker.claim(3).trials:
+        run_one(broker, claim)
     return place
 
 
 @pytest.fixture
 def port(place):
+    command = [sys.executable, "-W", "error", "-m", "studies.dashboard", "--storage", "-"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "studies.dashboard", str(artifacts_folder(place.folder))],
+        [*command, "--artifacts", str(artifacts_folder(place.folder))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -91,8 +92,6 @@ def test_takes_the_next_port_and_only_this_machine(port) -> None:
 
 
 def test_a_taken_port_is_passed_over(tmp_path) -> None:
-    from studies.dashboard.beside import FIRST_PORT, bind
-
     first = bind(lambda environ, start: [])
     second = bind(lambda environ, start: [])
     try:

@@ -7,17 +7,16 @@ import sys
 
 import pytest
 
-from studies.broker import Ledger
 from studies.dashboard.artifacts import artifacts_folder
 from studies.study import Place
 from tests.studies.conftest import begun
 from tests.studies.test_dashboard import ask
-from tests.studies.workers import run_one
+from tests.studies.workers import broker_of, run_one
 
 
 def command(storage: str, folder, *more: str) -> list[str]:
     return [
-        sys.executable, "-W", "error", "-m", "studies.dashboard_service", "--port", "0",
+        sys.executable, "-W", "error", "-m", "studies.dashboard", "--port", "0",
         "--storage", storage, "--artifacts", str(artifacts_folder(folder)), *more,
     ]  # fmt: skip
 
@@ -42,8 +41,9 @@ def serve():
 
 
 def one_trial(place: Place) -> None:
-    study = begun(place)
-    run_one(Ledger(study, place, 9).claim().trial, study)
+    broker = broker_of(begun(place), place, 9)
+    for claim in broker.claim(1).trials:
+        run_one(broker, claim)
 
 
 def test_shows_what_is_there_and_changes_nothing(serve, place) -> None:

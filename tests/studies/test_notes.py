@@ -4,8 +4,7 @@ from datetime import datetime
 import pytest
 
 from records.trial import TrialRecord
-from studies.dashboard.notes import escaped, study_note, trial_note
-from studies.dashboard.sparkline import sparkline, spread
+from studies.dashboard.notes import escaped, sparkline, spread, study_note, trial_note
 
 
 def record(state: str, **changes) -> TrialRecord:
@@ -13,7 +12,7 @@ def record(state: str, **changes) -> TrialRecord:
         "number": 7,
         "index": 5,
         "state": state,
-        "value": None,
+        "accuracy": None,
         "params": {"lr": 0.1},
         "config": {"epochs": 4},
         "curve": {1: 0.5, 2: 0.75},

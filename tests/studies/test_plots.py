@@ -1,15 +1,18 @@
 import json
 
+from records.metrics import Evaluation, Metrics
 from studies.dashboard.plots import confusion_matrix, save_plots, training_curves
 from studies.study import Place
 from tests.studies.conftest import begun
 
 COUNTS = [[8, 2], [0, 0]]
 CURVES = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "train_accuracy": [0.25, 0.5]}
-METRICS = {
-    "test": {"confusion_matrix": COUNTS, "per_class": {"cat": {}, "<script>": {}}},
-    "curves": CURVES,
-}
+METRICS = Metrics.model_construct(
+    test=Evaluation.model_construct(
+        confusion_matrix=COUNTS, per_class={"cat": None, "<script>": None}
+    ),
+    curves=CURVES,
+)
 
 
 def test_the_confusion_matrix_has_counts_and_shares() -> None:

@@ -2,12 +2,13 @@ import pytest
 from optuna.samplers import TPESampler
 from pydantic import ValidationError
 
+from records.outcome import State
 from space import load_space
-from studies.broker import Ledger
 from studies.config import StudyConfig
 from studies.sampler import seed_for
+from studies.sql_broker import SqlBroker
 from studies.study import Place, Purpose, make_or_resume, work_on
-from tests.studies.workers import score
+from tests.studies.workers import ended, score
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
@@ -19,11 +20,11 @@ def test_every_sampler_runs_every_space(tmp_path, sampler, name) -> None:
     make_or_resume(place, Purpose({}, {}, None))
     config = StudyConfig(sampler=sampler, pruner="none", startup_trials=3)
     study = work_on(place, config, space, 6)
-    ledger = Ledger(study, place, 6)
+    broker = SqlBroker(study, place, 6, space, fixed, lambda point, index: point)
     points = []
-    while (trial := ledger.claim().trial) is not None:
-        points.append(space.sample(trial, fixed))
-        study.tell(trial, score(points[-1]))
+    while claims := broker.claim(1).trials:
+        points.append(claims[0].config)
+        broker.settle(claims[0], ended(State.COMPLETE, score(points[-1])))
     assert len(points) == 6
     assert len({repr(point) for point in points}) == 6
 
@@ -40,8 +41,9 @@ def test_the_kept_search_space_is_the_one_that_a_fresh_tpe_finds(tmp_path) -> No
     place = Place("test", tmp_path)
     make_or_resume(place, Purpose({}, {}, {}))
     study = work_on(place, StudyConfig(startup_trials=2), space, 6)
-    ledger, seen = Ledger(study, place, 5), []
-    while (trial := ledger.claim().trial) is not None:
+    seen = []
+    for _ in range(5):
+        trial = study.ask()
         kept = study.sampler.infer_relative_search_space(study, trial)
         assert kept == TPESampler(multivariate=True).infer_relative_search_space(study, trial)
         seen.append(len(kept))

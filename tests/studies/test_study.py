@@ -4,7 +4,7 @@ from contextlib import closing
 import optuna
 import pytest
 
-from studies.storage import close_storage, open_storage, shown, sqlite_file
+from studies.storage import close_storage, make_storage, open_storage, shown, sqlite_file
 from studies.study import SETTINGS, Place, Purpose, find, make_or_resume
 from tests.studies.conftest import FIRST, begun, purpose
 
@@ -76,7 +76,7 @@ def test_storages_that_cannot_be_opened_are_refused_in_one_sentence(url) -> None
     with pytest.raises(
         ValueError, match="must be the URL of a database that can be opened"
     ) as error:
-        open_storage(url)
+        make_storage(url)
     assert "\n" not in str(error.value)
 
 
@@ -85,14 +85,14 @@ def test_files_that_are_no_database_are_refused_and_left_alone(tmp_path) -> None
     path.write_bytes(b"these are my notes and not a database" * 100)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="file is not a database"):
-        open_storage(f"sqlite:///{path}")
+        make_storage(f"sqlite:///{path}")
     assert path.read_bytes() == before
 
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in shown("postgresql+psycopg://me:secret@host/db")
     with pytest.raises(ValueError, match="host") as error:
-        open_storage("postgresql+nothing://me:secret@host/db")
+        make_storage("postgresql+nothing://me:secret@host/db")
     assert "secret" not in str(error.value)
 
 
@@ -100,3 +100,31 @@ def test_a_study_whose_making_was_cut_short_is_completed(place) -> None:
     cut = make_or_resume(place, Purpose(purpose().fingerprint, {"trials": 5}, {}))
     assert len(cut.get_trials()) == 0
     assert len(make_or_resume(place, purpose()).get_trials()) == 1
+
+
+def test_what_a_key_had_before_there_was_one_refuses_no_old_study(place) -> None:
+    old = {"training": {"lr": 1.0}, "space": {"lr": {"low": 0.1}}}
+    make_or_resume(place, Purpose(old, {}, {}))
+    defaults = {"training": {"lr": 2.0, "new": 0}, "space": {"lr": {"log": False}}}
+
+    def resume(training: dict, lr: dict, **more) -> None:
+        wanted = {"training": training, "space": {"lr": lr, **more}}
+        make_or_resume(place, Purpose(wanted, {}, {}, defaults))
+
+    resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has training.new = 0, not 5:"):
+        resume({"lr": 1.0, "new": 5}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has space.lr.log = False, not True:"):
+        resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": True})
+    with pytest.raises(ValueError, match=r"has training.lr = 1.0, not 2.0:"):
+        resume({"lr": 2.0, "new": 0}, {"low": 0.1, "log": False})
+    with pytest.raises(ValueError, match=r"has space.depth = nothing, not low 1:"):
+        resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False}, depth={"low": 1})
+
+
+def test_what_decides_nothing_is_ignored_in_old_studies(place) -> None:
+    make_or_resume(place, Purpose({"data": {"name": "a", "images": "f00"}}, {}, {}))
+    wanted = {"data": {"images": "f00"}}
+    with pytest.raises(ValueError, match=r"data.name = a, not nothing"):
+        make_or_resume(place, Purpose(wanted, {}, {}))
+    make_or_resume(place, Purpose(wanted, {}, {}, ignored=["data.name"]))

@@ -5,11 +5,23 @@ import random
 import sys
 import time
 
-from studies.attributes import CONFIG
-from studies.broker import Ledger
+from records.outcome import EpochRecord, Outcome, State
+from studies.broker import Answer, Broker, Claim
 from studies.config import StudyConfig
+from studies.sql_broker import SqlBroker
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE
+
+EPOCHS = 3
+
+
+def broker_of(study, place: Place, total: int) -> SqlBroker:
+    """A broker whose configs are the points, with an index and a number of epochs."""
+
+    def config(point, index):
+        return {"point": dict(point), "index": index, "epochs": EPOCHS}
+
+    return SqlBroker(study, place, total, SPACE, {}, config)
 
 
 def score(point: dict) -> float:
@@ -17,28 +29,41 @@ def score(point: dict) -> float:
     return random.Random(repr(sorted(point.items()))).random()
 
 
-def run_one(trial, study, pause: float = 0.0) -> dict:
-    """Sample, report and finish one trial."""
-    point = SPACE.sample(trial, {})
-    trial.set_user_attr(CONFIG, {"point": point})
-    for epoch in range(1, 4):
-        trial.report(score(point) * epoch / 3, epoch)
+def epoch(number: int, accuracy: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=number, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy,
+        lr=0.1, seconds=1.0, images=100,
+    )  # fmt: skip
+
+
+def ended(state: State = State.COMPLETE, *accuracies: float, **why) -> Outcome:
+    history = [epoch(number, value) for number, value in enumerate(accuracies, 1)]
+    return Outcome(state, tuple(history), **why)
+
+
+def run_one(broker: Broker, claim: Claim, pause: float = 0.0) -> dict:
+    """Report and finish one trial, unless it is lost."""
+    point, history = claim.config["point"], []
+    for number in range(1, EPOCHS + 1):
+        history.append(epoch(number, score(point) * number / EPOCHS))
+        if broker.report(claim, history[-1]) == Answer.LOST:
+            break
         time.sleep(pause)
-    study.tell(trial, score(point))
+    broker.settle(claim, Outcome(State.COMPLETE, tuple(history)))
     return point
 
 
 def work(place: Place, total: int, pause: float) -> None:
     """Run trials until there are enough."""
-    study = work_on(place, StudyConfig(pruner="none"), SPACE, epochs=3)
-    ledger = Ledger(study, place, total)
+    study = work_on(place, StudyConfig(pruner="none"), SPACE, epochs=EPOCHS)
+    broker = broker_of(study, place, total)
     while True:
-        claim = ledger.claim()
-        if claim.trial is not None:
-            run_one(claim.trial, study, pause)
-        elif claim.wait:
+        claims = broker.claim(1)
+        for claim in claims.trials:
+            run_one(broker, claim, pause)
+        if claims.wait:
             time.sleep(0.05)
-        else:
+        elif not claims.trials:
             return
 
 

@@ -1,13 +1,14 @@
-"""Confirmation, the choice of the winner, and the count of looks at the test set."""
+"""Confirmation, the choice of the winner, and the count of test evaluations."""
 
 import multiprocessing
 
 import pytest
 
+from records.metrics import read_metrics
+from records.statistics import Spread
 from records.trial import TrialRecord
-from search.export.best import read_metrics
 from search.finalize.confirm import candidates, confirmation_config, missing
-from search.finalize.finish import finish
+from search.finalize.finish import Finish
 from search.workers.events import Done
 from studies.attributes import CONFIRMED
 from studies.study import make_or_resume
@@ -43,11 +44,8 @@ def test_the_best_mean_of_the_confirmations_wins_and_not_the_luckiest_trial(plan
     confirmed(study, 5, 0.8, 0.7)
     ranked = candidates(plan, study, top)
     assert [c.trial.number for c in ranked] == [5, 3]
-    assert ranked[0].confirmed == {
-        "mean": pytest.approx(0.75),
-        "std": pytest.approx(0.0707, abs=1e-4),
-        "n": 2,
-    }
+    assert ranked[0].confirmed == Spread.of([0.8, 0.7])
+    assert ranked[0].selection_gap == pytest.approx(0.05)
 
 
 def test_seeds_of_confirmations_are_fresh_and_the_same_for_all(plan) -> None:
@@ -86,7 +84,7 @@ class OnePool:
             yield 0, Done(result)
 
 
-def test_another_winner_is_another_look_at_the_test_set(plan, study, worker) -> None:
+def test_another_winner_is_another_test_evaluation(plan, study, worker) -> None:
     def ended(value: float, seed: int) -> int:
         trial = study.ask()
         point = plan.space.sample(trial, plan.fixed)
@@ -95,9 +93,9 @@ def test_another_winner_is_another_look_at_the_test_set(plan, study, worker) -> 
         return trial.number
 
     def finished() -> tuple[int, int]:
-        metrics = finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None)
+        metrics = Finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None).run()
         assert metrics == read_metrics(plan.folder / "best")
-        return metrics["trial"], metrics["search"]["test_evaluations"]
+        return metrics.trial, metrics.search.test_evaluations
 
     first = ended(0.5, 1)
     confirmed(study, first, 0.5, 0.5)
@@ -110,5 +108,5 @@ def test_another_winner_is_another_look_at_the_test_set(plan, study, worker) -> 
     confirmed(study, better, 0.9, 0.9)
     assert finished() == (better, 2)
     card = (plan.folder / "best" / "README.md").read_text()
-    assert "look number 2 at the test set" in card
+    assert "this is test evaluation number 2" in card
     assert (plan.folder / "best-1").is_dir()

@@ -1,0 +1,261 @@
+"""`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from records.files import is_full_disk
+from records.outcome import Cause, EpochRecord, Outcome, State, columns
+from space import Space, Value
+from studies.attributes import (
+    CAUSE,
+    CONFIG,
+    DEATHS,
+    ENQUEUED,
+    HISTORY,
+    INDEX,
+    OWNER,
+    PASSED,
+    PRUNED_AT,
+    REASON,
+    RETRY_OF,
+    index_of,
+    requeued,
+)
+from studies.broker import Answer, Broker, Claim, Claims, TooManyFailures
+from studies.owner import Observer, Owner, owner_of
+from studies.study import Place
+
+MAX_FAILURES = 5
+"""Failures in a row that end a search: by then it is the machine and not the parameters."""
+
+MAX_DEATHS = 3
+"""Deaths of its worker in a row, without getting further, after which a trial is given up."""
+
+Configure = Callable[[Mapping[str, Value], int], Mapping[str, Any]]
+"""From a sampled point and an index to the training's whole config, JSON-able."""
+
+_ENDS = {State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
+
+
+class SqlBroker(Broker):
+    """Hands out trials and takes them back, under one lock for all processes.
+
+    Args:
+        study: The study, with its sampler and its pruner.
+        place: Where it is.
+        total: Trials that the study should end with, complete and pruned ones together.
+        space: What is sampled.
+        fixed: Key -> value of what is not sampled, for the space's conditions.
+        configure: Makes the config of a training.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        place: Place,
+        total: int,
+        space: Space,
+        fixed: Mapping[str, object],
+        configure: Configure,
+    ) -> None:
+        """Sign for this process from now on; failures before now are not held against it."""
+        self._study, self._total, self._lock = study, total, place.lock()
+        self._space, self._fixed, self._configure = space, fixed, configure
+        self._owner, self._observer = Owner.this_process(), Observer()
+        self._trials: dict[int, Trial] = {}
+        self._before = {
+            t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()
+        }
+
+    def claim(self, n: int) -> Claims:
+        """Clear the trials of dead owners, count, and ask for up to `n` that are missing."""
+        asked: list[Trial] = []
+        with self._lock:
+            given_up = requeue_dead(self._study, self._observer)
+            trials = self._study.get_trials(deepcopy=False)
+            refuse_failing(trials, self._before)
+            done = finished(trials)
+            running = sum(t.state == TrialState.RUNNING for t in trials)
+            for _ in range(min(n, self._total - done - running)):
+                asked.append(self._ask())
+        claims = []
+        # Outside the lock: nobody has to wait for what is written here.
+        for trial in asked:
+            sampled = self._sample(trial)
+            if isinstance(sampled, Claim):
+                claims.append(sampled)
+            elif sampled is not None:
+                given_up[trial.number] = sampled
+        return Claims(tuple(claims), not claims and done < self._total, given_up)
+
+    def report(self, claim: Claim, record: EpochRecord) -> Answer:
+        """Write the accuracy, and ask the pruner; after the last epoch there is nothing to ask."""
+        assert record.val_accuracy is not None
+        trial, epoch = self._trials[claim.number], record.epoch
+        try:
+            prune = self._falls_behind(trial, epoch, record.val_accuracy, claim)
+            if prune:
+                # Before the report: a kill in between must not make this an epoch that was passed.
+                trial.set_user_attr(PRUNED_AT, epoch)
+            trial.report(record.val_accuracy, epoch)
+        except UpdateFinishedTrialError:
+            return Answer.LOST
+        return Answer.PRUNE if prune else Answer.GO
+
+    def settle(self, claim: Claim, outcome: Outcome) -> bool:
+        """Write the outcome, unless the trial is no longer this worker's.
+
+        Pruning is told and not raised: an exception keeps every frame it has passed alive, and
+        with them the network.
+        """
+        del self._trials[claim.number]
+        with self._lock:
+            trials = self._study.get_trials(deepcopy=False)
+            now = trials[claim.number]
+            if now.state != TrialState.RUNNING or claim.number in requeued(trials):
+                return False
+            if outcome.state == State.REQUEUED:
+                _run_again(self._study, now, now.user_attrs.get(DEATHS, 0))
+            else:
+                _write(self._study, now, {HISTORY: columns(outcome.history)})
+                _end(self._study, now, outcome)
+        return True
+
+    def _ask(self) -> Trial:
+        trial = self._study.ask()
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        trial.set_user_attr(INDEX, index_of(self._study, frozen))
+        trial.set_user_attr(OWNER, self._owner.model_dump())
+        self._trials[trial.number] = trial
+        return trial
+
+    def _sample(self, trial: Trial) -> Claim | Outcome | None:
+        """The rest of the point and the config; an outcome for a fault, None for a lost trial."""
+        about = trial.user_attrs
+        try:
+            point = self._space.sample(trial, self._fixed)
+            config = self._configure(point, about[INDEX])
+            # Before the training, so that a crash can be replayed.
+            trial.set_user_attr(CONFIG, dict(config))
+        except UpdateFinishedTrialError:
+            del self._trials[trial.number]
+            return None
+        # Any fault of one trial must leave the search alive; five in a row stop it.
+        except Exception as error:
+            if is_full_disk(error):
+                raise
+            failed = Outcome.fault(error)
+            self.settle(Claim(trial.number, about[INDEX], {}, {}), failed)
+            return failed
+        return Claim(trial.number, about[INDEX], dict(trial.params), config, about.get(PASSED, 0))
+
+    def _falls_behind(self, trial: Trial, epoch: int, accuracy: float, claim: Claim) -> bool:
+        """What the pruner says to an epoch, in the last and in passed ones always no."""
+        if epoch >= claim.config["epochs"]:
+            return False
+        seen = trial._get_latest_trial()
+        seen.intermediate_values = {**seen.intermediate_values, epoch: accuracy}
+        # Asked for passed epochs too, since some pruners keep what they see.
+        return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
+
+
+def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
+    """Enqueue again what dead owners were running; call it under the study's lock.
+
+    A running trial that nobody signed for is one whose worker died while it was asking.
+
+    Returns:
+        Number -> outcome of the trials that are given up instead, since worker after worker died
+        at them and none got further than the one before.
+    """
+    given_up = {}
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    signs = study.user_attrs if running else {}
+    for trial in running:
+        owner = owner_of(trial)
+        if owner is not None and not observer.is_gone(owner, signs):
+            continue
+        if (deaths := _deaths(trial)) < MAX_DEATHS:
+            _run_again(study, trial, deaths)
+        else:
+            epoch = len(trial.intermediate_values) + 1
+            reason = f"its worker died {deaths} times, at last in epoch {epoch}"
+            outcome = Outcome(State.FAILED, cause=Cause.WORKER_DIED, reason=reason)
+            _end(study, trial, outcome)
+            given_up[trial.number] = outcome
+    return given_up
+
+
+def finished(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials count towards the total: complete and pruned ones."""
+    return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+
+
+def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
+    """Stop a search in which nothing works any more.
+
+    Args:
+        trials: All trials of the study.
+        before: Numbers of trials that ended before this search began; not held against it.
+
+    Raises:
+        TooManyFailures: The last trials that ended, by number, all failed.
+    """
+    ignored = requeued(trials) | before
+    ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
+    last = ended[-MAX_FAILURES:]
+    if len(last) == MAX_FAILURES and all(t.state == TrialState.FAIL for t in last):
+        cause = last[0].user_attrs.get(REASON, "unknown cause")
+        raise TooManyFailures(
+            f"{MAX_FAILURES} trials in a row failed, the first one (trial {last[0].number}) with: "
+            f"{cause}"
+        )
+
+
+def _end(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
+    _write(study, trial, {CAUSE: outcome.cause, REASON: outcome.reason})
+    if outcome.state == State.COMPLETE:
+        study.tell(trial.number, outcome.accuracy)
+    else:
+        study.tell(trial.number, state=_ENDS[outcome.state])
+
+
+def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
+    for key, value in about.items():
+        if value is not None:
+            study._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def _deaths(trial: FrozenTrial) -> int:
+    """Deaths in a row without getting further, this one included."""
+    further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
+    return 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
+
+
+def _passed(trial: FrozenTrial) -> int:
+    """Epochs after which this run of the trial or an earlier one was told to go on."""
+    reported = len(trial.intermediate_values)
+    pruned_at = int(trial.user_attrs.get(PRUNED_AT, reported + 1))
+    return max(min(reported, pruned_at - 1), int(trial.user_attrs.get(PASSED, 0)))
+
+
+def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
+    """Enqueue a trial again, then end it; a kill between the two does no harm."""
+    if trial.number not in requeued(study.get_trials(deepcopy=False)):
+        attributes: dict[str, Any] = {
+            RETRY_OF: trial.number,
+            INDEX: index_of(study, trial),
+            DEATHS: deaths,
+            PASSED: _passed(trial),
+        }
+        # Without a config it was stopped before all values were there; without given ones, the
+        # sampler draws the same again from the trial's index.
+        values = trial.params if CONFIG in trial.user_attrs else trial.user_attrs.get(ENQUEUED)
+        if values is not None:
+            attributes[ENQUEUED] = values
+        study.enqueue_trial(values or {}, user_attrs=attributes)
+    study.tell(trial.number, state=TrialState.FAIL)
