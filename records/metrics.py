@@ -22,7 +22,7 @@ class _Record(BaseModel):
 
 
 class Quality(_Record):
-    """Precision, recall and F1, in [0, 1]."""
+    """In [0, 1]."""
 
     precision: float
     recall: float
@@ -100,20 +100,18 @@ class Validated(_Record):
 
 
 class Estimate(_Record):
-    """An accuracy in [0, 1] and its uncertainty: the one shape of all that is told."""
+    """An accuracy in [0, 1], and `low` and `high`: an interval of this name, if one is known.
+
+    It is of `n` of something, as `of` says.
+    """
 
     name: str
     accuracy: float
     low: float | None
-    """None when nothing is known of the spread."""
-
     high: float | None
     interval: str
-    """What `low` and `high` are."""
-
     n: int | None
     of: str
-    """What is counted by n."""
 
 
 class Metrics(_Record):
@@ -148,11 +146,13 @@ class Metrics(_Record):
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """From what the search claimed to what the test says."""
-        return (
-            validated(self.validation.accuracy, self.validation.n),
-            confirmed(self.confirmed),
-            tested(self.test),
-        )
+        low, high = self.test.interval_95
+        test = Estimate(
+            name="test", accuracy=self.test.accuracy, low=low, high=high,
+            interval="95 % interval", n=self.test.n, of="test images",
+        )  # fmt: skip
+        validation = validated(self.validation.accuracy, self.validation.n)
+        return validation, confirmed(self.confirmed), test
 
 
 def validated(accuracy: float, n: int | None) -> Estimate:
@@ -171,15 +171,6 @@ def confirmed(spread: Spread) -> Estimate:
     return Estimate(
         name="confirmed", accuracy=mean, low=low, high=high, interval="± one standard deviation",
         n=spread.n, of="fresh seeds",
-    )  # fmt: skip
-
-
-def tested(test: Evaluation) -> Estimate:
-    """What the test images say."""
-    low, high = test.interval_95
-    return Estimate(
-        name="test", accuracy=test.accuracy, low=low, high=high, interval="95 % interval",
-        n=test.n, of="test images",
     )  # fmt: skip
 
 
@@ -248,18 +239,13 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     macro = metrics.test.macro
     values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
     yield "macro precision, recall, F1", values
-    yield "calibration error", f"{percent(metrics.test.calibration_error)}{_before(metrics)}"
+    error, done = percent(metrics.test.calibration_error), metrics.calibration
+    if done.temperature != 1.0:  # As it is in models from before there was any calibration.
+        error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
+    yield "calibration error", error
 
 
 def in_words(confirmed: Spread) -> str:
     """Mean and deviation of an accuracy over seeds."""
     deviation = "" if confirmed.std is None else f" ± {percent(confirmed.std)}"
     return f"{percent(confirmed.mean)}{deviation} (n = {confirmed.n})"
-
-
-def _before(metrics: Metrics) -> str:
-    """What calibration has done; nothing for models from before there was any."""
-    done = metrics.calibration
-    if done.temperature == 1.0:
-        return ""
-    return f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
