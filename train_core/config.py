@@ -161,13 +161,7 @@ def load_run_config(path: str) -> RunConfig:
 def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = None) -> RunConfig:
     """Lay `[training]` over the recipe, if one is named.
 
-    Args:
-        tables: What the file says.
-        source: Where it comes from, for messages.
-        images: As for `training_for`.
-
-    Raises:
-        ValueError: In one sentence that names the source, the key, the rule and the value.
+    Arguments and errors are those of `training_for`; `tables` is what the file says.
     """
     checked = validate(RunConfig, tables, source)
     if checked.recipe is None:

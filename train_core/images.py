@@ -20,12 +20,7 @@ _FLAT = 1e-5
 
 @dataclass(frozen=True)
 class Part:
-    """Images and labels of one part of a data set, on one device.
-
-    Attributes:
-        images: `(N, H, W, 3)` uint8.
-        labels: `(N,)` int64, in [0, classes).
-    """
+    """Images `(N, H, W, 3)` uint8 and labels `(N,)` int64, in [0, classes), on one device."""
 
     images: Tensor
     labels: Tensor
@@ -39,10 +34,7 @@ class Part:
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
 
     def subsample(self, at_most: int) -> "Part":
-        """Every second image, or every third, and so on: evenly spread, and without a copy.
-
-        At least half of `at_most`, where the part is larger.
-        """
+        """Every second image, or every third, and so on: evenly spread, and without a copy."""
         every = max(1, -(-len(self) // at_most))
         return Part(self.images[::every], self.labels[::every])
 
@@ -134,13 +126,9 @@ def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel.
+    """Mean and standard deviation of each channel of `(N, H, W, 3)` uint8 training images.
 
-    Args:
-        images: `(N, H, W, 3)` uint8, of the training part only.
-
-    Returns:
-        Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
+    Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
     channels = images.flatten(0, 2).T
     counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
@@ -153,19 +141,14 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
-    """Filters that decorrelate 2x2 patches, each with its negative.
+    """Filters `(24, 3, 2, 2)` float32 that decorrelate 2x2 patches, each with its negative.
 
-    They are the eigenvectors of the patches' second moments, scaled to equal strength. The
-    negatives keep what the activation would drop. Directions without variance are replaced by
-    the strongest ones: a constant channel would upset batch norm.
+    They are the eigenvectors of the patches' second moments, strongest first, scaled to equal
+    strength. The negatives keep what the activation would drop. Directions without variance are
+    replaced by the strongest ones: a constant channel would upset batch norm.
 
     Args:
-        batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
-            the training part.
-
-    Returns:
-        `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
-        second strongest, and so on.
+        batches: `(B, 3, H, W)` float32, normalised; some thousands of training images in all.
     """
     total, count = torch.zeros(12, 12, dtype=torch.float64), 0
     for images in batches:

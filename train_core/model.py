@@ -50,8 +50,9 @@ def save_model(path: Path, model: TrainedModel) -> None:
     """Write a model, weights on the CPU in float32."""
     tensors = {name: _plain(tensor) for name, tensor in model.network.state_dict().items()}
     tensors |= {_MEAN: _plain(model.normalisation.mean), _STD: _plain(model.normalisation.std)}
-    shape, classes, side = model.shape.as_dict(), model.classes, model.image_size
-    facts = {"shape": shape, "classes": classes, "image_size": side}
+    shape = {"network": model.shape.network, **dict(model.shape.settings)}
+    shape["classes"] = model.shape.classes
+    facts = {"shape": shape, "classes": model.classes, "image_size": model.image_size}
     # `save_file` makes a file that nobody else may read.
     path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
 
@@ -97,7 +98,7 @@ def logits_of(
     dtype: torch.dtype = torch.float32,
     mirrored: bool = False,
 ) -> Iterator[Tensor]:
-    """Logits, batch by batch and without augmentation.
+    """Logits without augmentation, `(up to images_at_once(H), classes)` float32 each.
 
     Args:
         network: In evaluation mode, on the device of the images.
@@ -105,9 +106,6 @@ def logits_of(
         normalisation: Of the training part.
         dtype: Working precision.
         mirrored: Whether to show each image mirrored.
-
-    Yields:
-        `(up to images_at_once(H), classes)` float32.
     """
     for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)
@@ -136,14 +134,9 @@ def score(
 def probabilities(
     network: Classifier, images: Tensor, normalisation: Normalisation, mirrored: bool = False
 ) -> Tensor:
-    """Class probabilities `(N, classes)` float32, computed in float32.
+    """Class probabilities `(N, classes)` float32, computed in float32; arguments as `logits_of`.
 
-    Args:
-        network: In evaluation mode, on the device of the images.
-        images: `(N, H, W, 3)` uint8.
-        normalisation: Of the training part.
-        mirrored: Whether to average the probabilities of each image and its mirror image
-            (test-time augmentation).
+    With `mirrored`, those of each image and its mirror image are averaged.
     """
     plain = torch.cat([b.softmax(1) for b in logits_of(network, images, normalisation)])
     if not mirrored:

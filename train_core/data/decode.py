@@ -14,11 +14,10 @@ from rich.progress import track
 from records.machine import cores, die_with_parent
 from records.pixels import FORMATS, fit_square, square_pixels
 
+# Starting processes costs more than decoding this much.
 _FEW_FILES, _FEW_BYTES = 768, 16 << 20
-"""Starting processes costs more than decoding this much."""
-
+# What a process decodes before it reports: little enough that all of them have work.
 _CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
-"""What a process decodes before it reports: little enough that all of them have work."""
 
 
 def decode(path: Path, side: int) -> np.ndarray:

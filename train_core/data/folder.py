@@ -18,15 +18,15 @@ from train_core.data.split import stratified_split
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image; `path` is relative to the folder."""
+    """One image, its path relative to the folder, its size in bytes, 0 if that is not known.
+
+    `state` is a cheap text that changes whenever the content, or whether it can be read, may have.
+    """
 
     path: str
     label: int
     size: int
-    """In bytes; 0 if that cannot be known."""
-
     state: str
-    """Cheap text that changes whenever the content, or whether it can be read, may have."""
 
 
 def folder(config: DataConfig) -> Source:

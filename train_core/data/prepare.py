@@ -26,16 +26,11 @@ from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.folder import folder as image_folder
 
-_FORMAT = 2
-"""Raise it whenever decoding or the layout of the cache changes."""
-
+_FORMAT = 2  # Raise it whenever decoding or the layout of the cache changes.
 _PARTS: tuple[PartName, ...] = ("train", "test")
-
+# What is in the arrays, and the state of the arrays when their hashes were last checked.
 _FACTS, _HASHED = "facts.json", "hashed.json"
-"""What is in the arrays, and the state of the arrays when their hashes were last checked."""
-
-_BUILDING = "building-"
-"""How the names of folders begin that are moved to their place once they are whole."""
+_BUILDING = "building-"  # So begin the names of folders that are not whole yet.
 
 
 class PreparedData(BaseModel):
@@ -143,13 +138,15 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING) as scratch:
         built = Path(scratch) / folder.name
         built.mkdir()
-        facts: dict[str, Any] = {
-            "name": source.name, "classes": source.classes, "mirror": source.mirror,
-            "image_size": config.image_size,
-            **{str(part): _write(source, part, built).model_dump() for part in _PARTS},
-            # Known only after reading.
-            "skipped": source.skipped(),
-        }  # fmt: skip
+        facts: dict[str, Any] = {"name": source.name, "classes": source.classes}
+        facts |= {"mirror": source.mirror, "image_size": config.image_size}
+        for part in _PARTS:
+            arrays = source.read(part)
+            images, labels = _files(built, part)
+            np.save(images, arrays.images)
+            np.save(labels, arrays.labels)
+            facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
+        facts["skipped"] = source.skipped()
         write_whole(built / _FACTS, json.dumps(facts, indent=1))
         write_whole(built / _HASHED, json.dumps(_state(built)))
         if folder.exists():  # Damaged.
@@ -158,14 +155,6 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     prepared = _cached(folder)
     assert prepared is not None
     return prepared
-
-
-def _write(source: Source, part: PartName, folder: Path) -> PartFacts:
-    arrays = source.read(part)
-    images, labels = _files(folder, part)
-    np.save(images, arrays.images)
-    np.save(labels, arrays.labels)
-    return PartFacts(count=len(arrays.labels), sha256=_sha256(folder, part))
 
 
 def _files(folder: Path, part: str) -> tuple[Path, Path]:

@@ -22,9 +22,6 @@ from train_core.images import ImageData
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
 
-_REFERENCE_BATCH = 1024
-"""The batch size that `lr` and `weight_decay` refer to."""
-
 
 @dataclass(frozen=True)
 class EngineShape:
@@ -66,14 +63,10 @@ class Engine:
         self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
         self._random = torch.Generator(data.device)
         self._live.dropout.expect(shape.batch_size)
-        self._settings = {
-            name: torch.zeros((), device=data.device)
-            for name in ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
-        }
-        self._step, self._epoch = (
-            torch.zeros((), dtype=torch.int64, device=data.device) for _ in range(2)
-        )
-        self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
+        names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
+        self._settings = {name: torch.zeros((), device=data.device) for name in names}
+        self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
+        self._loss, self._hits = torch.zeros(2, device=data.device)
         self._batch = torch.arange(shape.batch_size, device=data.device)
         # A captured step finds everything where it was when it was captured.
         self._order = torch.zeros(self.images_per_epoch, dtype=torch.int64, device=data.device)
@@ -164,7 +157,7 @@ class Engine:
         self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
 
     def _set_settings(self, config: TrainConfig) -> None:
-        share = config.batch_size / _REFERENCE_BATCH
+        share = config.batch_size / 1024
         # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
         # grow with the batch, but the rule is one for all so that spaces stay comparable.
         scales = {"lr": share, "weight_decay": share}
@@ -192,9 +185,8 @@ class Engine:
         strength = self._settings["augment"]
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
-        images = augment(
-            self.data.train.images[chosen], flipped, draws, strength, self.data.normalisation
-        )
+        plain = self.data.train.images[chosen]
+        images = augment(plain, flipped, draws, strength, self.data.normalisation)
         # Narrowing first halves what the change of layout has to move.
         ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
         return ready, self.data.train.labels[chosen]

@@ -19,8 +19,6 @@ MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
 
 _BETA2, _EPS = 0.99, 1e-8
-_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration with the steepest slope at zero (Jordan et al., 2024)."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,8 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor
         matrix: `(rows, columns)`, float32, as the result.
         dtype: To calculate in; bfloat16 is enough, but slow where the processor has none.
     """
-    a, b, c = _NEWTON_SCHULZ
+    # Of the quintic iteration with the steepest slope at zero (Jordan et al., 2024).
+    a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.to(dtype).T if tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp_min(1e-7)

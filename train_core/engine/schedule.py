@@ -4,8 +4,8 @@ import math
 
 from train_core.config import Schedule
 
+# Where the way up begins, as a share of the peak.
 _START = {"triangle": 0.2, "one_cycle": 0.04, "cosine": 0.0}
-"""Where the way up begins, as a share of the peak."""
 
 
 def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> list[float]:
@@ -34,17 +34,11 @@ def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> lis
 
 
 def average_table(span: float, total: int) -> list[float]:
-    """How much of the current weights each step mixes into their average.
+    """How much of the current weights each of all steps mixes into their average, in (0, 1].
 
     The average follows the weights closely at first, so that the early epochs are not judged by
-    the initial weights, and settles at a span of `span * total` steps.
-
-    Args:
-        span: Share of all steps that the average spans, in [0, 1); 0 = no averaging.
-        total: Number of steps of the whole training.
-
-    Returns:
-        One weight in (0, 1] per step; always 1 without averaging.
+    the initial weights, and settles at a span of `span * total` steps; without a span it is always
+    the current weights.
     """
     steady = 1 / max(span * total, 1.0)
     return [max(steady, 9 / (10 + step)) if span else 1.0 for step in range(total)]
