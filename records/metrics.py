@@ -36,7 +36,7 @@ class ClassQuality(Quality):
 
 
 class Evaluation(_Record):
-    """One evaluation on the test images."""
+    """One on the test images; the rows of the matrix are true classes, its columns predicted."""
 
     accuracy: float
     interval_95: tuple[float, float]
@@ -45,7 +45,6 @@ class Evaluation(_Record):
     macro: Quality
     per_class: dict[str, ClassQuality]
     confusion_matrix: list[list[int]]
-    """Images; rows are true classes, columns predicted ones."""
 
 
 class Calibration(_Record):
@@ -56,7 +55,12 @@ class Calibration(_Record):
 
 
 class SearchFacts(_Record):
-    """The search that found the model."""
+    """The search that found the model.
+
+    Attributes:
+        candidates: Trials that were confirmed.
+        test_evaluations: How often it has evaluated a model on the test images, with this time.
+    """
 
     study: str
     recipe: str | None = None
@@ -68,18 +72,14 @@ class SearchFacts(_Record):
     pruned: int = 0
     failed: int = 0
     candidates: int = 0
-    """Trials that were confirmed."""
-
     test_evaluations: int = 1
-    """How often the search has evaluated a model on the test images, this time included."""
 
 
 class PartFacts(_Record):
-    """One part of the data set."""
+    """One part of the data set: images, and the hash of images and labels as in the cache."""
 
     count: int
     sha256: str
-    """Of its images and labels as they are in the cache."""
 
 
 class DataFacts(_Record):
@@ -115,7 +115,14 @@ class Estimate(_Record):
 
 
 class Metrics(_Record):
-    """The content of `best/metrics.json`."""
+    """The content of `best/metrics.json`.
+
+    Attributes:
+        test_tta: With mirrored views averaged; None where mirroring makes no sense.
+        selection_gap: What the search claimed above the mean with fresh seeds.
+        onnx_difference: The largest difference of a probability between ONNX and PyTorch.
+        device: What the model was trained on.
+    """
 
     format: Literal[1] = FORMAT
     created: str
@@ -126,22 +133,15 @@ class Metrics(_Record):
     confirmed: Spread
     test: Evaluation
     test_tta: Evaluation | None = None
-    """With mirrored views averaged; None where mirroring makes no sense."""
-
     calibration: Calibration = Calibration()
     selection_gap: float
-    """What the search claimed above the mean with fresh seeds."""
-
     training: dict[str, Any]
     curves: dict[str, list[float | None]]
     data: DataFacts
     parameters: int
     versions: dict[str, str]
     onnx_difference: float | None = None
-    """The largest difference of a probability between ONNX and PyTorch."""
-
     device: str = "not recorded"
-    """What the model was trained on."""
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
@@ -179,7 +179,7 @@ def read_metrics(folder: Path) -> Metrics:
 
     Raises:
         OSError: There is none that can be read.
-        ValueError: In one sentence, if it is not what a search exported, or of another format.
+        ValueError: It is not what a search exported, or of another format.
     """
     path = folder / "metrics.json"
     try:

@@ -39,9 +39,7 @@ class Space(BaseModel):
     def names_of(self, point: Mapping[str, object]) -> tuple[dict[str, Value], dict[str, object]]:
         """Translate a full point of keys back to parameter names, for a trial to be enqueued.
 
-        Returns:
-            Parameter name -> value for the values that lie in the space, and key -> value for
-            those that do not.
+        The values that lie in the space are by parameter name, those that do not are by key.
         """
         named: dict[str, Value] = {}
         outside: dict[str, object] = {}
@@ -56,11 +54,7 @@ class Space(BaseModel):
         return named, outside
 
     def without(self, keys: Collection[str]) -> "Space":
-        """The same space with these keys not searched.
-
-        Raises:
-            ValueError: If no parameter sets one of the keys.
-        """
+        """The same space with these keys not searched; raises ValueError if one never was."""
         self._refuse_unknown(keys, self.keys(), "a fixed parameter")
         kept = {n: p for n, p in self.parameters.items() if (p.sets or n) not in keys}
         return self.model_copy(update={"parameters": kept})

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from train_core.engine import Engine
 from train_core.model import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
-_TIMES = 100  # Seconds of training for every second of writing, at least.
 
 
 @dataclass
@@ -52,12 +50,10 @@ class Checkpoint:
         engine.restore(tensors)
         return [EpochRecord.model_validate(record) for record in facts["records"]]
 
-    def epoch_ended(
-        self, engine: Engine, config: TrainConfig, records: Sequence[EpochRecord]
-    ) -> None:
+    def epoch_ended(self, engine: Engine, config: TrainConfig, records: list[EpochRecord]) -> None:
         """Write the file, if the last time is long enough ago."""
         self._pending = engine, config, list(records)
-        pause = max(self.every, _TIMES * self._cost) if self.every else 0.0
+        pause = max(self.every, 100 * self._cost) if self.every else 0.0
         if time.monotonic() - self._written >= pause:
             self.write()
 
@@ -86,10 +82,7 @@ class Checkpoint:
 
 
 def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
-    """What must be the same for a training to go on: its config, images and network.
-
-    Another version may make another network of the same config.
-    """
+    """What must be the same for a training to go on; versions may differ in the network."""
     data = engine.data
     return {
         "config": config.model_dump(),

@@ -68,13 +68,7 @@ def fit(
 
 
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
-    """Training images per second, after a warm-up.
-
-    Args:
-        config: What to train.
-        engines: Where the buffers live; a search goes on with them.
-        seconds: How long to measure, at least; never fewer than two steps.
-    """
+    """Training images per second, over so many seconds and two steps at least, after a warm-up."""
     engine = engines.engine(config)
     engine.start(config)
     engine.shuffle()

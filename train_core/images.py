@@ -66,11 +66,7 @@ class Normalisation:
 class ImageData:
     """What a training sees: a training part, perhaps a validation part, and never the test part.
 
-    Attributes:
-        train: The images to learn from.
-        validation: The images that the search scores on; None in the final training.
-        classes: Names of the classes, by label.
-        mirror: Whether a mirrored image still shows its class (no for digits).
+    `classes` are the names by label; `mirror` says whether a mirrored image still shows its class.
     """
 
     train: Part

@@ -23,14 +23,9 @@ _MEAN, _STD = "normalisation.mean", "normalisation.std"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with everything that is needed to use it.
+    """A network in evaluation mode, what `build_network` makes it from, and the images it is for.
 
-    Attributes:
-        network: In evaluation mode.
-        shape: What `build_network` makes it from.
-        normalisation: Of the images it was trained on.
-        classes: Names of the classes, by label.
-        image_size: Side of the images it was trained on, in pixels.
+    `classes` are the names by label; `image_size` is the side in pixels.
     """
 
     network: Classifier

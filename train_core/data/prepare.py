@@ -211,8 +211,7 @@ def _digest(value: object) -> str:
 
 def _read_stamp(stamp: Path) -> str | None:
     """The key in a stamp file, unless there is none or something else is in it."""
-    try:
+    with suppress(OSError):
         text = stamp.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    return text if re.fullmatch("[0-9a-f]{20}", text) else None
+        return text if re.fullmatch("[0-9a-f]{20}", text) else None
+    return None

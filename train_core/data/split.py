@@ -40,15 +40,12 @@ def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
 def stratified_split(
     labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set a share of every class aside.
+    """The rows that stay and a share of every class that is set aside, both ascending.
 
     Args:
         labels: `(N,)`, the class of every image.
         fraction: In [0, 1). Every class gives and keeps at least one image; 0 = none set aside.
         seed: The same seed and labels give the same split.
-
-    Returns:
-        The rows that stay and the rows set aside, both ascending.
 
     Raises:
         ValueError: A class has fewer than two images.

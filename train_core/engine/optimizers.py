@@ -140,11 +140,8 @@ def muon_direction(
 ) -> Tensor:
     """The orthogonalised Nesterov momentum, which `torch.optim.Muon` multiplies by its rate.
 
-    Args:
-        gradient: `(rows, columns)`, float32, as the result.
-        buffer: The same shape, the running mean of the gradients; updated in place.
-        momentum: 0-d, in [0, 1).
-        dtype: To orthogonalise in.
+    Gradient, result and `buffer`, the running mean of the gradients that is updated in place, are
+    `(rows, columns)` float32.
     """
     buffer.lerp_(gradient, 1 - momentum)
     rows, columns = gradient.shape
@@ -153,11 +150,9 @@ def muon_direction(
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Move all singular values near 1, to about 0.7 to 1.2, by five steps of Newton-Schulz.
+    """Move all singular values of a matrix to about 0.7 to 1.2, by five steps of Newton-Schulz.
 
-    Args:
-        matrix: `(rows, columns)`, float32, as the result.
-        dtype: To calculate in; bfloat16 is enough, but slow where the processor has none.
+    It calculates in `dtype`: bfloat16 is enough, but slow where the processor has none.
     """
     # Of the quintic iteration with the steepest slope at zero (Jordan et al., 2024).
     a, b, c = 3.4445, -4.7750, 2.0315

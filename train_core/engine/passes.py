@@ -18,13 +18,9 @@ workspaces, neither of which a graph may hold."""
 def loss_and_logits(
     network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The forward pass of a step: mean loss as below, and logits `(B, classes)`.
+    """The forward pass of a step: the loss of `smoothed_cross_entropy`, and logits `(B, classes)`.
 
-    Args:
-        network: In training mode.
-        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
-        labels: `(B,)` int64.
-        smoothing: 0-d, as for `smoothed_cross_entropy`.
+    Images are `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
     """
     with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
         logits = network(images)
@@ -32,12 +28,9 @@ def loss_and_logits(
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
-    """Mean cross-entropy, 0-d float32 in nats: `F.cross_entropy` with smoothing by a tensor.
+    """Mean cross-entropy, 0-d float32 in nats, of logits `(B, classes)` and labels `(B,)` int64.
 
-    Args:
-        logits: `(B, classes)`.
-        labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1): the probability that is spread evenly over all classes.
+    It is `F.cross_entropy` with a smoothing, in [0, 1), that is a 0-d tensor.
     """
     log_probabilities = F.log_softmax(logits.float(), 1)
     likelihood = log_probabilities.gather(1, labels[:, None]).mean()

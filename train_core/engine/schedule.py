@@ -14,12 +14,6 @@ def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> lis
     The peak is reached at step `warmup * total - 1`, or at step 0 without warm-up; the last step,
     `total - 1`, has exactly `final`. With `one_cycle`, a warm-up of 0.3 and `final` = 4e-6, this
     is `torch.optim.lr_scheduler.OneCycleLR` with its defaults.
-
-    Args:
-        schedule: The shape of the course.
-        total: Number of steps of the whole training, at least 1.
-        warmup: Share of the steps before the peak, in [0, 1).
-        final: Share of the peak that the last step has, in [0, 1].
     """
     peak, start = max(warmup * total - 1, 0.0), _START[schedule]
 

@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
-    """Batch norm without a step count.
-
-    Args:
-        channels: Channels of the input `(B, channels, H, W)`.
-        momentum: Share of each batch's statistics that enters the running ones, in (0, 1].
-    """
+    """`nn.BatchNorm2d` without a step count."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -47,9 +42,6 @@ class Dropout(nn.Module):
 
     The random numbers are drawn before the pass that uses them, since a compiled pass can draw
     from torch's default generator only.
-
-    Args:
-        features: Features of the input `(B, features)`.
 
     Attributes:
         rate: 0-d, share of the features that is zeroed, in [0, 1); set it with `rate.fill_()`.
@@ -99,9 +91,10 @@ class Classifier(nn.Module, ABC):
             `(B, features)`.
         """
 
-    @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """`(B, classes)` from `(B, features)`."""
+        scores: Tensor = self.head(features)
+        return scores
 
     @abstractmethod
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:

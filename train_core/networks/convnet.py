@@ -45,12 +45,7 @@ class Block(nn.Module):
 class ConvNet(Classifier):
     """Whitening, three blocks of `width`, `4 * width`, `4 * width` channels, global max, linear.
 
-    Images may have any size from 16x16 on.
-
-    Args:
-        width: Channels of the first block.
-        depth: Convolutions per block.
-        classes: Number of classes.
+    A block has `depth` convolutions; images may have any size from 16x16 on.
     """
 
     whitening: Tensor
@@ -73,8 +68,7 @@ class ConvNet(Classifier):
 
     def logits(self, features: Tensor) -> Tensor:
         """`(B, classes)`, scaled down so that early training is calm."""
-        scores: Tensor = self.head(features)
-        return scores * (1 / 9)
+        return super().logits(features) * (1 / 9)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:

@@ -11,13 +11,8 @@ from train_core.networks.base import BatchNorm, Classifier, Dropout
 class SmallResNet(Classifier):
     """ResNet without the stem's stride and pooling: 3x3 stem, four stages, mean, linear.
 
-    With width 64 and depth 2 this is the usual ResNet-18 for CIFAR. Images may have any size from
-    8x8 on.
-
-    Args:
-        width: Channels of the first stage; the others have 2, 4 and 8 times as many.
-        depth: Blocks per stage.
-        classes: Number of classes.
+    The stages have `depth` blocks of 1, 2, 4 and 8 times `width` channels: with width 64 and depth
+    2 this is the usual ResNet-18 for CIFAR. Images may have any size from 8x8 on.
     """
 
     def __init__(self, width: int, depth: int, classes: int) -> None:
@@ -36,11 +31,6 @@ class SmallResNet(Classifier):
         """`(B, 8 * width)`, the mean of each channel over the last map."""
         maps: Tensor = self.stages(self.relu(self.norm(self.stem(images))))
         return maps.mean((2, 3))
-
-    def logits(self, features: Tensor) -> Tensor:
-        """`(B, classes)`."""
-        scores: Tensor = self.head(features)
-        return scores
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
