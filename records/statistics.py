@@ -40,15 +40,12 @@ class ConfidenceBins(NamedTuple):
 def wilson_interval(
     hits: np.ndarray | float, count: np.ndarray | float, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The Wilson score interval of a share (Wilson, 1927).
+    """The ends in [0, 1] of the Wilson score interval of a share (Wilson, 1927).
 
     Args:
         hits: How many were right; need not be whole.
         count: Of how many, above 0.
         confidence: Of the two-sided interval; one end alone has `(1 + confidence) / 2`.
-
-    Returns:
-        Lower and upper end in [0, 1], of the shape of the arguments.
     """
     hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + confidence) / 2)

@@ -91,8 +91,7 @@ class TrainConfig(BaseModel):
     """`bf16` autocast, `fp32`, or `auto`: bf16 where the processor really has it."""
 
     cuda_graph: bool = False
-    """Capture the training step as one CUDA graph per shape and replay it; on a CPU, which has
-    nothing to capture, it changes nothing."""
+    """Capture the training step as one CUDA graph per shape and replay it; nothing on a CPU."""
 
     compile: bool = False
     """Compile forward and backward pass with `torch.compile`, once per shape: tens of seconds, and
@@ -140,8 +139,7 @@ def training_for(
     Args:
         name: The recipe.
         given: Keys of `TrainConfig` that replace the recipe's.
-        images: How many images the training learns from; None = not known yet, so that the epochs
-            stay as they are.
+        images: How many images the training learns from; None = not known, the epochs stay.
         source: Where the keys come from, for messages.
 
     Raises:

@@ -15,9 +15,8 @@ from train_core.augment import augment, draw, flips
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState
-from train_core.engine.optimizers import Rates, build_optimizer
+from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
-from train_core.engine.schedule import average_table, lr_table
 from train_core.images import ImageData
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
@@ -90,18 +89,22 @@ class Engine:
         self._live.reset(weights, self.data.filters)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
-        self._set_settings(config)
+        share = config.batch_size / 1024
+        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
+        # grow with the batch, but the rule is one for all so that spaces stay comparable.
+        scales = {"lr": share, "weight_decay": share}
+        for name, setting in self._settings.items():
+            setting.fill_(getattr(config, name) * scales.get(name, 1))
+        self._live.dropout.rate.fill_(config.dropout)
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
 
     def run_epoch(self) -> tuple[float, float, float]:
-        """Train for one epoch.
+        """Train for one epoch: mean loss in nats per example, accuracy, last learning rate.
 
-        Returns:
-            Mean loss in nats per example, accuracy on the augmented images, learning rate of the
-            last step. Reading them is the only time that the host waits for the device.
+        Reading them is the only time that the host waits for the device.
         """
         self.shuffle()
         self.run_steps(self.steps_per_epoch)
@@ -155,15 +158,6 @@ class Engine:
         factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
         self._lr_table[:total].copy_(torch.tensor(factors))
         self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
-
-    def _set_settings(self, config: TrainConfig) -> None:
-        share = config.batch_size / 1024
-        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
-        # grow with the batch, but the rule is one for all so that spaces stay comparable.
-        scales = {"lr": share, "weight_decay": share}
-        for name, setting in self._settings.items():
-            setting.fill_(getattr(config, name) * scales.get(name, 1))
-        self._live.dropout.rate.fill_(config.dropout)
 
     def _train_step(self) -> None:
         images, labels = self._next_batch()

@@ -1,17 +1,18 @@
-"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights.
+"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights, and their schedule.
 
 All that varies from trial to trial is read from 0-d tensors on the device, so that one captured
 or compiled step serves every trial of a shape; torch's own optimizers keep momentum and weight
 decay as Python numbers. Tests hold each against torch's.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from train_core.config import Optimizer
+from train_core.config import Optimizer, Schedule
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState
 
@@ -23,12 +24,11 @@ _BETA2, _EPS = 0.99, 1e-8
 
 @dataclass(frozen=True)
 class Rates:
-    """0-d tensors on the device, for one step."""
+    """0-d tensors on the device, for one step; `decay` is the share that every weight loses."""
 
     lr: Tensor
     momentum: Tensor
     decay: Tensor
-    """Share of every weight that this step takes away."""
 
 
 class Update(ABC):
@@ -176,3 +176,39 @@ def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Upd
     matrices = [p for p in parameters if p.ndim == 4]
     rest = flat.spread({p: float(p.ndim != 4) for p in parameters})
     return Muon(flat, matrices, Sgd(flat, decayed * rest, rest))
+
+
+def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> list[float]:
+    """Learning rates of all steps of a training, in order, as shares of the peak in [0, 1].
+
+    The peak is reached at step `warmup * total - 1`, or at step 0 without warm-up; the last step,
+    `total - 1`, has exactly `final`. With `one_cycle`, a warm-up of 0.3 and `final` = 4e-6, this
+    is `torch.optim.lr_scheduler.OneCycleLR` with its defaults.
+    """
+    peak = max(warmup * total - 1, 0.0)
+    # Where the way up begins.
+    start = {"triangle": 0.2, "one_cycle": 0.04, "cosine": 0.0}[schedule]
+
+    def factor(step: int) -> float:
+        if step < peak:
+            way = step / peak
+            return start + (1 - start) * (_half_cosine(way) if schedule == "one_cycle" else way)
+        way = (step - peak) / max(total - 1 - peak, 1e-12) if total > 1 else 0.0
+        return 1 + (final - 1) * (way if schedule == "triangle" else _half_cosine(way))
+
+    return [factor(step) for step in range(total)]
+
+
+def average_table(span: float, total: int) -> list[float]:
+    """How much of the current weights each of all steps mixes into their average, in (0, 1].
+
+    The average follows the weights closely at first, so that the early epochs are not judged by
+    the initial weights, and settles at a span of `span * total` steps; without a span it is always
+    the current weights.
+    """
+    steady = 1 / max(span * total, 1.0)
+    return [max(steady, 9 / (10 + step)) if span else 1.0 for step in range(total)]
+
+
+def _half_cosine(way: float) -> float:
+    return (1 - math.cos(math.pi * way)) / 2
