@@ -38,6 +38,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=search-packages /opt/venv /opt/venv
 COPY LICENSE /app/
+COPY records /app/records
 COPY reports /app/reports
 COPY search /app/search
 COPY serve /app/serve
@@ -54,6 +55,7 @@ CMD ["--help"]
 FROM base AS serve
 COPY --from=serve-packages /opt/venv /opt/venv
 COPY LICENSE /app/
+COPY records /app/records
 COPY serve /app/serve
 WORKDIR /work
 USER 10001:10001

@@ -36,11 +36,11 @@ def at_once(pixels: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def decode(source: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
+def decode(picture: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
     """Read a picture, upright, as RGB on white, cut to its centre square and resized.
 
     Args:
-        source: A JPEG, PNG or WebP file, or its content; of an animation the first frame counts.
+        picture: A JPEG, PNG or WebP file, or its content; of an animation the first frame counts.
         side: Height and width of the result in pixels.
         turn: Gets the number of pixels, as the file's head says it; entered while they are
             decoded. It may wait, or refuse by raising.
@@ -51,7 +51,7 @@ def decode(source: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
     Raises:
         UnreadablePicture: It cannot be read, is no picture, is cut off, or is too large.
     """
-    with _open(source) as image, turn(image.width * image.height), _reasons():
+    with _open(picture) as image, turn(image.width * image.height), _reasons():
         return square_pixels(image, side)
 
 
@@ -69,10 +69,10 @@ def thumbnail(path: Path, side: int, turn: Turn = at_once) -> bytes:
         return written.getvalue()
 
 
-def _open(source: Path | bytes) -> Image.Image:
+def _open(picture: Path | bytes) -> Image.Image:
     """Reads the head only."""
     with _reasons():
-        content = BytesIO(source) if isinstance(source, bytes) else source
+        content = BytesIO(picture) if isinstance(picture, bytes) else picture
         return Image.open(content, formats=FORMATS)
 
 

@@ -20,9 +20,8 @@ def main(
     ] = None,
 ) -> int:
     """Look at all pictures that are new or changed; what was done before is kept."""
-    from serve.facts import find_model
-    from serve.library.indexing import index_for, update
-    from serve.model import Model
+    from serve.library.index import index_for, update
+    from serve.model import Model, find_model
 
     with user_mistakes():
         if not folder.is_dir():

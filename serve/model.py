@@ -1,14 +1,16 @@
-"""`Model`: an exported `best/` folder, ready to answer."""
+"""`Model`: an exported `best/` folder, ready to say what pictures show."""
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import onnxruntime
 
-from serve.facts import Facts, read_facts
+from records.metrics import Metrics, read_metrics
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 MOST_AT_ONCE = 64
 """Pictures per run of the network: more per run were not faster (`docs/serving.md`)."""
@@ -17,25 +19,21 @@ _PIXELS_AT_ONCE = 1_000_000
 """Fewer of large pictures, so that the network's intermediate results stay small."""
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says of N pictures.
+class Prediction(NamedTuple):
+    """What a model says of one picture.
 
     Attributes:
-        probabilities: `(N, classes)` float32, each row sums to 1.
-        embeddings: `(N, features)` float32; similar pictures point in similar directions.
+        probabilities: `(classes,)` float32, their sum is 1.
+        embedding: `(features,)` float32; similar pictures point in similar directions.
     """
 
     probabilities: np.ndarray
-    embeddings: np.ndarray
+    embedding: np.ndarray
 
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.probabilities)
-
-    def rows(self, start: int, end: int) -> "Answers":
-        """Those of some of the pictures."""
-        return Answers(self.probabilities[start:end], self.embeddings[start:end])
+    def top(self, classes: tuple[str, ...], count: int) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities; of equal ones the first leads."""
+        order = (-self.probabilities).argsort(kind="stable")[:count]
+        return [(classes[label], float(self.probabilities[label])) for label in order]
 
 
 class Model:
@@ -43,7 +41,7 @@ class Model:
 
     Attributes:
         folder: The `best/` folder.
-        facts: What the export says of it.
+        metrics: What the export says of it.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -57,19 +55,19 @@ class Model:
             ValueError: In one sentence, if the folder does not hold a model that can be used.
         """
         self.folder = folder
-        self.facts: Facts = read_facts(folder)
+        self.metrics = metrics_of(folder)
         self._session = _session(folder / "model.onnx", threads)
         self._check()
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by label."""
-        return self.facts.data.classes
+        return self.metrics.data.classes
 
     @property
     def side(self) -> int:
         """Height and width in pixels of the pictures that it takes."""
-        return self.facts.data.image_size
+        return self.metrics.data.image_size
 
     @property
     def features(self) -> int:
@@ -86,14 +84,16 @@ class Model:
         """SHA-256 of `model.onnx`: what tells one model from another."""
         return hashlib.sha256((self.folder / "model.onnx").read_bytes()).hexdigest()
 
-    def answer(self, images: np.ndarray) -> Answers:
-        """What it says of `(N, side, side, 3)` uint8 images, N at least 1."""
-        starts = range(0, len(images), self.at_once)
-        runs = [self._session.run(None, {"images": images[i : i + self.at_once]}) for i in starts]
-        return Answers(np.concatenate([r[0] for r in runs]), np.concatenate([r[1] for r in runs]))
+    def predict(self, images: np.ndarray) -> list[Prediction]:
+        """What it says of `(N, side, side, 3)` uint8 images."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), self.at_once):
+            batch = {"images": images[start : start + self.at_once]}
+            predictions += map(Prediction, *self._session.run(None, batch))
+        return predictions
 
     def _check(self) -> None:
-        """Whether the network is the one that the facts are about."""
+        """Whether the network is the one that the metrics are about."""
         taken = [tuple(i.shape[1:]) for i in self._session.get_inputs() if i.name == "images"]
         given = [(o.name, o.shape[1]) for o in self._session.get_outputs()[:1]]
         expected = (self.side, self.side, 3), ("probabilities", len(self.classes))
@@ -105,7 +105,43 @@ class Model:
             )
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def find_model(given: Path | None, runs: Path = Path("runs")) -> Path:
+    """The `best/` folder that was asked for, or the only one there is.
+
+    Raises:
+        ValueError: None was asked for, and there is not exactly one below `runs/`.
+    """
+    if given is not None:
+        return given
+    found = sorted(path.parent for path in runs.glob("*/best/metrics.json"))
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(map(str, found)) or "none"
+    raise ValueError(
+        f"without --model there must be exactly one model in {runs}/*/best, but there are "
+        f"{len(found)} ({there}): say which with --model"
+    )
+
+
+def metrics_of(folder: Path) -> Metrics:
+    """What an exported `best/` folder says of itself.
+
+    Raises:
+        ValueError: In one sentence, if it is none.
+    """
+    try:
+        return read_metrics(folder)
+    except OSError:
+        raise ValueError(
+            f"a model must be a folder that a search exported (runs/<study>/best), but '{folder}' "
+            f"holds no readable metrics.json"
+        ) from None
+
+
+def _session(path: Path, threads: int) -> "InferenceSession":
+    # It starts a thread when it is imported, and the service forks before it loads a model.
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,56 +25,38 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Say what pictures show, the most probable classes first."""
-    from serve.facts import find_model
-    from serve.library.batches import Unreadable, answers
-    from serve.library.files import pictures
-    from serve.model import Model
+    from serve.library.reading import pictures, predictions
+    from serve.model import Model, find_model
 
     with user_mistakes():
         loaded = Model(find_model(model))
         paths = pictures(images)
         if not paths:
-            raise ValueError(f"there must be pictures to look at, but {_named(images)} hold none")
+            named = ", ".join(f"'{path}'" for path in images)
+            raise ValueError(f"there must be pictures to look at, but {named} hold none")
     width = min(60, max(len(printable(str(path))) for path in paths))
     bad = 0
-    for seen in answers(loaded, paths):
-        if isinstance(seen, Unreadable):
+    for path, found in predictions(loaded, paths):
+        if isinstance(found, str):
             bad += 1
-            complain(f"{seen.path}: {seen.reason}")
-            line = json.dumps({"path": str(seen.path), "error": seen.reason}) if as_json else None
+            complain(f"{path}: {found}")
+            if as_json:
+                sys.stdout.write(json.dumps({"path": str(path), "error": found}) + "\n")
         else:
-            best = ranked(seen.probabilities, loaded.classes, top)
-            line = _json(seen.path, best) if as_json else _row(seen.path, best, width)
-        if line is not None:
+            best = found.top(loaded.classes, top)
+            line = _json(path, best) if as_json else _row(path, best, width)
             sys.stdout.write(f"{line}\n")
     return SOME_FAILED if bad else 0
 
 
-def ranked(probabilities: Any, classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
-    """The most probable classes, probabilities to 6 digits; of equal ones the first leads."""
-    order = (-probabilities).argsort(kind="stable")[:top]
-    return [(classes[i], round(float(probabilities[i]), 6)) for i in order]
-
-
 def _json(path: Path, best: list[tuple[str, float]]) -> str:
-    name, probability = best[0]
-    return json.dumps(
-        {
-            "path": str(path),
-            "class": name,
-            "probability": probability,
-            "top": [{"class": n, "probability": p} for n, p in best],
-        }
-    )
+    top = [{"class": name, "probability": round(p, 6)} for name, p in best]
+    return json.dumps({"path": str(path), **top[0], "top": top})
 
 
 def _row(path: Path, best: list[tuple[str, float]], width: int) -> str:
     cells = [f"{printable(name)} {probability:6.1%}" for name, probability in best]
     return f"{printable(str(path)):{width}}  {'   '.join(cells)}"
-
-
-def _named(images: list[Path]) -> str:
-    return ", ".join(f"'{path}'" for path in images)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""`python -m serve.run --model runs/x/best`: the web service, run by waitress."""
+"""`python -m serve.run --model runs/x/best`: the web service."""
 
 import logging
 import os
-import signal
 import socket
 import sys
 import time
 import warnings
-from collections.abc import Sized
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +16,9 @@ import typer
 from records.command_line import new_app, run_app, user_mistakes
 from records.machine import cores
 from serve.predict import ModelOption
-from serve.web.crew import Crew, Ready
-from serve.web.figures import Figures
 
 if TYPE_CHECKING:
-    from serve.web.settings import ServiceConfig
+    from flask import Flask
 
 app = new_app()
 
@@ -30,7 +28,7 @@ KEY = "CONVSEARCH_API_KEY"
 _LOOK = 1.0
 """Seconds between two looks for a model that is waited for."""
 
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 _Processes = Annotated[
     int | None, typer.Option(min=1, help="processes that answer [one per core]")
@@ -60,10 +58,11 @@ def main(  # noqa: PLR0913 - one argument per flag
     ] = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
-    from serve.facts import find_model
-    from serve.web.settings import ServiceConfig
+    _prepare()
+    from serve.model import find_model
+    from serve.web.config import ServiceConfig
 
-    _log_requests()
+    host = host.strip("[]")
     with user_mistakes():
         config = ServiceConfig(
             api_key=_api_key(api_key_file),
@@ -73,53 +72,51 @@ def main(  # noqa: PLR0913 - one argument per flag
         folder = find_model(model)
         if wait:
             _wait_for(folder)
+        _check(folder, index)
         listening = _listen(host, port)
-    count = processes or cores()
-    figures = Figures(count)
 
-    def work(number: int, ready: Ready) -> int:
-        figures.join(number)
-        return _answer(folder, config, index, figures, listening, ready)
+    def make_app() -> "Flask":
+        from serve.web.app import create_app
+
+        return create_app(folder, config, index)
 
     with listening:
-        return Crew(work).run(count, lambda: _announce(folder, host, listening))
+        announce = partial(_announce, folder, host, listening)
+        return _answer(make_app, listening, processes or cores(), announce)
 
 
 def _answer(
-    folder: Path,
-    config: "ServiceConfig",
-    index: Path | None,
-    figures: Figures,
+    make_app: Callable[[], "Flask"],
     listening: socket.socket,
-    ready: Ready,
+    processes: int,
+    announce: Callable[[], None],
 ) -> int:
-    """What each process does."""
-    from waitress.server import create_server
+    if hasattr(os, "fork"):
+        from serve.web.prefork import run_processes
 
-    from serve.web.app import create_app
+        return run_processes(make_app, listening, processes, announce)
+    from serve.web.server import run_alone
 
-    waiting: list[Sized] = []
     with user_mistakes():
-        service = create_app(folder, config, index, figures, lambda: sum(map(len, waiting)))
-    # Waitress keeps bodies up to these sizes in memory; beyond, it would write files.
-    room = config.most_bytes + (1 << 20)
-    server = create_server(
-        service,
-        sockets=[listening],
-        threads=config.threads,
-        connection_limit=200,
-        channel_timeout=30,
-        max_request_body_size=room,
-        inbuf_overflow=room,
-        outbuf_overflow=room,
-        ident=None,
-    )
-    waiting.append(server.task_dispatcher.queue)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    ready()
-    server.run()
-    server.close()
-    return 0
+        app = make_app()
+    return run_alone(app, listening, announce)
+
+
+def _announce(folder: Path, host: str, listening: socket.socket) -> None:
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listening.getsockname()[1]}/"
+    print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
+
+
+def _check(folder: Path, index: Path | None) -> None:
+    """Whether the files are what they should be, as far as that can be seen without loading."""
+    from serve.model import metrics_of
+
+    metrics_of(folder)
+    if index is not None:
+        from serve.library.index import Index
+
+        Index(index)
 
 
 def _wait_for(folder: Path) -> None:
@@ -132,7 +129,7 @@ def _wait_for(folder: Path) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[4][:2], family=place[0], backlog=1024)
     except OSError as error:
         raise ValueError(
@@ -141,13 +138,8 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _announce(folder: Path, host: str, listening: socket.socket) -> None:
-    port = listening.getsockname()[1]
-    print(f"serving {folder} on http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
-
-
 def _api_key(file: Path | None) -> str | None:
-    from serve.web.settings import SHORTEST_KEY
+    from serve.web.config import SHORTEST_KEY
 
     try:
         key = os.environ.get(KEY, "") if file is None else file.read_text(encoding="utf-8").strip()
@@ -162,7 +154,10 @@ def _api_key(file: Path | None) -> str | None:
     return key or None
 
 
-def _log_requests() -> None:
+def _prepare() -> None:
+    """Logging, and what must be said before NumPy and Pillow are used."""
+    # Each process computes on one core, and there must be no threads yet when it is forked.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     # It speaks up when requests wait, which is what its queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.command_line import SOME_FAILED, complain, new_app, run_app, say, user_mistakes
 from serve.predict import ModelOption
 
 app = new_app()
@@ -22,25 +22,24 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Name the pictures of a collection that are most like this one."""
-    from serve.facts import find_model
-    from serve.library.batches import Unreadable, answers
-    from serve.library.nearest import load_collection
-    from serve.model import Model
+    from serve.library.reading import predictions
+    from serve.library.similar import load_collection
+    from serve.model import Model, find_model
 
     with user_mistakes():
         loaded = Model(find_model(model))
         collection = load_collection(index, loaded)
-    (seen,) = answers(loaded, [image])
-    if isinstance(seen, Unreadable):
-        complain(f"{image}: {seen.reason}")
+    ((_, found),) = predictions(loaded, [image])
+    if isinstance(found, str):
+        complain(f"{image}: {found}")
         return SOME_FAILED
-    for near in collection.nearest(seen.embedding, top):
-        path = collection.root / near.path
+    for near in collection.nearest(found.embedding, top):
+        path = str(collection.root / near.path)
         if as_json:
-            values = {"path": str(path), "class": near.name, "similarity": near.similarity}
+            values = {"path": path, "class": near.name, "similarity": near.similarity}
             sys.stdout.write(json.dumps(values) + "\n")
         else:
-            sys.stdout.write(f"{near.similarity:.4f}  {near.name:12}  {printable(str(path))}\n")
+            say(f"{near.similarity:.4f}  {near.name:12}  {path}")
     return 0
 
 

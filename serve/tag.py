@@ -45,10 +45,9 @@ def main(
     precision: _Precision = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
-    from serve.facts import find_model
-    from serve.library.files import below
-    from serve.library.tagging import AlreadyThere, check_folders
-    from serve.model import Model
+    from serve.library.reading import below
+    from serve.library.tag import AlreadyThere, check_folders
+    from serve.model import Model, find_model
 
     with user_mistakes():
         loaded = Model(find_model(model))
@@ -93,7 +92,7 @@ def _thresholds(
         if one.probability is None:
             say(
                 f"{name}: never trusted, since no threshold is known to reach {precision:.0%} "
-                f"({one.count} held-out pictures were called so)"
+                f"({one.pictures} held-out pictures were called so)"
             )
         else:
             say(
@@ -112,26 +111,26 @@ def _tag_all(
     thresholds: Mapping[str, float | None],
 ) -> int:
     """Returns how many pictures could not be read or copied."""
-    from serve.library.batches import Unreadable, answers
-    from serve.library.tagging import AlreadyThere, copy, new_table, tag
+    from serve.library.reading import predictions
+    from serve.library.tag import REVIEW, AlreadyThere, copy, new_table, tag
 
     bad = trusted = 0
     with new_table(table) as writer:
-        for seen in answers(model, paths):
-            if isinstance(seen, Unreadable):
+        for path, found in predictions(model, paths):
+            if isinstance(found, str):
                 bad += 1
-                complain(f"{seen.path}: {seen.reason}")
+                complain(f"{path}: {found}")
                 continue
-            tagged = tag(seen, root, model.classes, thresholds)
+            tagged = tag(path.relative_to(root), found.top(model.classes, 2), thresholds)
             writer.writerow(tagged.row())
-            trusted += tagged.trusted
+            trusted += tagged.filed_under != REVIEW
             if copy_to is not None:
                 try:
                     copy(root, copy_to, tagged)
                 except (OSError, AlreadyThere) as error:
                     bad += 1
                     reason = error.strerror if isinstance(error, OSError) else error
-                    complain(f"{seen.path}: not copied, {reason}")
+                    complain(f"{path}: not copied, {reason}")
     say(f"{len(paths)} pictures: {trusted} trusted, {bad} failed; see {table}")
     return bad
 

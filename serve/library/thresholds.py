@@ -1,28 +1,26 @@
-"""From which probability on an answer may be trusted, judged on pictures nobody trained on.
+"""From which probability on a prediction may be trusted, judged on pictures nobody trained on.
 
 A search exports what the winner's confirmations said of its validation images (`validation.npz`).
 The test images play no part: a threshold chosen on them could no longer be measured on them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from records.statistics import wilson_interval
+
 UNSURE_WITHOUT = 0.5
-"""Below which an answer counts as unsure where nothing was held out: rather no than yes."""
+"""Below which a prediction counts as unsure where nothing was held out: rather no than yes."""
 
 SURE = 0.9
-"""Share of the sure answers that should be right."""
-
-_Z = 1.2816
-"""One-sided 90 % of the normal distribution."""
+"""Share of the sure predictions that should be right."""
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Answers about pictures that were held out, of one training or of several.
+class HeldOut(NamedTuple):
+    """Predictions about pictures that were held out, of one training or of several.
 
     Attributes:
         labels: `(N,)` int, the true classes.
@@ -35,31 +33,25 @@ class HeldOut:
     confidence: np.ndarray
 
     @property
-    def trainings(self) -> int:
-        """How many trainings answered."""
-        return len(self.predicted)
-
-    @property
     def right(self) -> np.ndarray:
         """`(trainings, N)` bool."""
         return np.asarray(self.predicted == self.labels)
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """Where answers are trusted from.
+class Threshold(NamedTuple):
+    """Where predictions are trusted from.
 
     Attributes:
         probability: The least that is trusted; None if no threshold is known to be good enough.
-        precision: Share of the trusted held-out answers that were right.
-        share: Share of the held-out answers that are trusted.
-        count: Held-out pictures that this rests on, all that the class was named for.
+        precision: Share of the trusted held-out predictions that were right.
+        share: Share of the held-out predictions that are trusted.
+        pictures: Held-out pictures that this rests on, all that the class was named for.
     """
 
     probability: float | None
     precision: float
     share: float
-    count: int
+    pictures: int
 
 
 def read_held_out(folder: Path) -> HeldOut | None:
@@ -68,48 +60,46 @@ def read_held_out(folder: Path) -> HeldOut | None:
     if not path.exists():
         return None
     with np.load(path) as file:
-        labels, said = file["labels"], file["probabilities"]
-    return HeldOut(labels, said.argmax(2), said.max(2))
+        labels, probabilities = file["labels"], file["probabilities"]
+    return HeldOut(labels, probabilities.argmax(2), probabilities.max(2))
 
 
 def overall(held: HeldOut, precision: float) -> Threshold:
-    """One threshold for the answers of all classes together."""
-    return _lowest(held.confidence.ravel(), held.right.ravel(), precision, held.trainings)
+    """One threshold for the predictions of all classes together."""
+    return _lowest(held, np.ones_like(held.predicted, bool), precision)
 
 
 def per_class(held: HeldOut, classes: Sequence[str], precision: float) -> Mapping[str, Threshold]:
-    """A threshold for each class, above which its answers are right as often as wanted.
+    """A threshold for each class, above which its predictions are right as often as wanted.
 
     Args:
-        held: Answers about held-out pictures.
+        held: Predictions about held-out pictures.
         classes: Names, by label.
-        precision: Wanted share of right ones among the trusted answers, in (0, 1).
+        precision: Wanted share of right ones among the trusted predictions, in (0, 1).
     """
-    named = [held.predicted == label for label in range(len(classes))]
     return {
-        name: _lowest(held.confidence[mine], held.right[mine], precision, held.trainings)
-        for name, mine in zip(classes, named, strict=True)
+        name: _lowest(held, held.predicted == label, precision)
+        for label, name in enumerate(classes)
     }
 
 
-def _lowest(
-    confidence: np.ndarray, right: np.ndarray, precision: float, trainings: int
-) -> Threshold:
-    """The lowest threshold whose precision is shown to be high enough.
+def _lowest(held: HeldOut, chosen: np.ndarray, precision: float) -> Threshold:
+    """The lowest threshold whose precision is shown to be high enough for the chosen predictions.
 
     Shown means that the Wilson score interval's lower end (one-sided, 90 %) reaches it: of ten
-    answers that happen to be right all ten, nobody knows that 95 % will be. Several trainings
-    answer about the same pictures, so that each answer counts as a part of one picture.
+    predictions that happen to be right all ten, nobody knows that 95 % will be. Several trainings
+    predict the same pictures, so that each prediction counts as a part of one picture.
     """
+    trainings = len(held.predicted)
+    confidence, right = held.confidence[chosen], held.right[chosen]
     order = np.argsort(-confidence, kind="stable")
     confidence, right = confidence[order], right[order]
-    accepted = np.arange(1, len(order) + 1)
-    hits = np.cumsum(right)
-    reached = _wilson_low(hits / accepted, accepted / trainings) >= precision
+    pictures = round(len(order) / trainings)
+    accepted, hits = np.arange(1, len(order) + 1), np.cumsum(right)
+    low, _ = wilson_interval(hits / trainings, accepted / trainings, confidence=0.8)
     # Equal confidences are accepted together.
     last = np.append(confidence[1:] != confidence[:-1], True)[: len(order)]
-    good = np.flatnonzero(reached & last)
-    pictures = round(len(order) / trainings)
+    good = np.flatnonzero((low >= precision) & last)
     if not len(good):
         return Threshold(None, 0.0, 0.0, pictures)
     end = good[-1]
@@ -117,10 +107,3 @@ def _lowest(
         float(confidence[end]), float(hits[end] / accepted[end]), float((end + 1) / len(order)),
         pictures,
     )  # fmt: skip
-
-
-def _wilson_low(share: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Lower end of the Wilson score interval (Wilson, 1927)."""
-    spread = _Z * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    low: np.ndarray = (share + _Z**2 / (2 * count) - spread) / (1 + _Z**2 / count)
-    return low

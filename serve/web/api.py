@@ -4,14 +4,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
 from serve.decode import UnreadablePicture
-from serve.library.nearest import Collection
-from serve.model import Answers
-from serve.predict import ranked
-from serve.web.errors import BadRequest, Busy, NothingThere
-from serve.web.openapi import document
-from serve.web.replies import (
+from serve.library.similar import Collection
+from serve.model import Prediction
+from serve.web.openapi import (
     ClassReply,
     NeighbourReply,
     PredictionReply,
@@ -19,6 +17,7 @@ from serve.web.replies import (
     Reply,
     SimilarReply,
     StatusReply,
+    document,
 )
 from serve.web.service import Service, service
 
@@ -34,12 +33,11 @@ _THUMBNAIL = 160
 def predict() -> Response:
     """What pictures show."""
     here, top = service(), _number("top", 5)
-    names, said = here.look(request)
-    return _json(
-        PredictReply(
-            predictions=[_prediction(here, said, i, name, top) for i, name in enumerate(names)]
-        )
-    )
+    found = [
+        _prediction(here, name, prediction, top)
+        for name, prediction in zip(*here.predict(request), strict=True)
+    ]
+    return _json(PredictReply(predictions=found))
 
 
 @api.post("/api/similar")
@@ -47,18 +45,14 @@ def similar() -> Response:
     """The most similar pictures of the collection."""
     here, count = service(), _number("count", 6)
     collection = _collection(here)
-    names, said = here.look(request)
-    if len(names) != 1:
-        raise BadRequest(f"similar pictures are found for one picture, but got {len(names)}")
-    near = collection.nearest(said.embeddings[0], count)
-    return _json(
-        SimilarReply(
-            neighbours=[
-                NeighbourReply(picture=n.row, path=n.path, name=n.name, similarity=n.similarity)
-                for n in near
-            ]
-        )
-    )
+    _, predictions = here.predict(request)
+    if len(predictions) != 1:
+        raise BadRequest(f"similar pictures are found for one picture, but got {len(predictions)}")
+    found = [
+        NeighbourReply.model_validate(near._asdict())
+        for near in collection.nearest(predictions[0].embedding, count)
+    ]
+    return _json(SimilarReply(neighbours=found))
 
 
 @api.get("/api/pictures/<int:picture>")
@@ -67,19 +61,19 @@ def picture(picture: int) -> Response:
     here = service()
     collection = _collection(here)
     if picture >= len(collection):
-        raise NothingThere(f"there are {len(collection)} pictures, but number {picture} is asked")
+        raise NotFound(f"there are {len(collection)} pictures, but number {picture} is asked")
     path = Path(collection.root, collection.paths[picture])
     try:
         content = here.decoder.thumbnail(path, _THUMBNAIL)
     except UnreadablePicture as error:
-        raise NothingThere(f"picture {picture} of the index cannot be read: {error}") from None
+        raise NotFound(f"picture {picture} of the index cannot be read: {error}") from None
     return Response(content, mimetype="image/jpeg")
 
 
 @api.get("/api/model")
 def model() -> Response:
     """What answers."""
-    return _json(service().facts)
+    return _json(service().about)
 
 
 @api.get("/healthz")
@@ -92,14 +86,14 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether requests are answered."""
     if not service().batcher.alive:
-        raise Busy("the network does not answer any more: start the service again")
+        raise ServiceUnavailable("the network does not answer any more: start the service again")
     return _json(StatusReply(status="ready"))
 
 
 @api.get("/metrics")
 def metrics() -> Response:
-    """Figures for Prometheus."""
-    return Response(service().figures.text(), content_type=CONTENT_TYPE_LATEST)
+    """What Prometheus asks for."""
+    return Response(service().counters.text(), content_type=CONTENT_TYPE_LATEST)
 
 
 @api.get("/openapi.json")
@@ -109,18 +103,18 @@ def openapi() -> Response:
     return jsonify(document(here.config.api_key is not None))
 
 
-def _prediction(here: Service, said: Answers, row: int, name: str, top: int) -> PredictionReply:
-    best = ranked(said.probabilities[row], here.model.classes, top)
+def _prediction(here: Service, file: str, prediction: Prediction, top: int) -> PredictionReply:
+    best = prediction.top(here.model.classes, top)
     return PredictionReply(
-        file=name,
-        top=[ClassReply(name=n, probability=p) for n, p in best],
+        file=file,
+        top=[ClassReply(name=name, probability=round(p, 6)) for name, p in best],
         unsure=best[0][1] < here.unsure_below,
     )
 
 
 def _collection(here: Service) -> Collection:
     if here.collection is None:
-        raise NothingThere("this service has no index: start it with --index")
+        raise NotFound("this service has no index: start it with --index")
     return here.collection
 
 

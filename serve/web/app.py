@@ -1,22 +1,59 @@
-"""`create_app`: the web service as a WSGI application."""
+"""`create_app`: the web service as a WSGI application; who may ask, and what is logged."""
 
-from collections.abc import Callable
+import hmac
+import logging
+import os
+import time
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, send_from_directory
+from flask import Flask, Response, g, request, send_from_directory
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, Unauthorized
 
-from serve.library.nearest import load_collection
 from serve.model import Model
 from serve.web.api import api
-from serve.web.errors import answer_errors
-from serve.web.figures import Figures
-from serve.web.observe import observe
-from serve.web.protection import protect
+from serve.web.config import ServiceConfig
+from serve.web.counters import Counters
+from serve.web.openapi import ErrorReply
 from serve.web.service import NAME, Service
-from serve.web.settings import ServiceConfig
 from serve.web.uploads import InMemory
 
+_LOG = logging.getLogger("serve.requests")
+_FAULTS = logging.getLogger("serve")
+
 _PAGE = Path(__file__).parent / "static"
+
+_OPEN = frozenset({"page", "static", "api.healthz", "api.readyz", "api.openapi"})
+"""Endpoints that need no key: they say nothing about the model or the pictures."""
+
+_HEADERS = {
+    # No inline script and no inline style, nothing from elsewhere; `blob:` shows chosen pictures.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=(), camera=()",
+}
+
+_WORDS = {
+    400: "bad_request",
+    401: "no_key",
+    403: "foreign",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "wrong_type",
+    422: "undecodable",
+    503: "busy",
+}
+
+_WITH = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
 class _App(Flask):
@@ -27,8 +64,6 @@ def create_app(
     model: Model | str | Path,
     config: ServiceConfig | None = None,
     index: str | Path | None = None,
-    figures: Figures | None = None,
-    queued: Callable[[], int] = lambda: 0,
 ) -> Flask:
     """The service for one model; any WSGI server can run it.
 
@@ -36,27 +71,106 @@ def create_app(
         model: A model, or the `best/` folder of one.
         config: What is allowed.
         index: What `python -m serve.index` made with this model, to show similar pictures.
-        figures: What it counts in, where several processes count together.
-        queued: How many requests wait for a thread of the server, where that can be known.
 
     Raises:
         ValueError: In one sentence, if the model or the index cannot be used.
     """
     loaded = model if isinstance(model, Model) else Model(Path(model))
     config = config or ServiceConfig()
-    collection = None if index is None else load_collection(Path(index), loaded)
     app = _App("serve", static_folder=str(_PAGE), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = config.most_bytes
-    here = app.extensions[NAME] = Service.of(
-        loaded, config, collection, figures or Figures(), queued
+    service = app.extensions[NAME] = Service(
+        loaded, config, None if index is None else Path(index)
     )
-    observe(app, here.figures)
-    protect(app, config)
-    answer_errors(app)
+    _observe(app, service.counters)
+    _protect(app, config)
+    _answer_errors(app)
     app.register_blueprint(api)
-    app.add_url_rule("/", "page", _page)
+    app.add_url_rule("/", "page", lambda: send_from_directory(_PAGE, "index.html"))
     return app
 
 
-def _page() -> Response:
-    return send_from_directory(_PAGE, "index.html")
+def _observe(app: Flask, counters: Counters) -> None:
+    """Count every request, and write one log line for it."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began, g.id = time.perf_counter(), os.urandom(6).hex()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.began
+        endpoint = request.endpoint or "none"
+        counters.requests.labels(endpoint, response.status_code).inc()
+        counters.seconds.labels(endpoint).observe(seconds)
+        response.headers["X-Request-ID"] = g.id
+        # What people sent stays out of the log: names of files are theirs, and paths can be long.
+        _LOG.info(
+            "%s %s %s %d %.1f ms %s", g.id, request.remote_addr, request.method,
+            response.status_code, 1000 * seconds, request.endpoint,
+        )  # fmt: skip
+        return response
+
+
+def _protect(app: Flask, config: ServiceConfig) -> None:
+    """Check who asks, and tell browsers what they may do with the answer."""
+
+    @app.before_request
+    def check() -> None:
+        # A page elsewhere could reach in through a name of its own that means this machine.
+        if config.hosts is not None and urlsplit(f"//{request.host}").hostname not in config.hosts:
+            raise BadRequest(f"Host '{request.host}' is not trusted.")
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            _refuse_foreign()
+        if config.api_key is not None and request.endpoint not in _OPEN:
+            _check_key(config.api_key.get_secret_value())
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _refuse_foreign() -> None:
+    """Pages of other sites may link here, and do nothing else."""
+    if request.headers.get("Sec-Fetch-Mode") != "navigate" or request.method != "GET":
+        raise Forbidden("requests from pages of other sites are not answered")
+
+
+def _check_key(key: str) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    # Hashes have the same length, so that the comparison takes the same time for every guess.
+    same = hmac.compare_digest(_hash(given.strip()), _hash(key))
+    if scheme.lower() != "bearer" or not same:
+        raise Unauthorized(
+            "this needs the service's key in the header 'Authorization: Bearer KEY'"
+        )
+
+
+def _hash(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _answer_errors(app: Flask) -> None:
+    """All errors in the same form: werkzeug's exceptions, with a word that stays the same."""
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _bug)
+
+
+def _refused(error: HTTPException) -> Response:
+    status = error.code or 500
+    response = _reply(status, _WORDS.get(status, "refused"), str(error.description))
+    response.headers.update(_WITH.get(status, {}))
+    response.headers.update((n, v) for n, v in error.get_headers() if n == "Allow")
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    _FAULTS.exception("a request ended with a bug of ours")
+    return _reply(500, "bug", "the service has a fault; its log says more")
+
+
+def _reply(status: int, word: str, message: str) -> Response:
+    content = ErrorReply(error=word, message=message).model_dump_json()
+    return Response(content, status, mimetype="application/json")

@@ -3,19 +3,18 @@
 import threading
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from werkzeug.exceptions import ServiceUnavailable
 
-from serve.model import Answers, Model
-from serve.web.errors import Busy
-from serve.web.figures import Figures
+from serve.model import Model, Prediction
+from serve.web.counters import Counters
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     images: np.ndarray
-    done: Future[Answers] = field(default_factory=Future)
+    done: Future[list[Prediction]]
 
 
 class Batcher:
@@ -24,16 +23,16 @@ class Batcher:
     Nobody waits for a batch to fill up: alone, a request is answered at once.
     """
 
-    def __init__(self, model: Model, most_waiting: int, figures: Figures) -> None:
+    def __init__(self, model: Model, most_waiting: int, counters: Counters) -> None:
         """Start with an empty queue; the thread starts with the first request.
 
         Args:
-            model: What answers.
-            most_waiting: How many pictures may wait for their answer, those that the network looks
-                at included; a request beyond that is turned away.
-            figures: What batches and waiting pictures are counted in.
+            model: Says what pictures show.
+            most_waiting: How many pictures may wait for their prediction, those that the network
+                looks at included; a request beyond that is turned away.
+            counters: What batches and waiting pictures are counted in.
         """
-        self._model, self._most_waiting, self._figures = model, most_waiting, figures
+        self._model, self._most_waiting, self._counters = model, most_waiting, counters
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._thread: threading.Thread | None = None
@@ -44,20 +43,22 @@ class Batcher:
         """Whether requests are answered; before the first one, too."""
         return self._thread is None or self._thread.is_alive()
 
-    def answer(self, images: np.ndarray, seconds: float) -> Answers:
+    def predict(self, images: np.ndarray, seconds: float) -> list[Prediction]:
         """Wait for what the model says of `(N, side, side, 3)` uint8 images.
 
         Raises:
-            Busy: Too many wait already, or the time is over.
+            ServiceUnavailable: Too many wait already, or the time is over.
         """
-        job = _Job(images)
+        job = _Job(images, Future())
         with self._changed:
             if self.waiting + len(images) > self._most_waiting:
-                raise Busy(
+                raise ServiceUnavailable(
                     f"at most {self._most_waiting} pictures may wait, but {self.waiting} do: try "
                     f"again in a moment"
                 )
-            self._start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="network", daemon=True)
+                self._thread.start()
             self._jobs.append(job)
             self._wait_more(len(images))
             self._changed.notify()
@@ -65,24 +66,19 @@ class Batcher:
             return job.done.result(seconds)
         except TimeoutError:
             job.done.cancel()
-            raise Busy(f"it was not this request's turn within {seconds:g} s: try again") from None
-
-    def _start(self) -> None:
-        """In the process that answers, which a server may have forked."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="network", daemon=True)
-            self._thread.start()
+            raise ServiceUnavailable(
+                f"it was not this request's turn within {seconds:g} s: try again"
+            ) from None
 
     def _run(self) -> None:
         while True:
             taken = self._next()
             jobs = [job for job in taken if job.done.set_running_or_notify_cancel()]
-            said = self._ask(jobs) if jobs else None
+            found = self._ask(jobs) if jobs else []
             # Before they hear of it, since their next request may follow at once.
             with self._changed:
                 self._wait_more(-sum(len(job.images) for job in taken))
-            if said is not None:
-                _tell(jobs, said)
+            _hand_out(jobs, found)
 
     def _next(self) -> list[_Job]:
         """As many requests as fit into one run of the network, at least one."""
@@ -98,24 +94,24 @@ class Batcher:
 
     def _wait_more(self, count: int) -> None:
         self.waiting += count
-        self._figures.waiting(self.waiting)
+        self._counters.waiting.set(self.waiting)
 
-    def _ask(self, jobs: list[_Job]) -> Answers | Exception:
+    def _ask(self, jobs: list[_Job]) -> list[Prediction] | Exception:
         try:
             images = np.concatenate([job.images for job in jobs])
-            self._figures.batch(len(images))
-            return self._model.answer(images)
+            self._counters.batches.observe(len(images))
+            return self._model.predict(images)
         # Whatever it is, those who wait must hear of it, and the thread must live on.
         except Exception as error:  # noqa: BLE001
             return error
 
 
-def _tell(jobs: list[_Job], said: Answers | Exception) -> None:
+def _hand_out(jobs: list[_Job], found: list[Prediction] | Exception) -> None:
     """Everybody their part."""
     start = 0
     for job in jobs:
-        if isinstance(said, Exception):
-            job.done.set_exception(said)
+        if isinstance(found, Exception):
+            job.done.set_exception(found)
         else:
-            job.done.set_result(said.rows(start, start + len(job.images)))
+            job.done.set_result(found[start : start + len(job.images)])
         start += len(job.images)

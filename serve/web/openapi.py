@@ -1,17 +1,90 @@
-"""The OpenAPI document of the service, made from its replies."""
+"""The JSON that the service answers with, and the OpenAPI document that is made from it."""
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from serve.web.replies import (
-    ErrorReply,
-    ModelReply,
-    PredictReply,
-    Reply,
-    SimilarReply,
-    StatusReply,
-)
+
+class Reply(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorReply(Reply):
+    """Why a request was not answered."""
+
+    error: str = Field(description="a word that stays the same")
+    message: str = Field(description="a sentence for people")
+
+
+class ClassReply(Reply):
+    """A class and its probability."""
+
+    name: str
+    probability: float = Field(ge=0, le=1)
+
+
+class PredictionReply(Reply):
+    """What one picture shows."""
+
+    file: str = Field(description="the name that was sent with it")
+    top: list[ClassReply] = Field(description="the most probable classes, the most probable first")
+    unsure: bool = Field(description="whether the first one's probability is below `unsure_below`")
+
+
+class PredictReply(Reply):
+    """What the pictures show, in the order they were sent."""
+
+    predictions: list[PredictionReply]
+
+
+class NeighbourReply(Reply):
+    """A similar picture of the collection."""
+
+    picture: int = Field(description="its number, for `/api/pictures/{picture}`")
+    path: str
+    name: str = Field(description="the class that the model sees in it")
+    similarity: float = Field(ge=-1, le=1, description="cosine; 1 is the same picture")
+
+
+class SimilarReply(Reply):
+    """The pictures most like the one that was sent."""
+
+    neighbours: list[NeighbourReply]
+
+
+class AccuracyReply(Reply):
+    """Accuracy on the test images."""
+
+    accuracy: float
+    interval_95: tuple[float, float]
+    n: int
+
+
+class ModelReply(Reply):
+    """What answers."""
+
+    study: str
+    created: str
+    digest: str = Field(description="SHA-256 of model.onnx")
+    classes: list[str]
+    image_size: int = Field(description="side in pixels that pictures are brought to")
+    test: AccuracyReply
+    unsure_below: float = Field(description="probability below which an answer counts as unsure")
+    unsure_because: str = Field(description="where that comes from")
+    pictures: int | None = Field(description="pictures in the index; null if there is none")
+    most_bytes: int
+    most_images: int
+    most_pixels: int
+
+
+class StatusReply(Reply):
+    """How the service is."""
+
+    status: str
+
 
 _REPLIES: tuple[type[Reply], ...] = (
     ErrorReply, ModelReply, PredictReply, SimilarReply, StatusReply,
@@ -27,7 +100,6 @@ _REASONS = {
     422: "a damaged picture",
     503: "too much to do at the moment; Retry-After says when to come again",
 }
-_ALWAYS = (400, 403)
 _UPLOADS = (413, 415, 422, 503)
 
 
@@ -42,55 +114,51 @@ def document(needs_key: bool) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
+    paths, protected = _open_paths(), _protected_paths()
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for operation in (one for path in protected.values() for one in path.values()):
+            operation["security"] = [{"key": []}]
+            operation["responses"].update(_errors(401))
     return {
         "openapi": "3.1.0",
         "info": {"title": "convsearch model", "version": "1"},
-        "paths": _paths(needs_key),
+        "paths": {**protected, **paths},
         "components": components,
     }
 
 
-def _paths(needs_key: bool) -> dict[str, Any]:
-    key: tuple[int, ...] = (401,) if needs_key else ()
+def _protected_paths() -> dict[str, Any]:
     number = {"in": "path", "name": "picture", "required": True, "schema": _integer(0)}
-    paths = {
-        "/api/predict": {"post": _upload("What pictures show", "top", 5, PredictReply, key)},
-        "/api/similar": {
-            "post": _upload("Similar pictures", "count", 6, SimilarReply, (404, *key), many=False)
-        },
-        "/api/pictures/{picture}": {
-            "get": {
-                **_get("A small picture of the index", "image/jpeg", {}, (404, 503, *key)),
-                "parameters": [number],
-            }
-        },
-        "/api/model": {"get": _get("What answers", "application/json", _ref(ModelReply), key)},
-        "/metrics": {"get": _get("For Prometheus", "text/plain", {"type": "string"}, key)},
-        "/healthz": {"get": _get("Alive", "application/json", _ref(StatusReply), ())},
-        "/readyz": {"get": _get("Ready", "application/json", _ref(StatusReply), (503,))},
+    small = _operation("A small picture of the index", {}, 404, 503, media="image/jpeg")
+    return {
+        "/api/predict": {"post": _upload("What pictures show", "top", 5, PredictReply)},
+        "/api/similar": {"post": _upload("Similar pictures", "count", 6, SimilarReply, 404)},
+        "/api/pictures/{picture}": {"get": {**small, "parameters": [number]}},
+        "/api/model": {"get": _operation("What answers", _ref(ModelReply))},
+        "/metrics": {"get": _operation("For Prometheus", {"type": "string"}, media="text/plain")},
     }
-    if needs_key:
-        for path in ("/api/predict", "/api/similar"):
-            paths[path]["post"]["security"] = [{"key": []}]
-        for path in ("/api/pictures/{picture}", "/api/model", "/metrics"):
-            paths[path]["get"]["security"] = [{"key": []}]
-    return paths
+
+
+def _open_paths() -> dict[str, Any]:
+    return {
+        "/healthz": {"get": _operation("Alive", _ref(StatusReply))},
+        "/readyz": {"get": _operation("Ready", _ref(StatusReply), 503)},
+    }
 
 
 def _upload(
-    title: str, parameter: str, default: int, reply: type[Reply], more: tuple[int, ...],
-    many: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    title: str, parameter: str, default: int, reply: type[Reply], *errors: int
+) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
-    image = {"type": "array", "minItems": 1, "items": file} if many else file
+    many = {"type": "array", "minItems": 1, "items": file}
+    image = many if reply is PredictReply else file
     form = {
         "schema": {"type": "object", "required": ["image"], "properties": {"image": image}},
         "encoding": {"image": {"contentType": "image/jpeg, image/png, image/webp"}},
     }
     return {
-        **_get(title, "application/json", _ref(reply), (*_UPLOADS, *more)),
+        **_operation(title, _ref(reply), *_UPLOADS, *errors),
         "parameters": [
             {"in": "query", "name": parameter, "schema": {**_integer(1, 1000), "default": default}}
         ],
@@ -98,20 +166,17 @@ def _upload(
     }
 
 
-def _get(title: str, media: str, schema: dict[str, Any], more: tuple[int, ...]) -> dict[str, Any]:
-    errors = {
-        str(status): {
-            "description": _REASONS[status],
-            "content": {"application/json": {"schema": _ref(ErrorReply)}},
-        }
-        for status in sorted({*_ALWAYS, *more})
-    }
+def _operation(
+    title: str, schema: dict[str, Any], *errors: int, media: str = "application/json"
+) -> dict[str, Any]:
+    good = {"description": title, "content": {media: {"schema": schema}}}
+    return {"summary": title, "responses": {"200": good, **_errors(400, 403, *errors)}}
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(ErrorReply)}}
     return {
-        "summary": title,
-        "responses": {
-            "200": {"description": title, "content": {media: {"schema": schema}}},
-            **errors,
-        },
+        str(status): {"description": _REASONS[status], "content": content} for status in statuses
     }
 
 

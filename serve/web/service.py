@@ -1,97 +1,83 @@
 """`Service`: a model with everything around it that requests need."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sized
 from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from flask import Request, current_app
 from PIL import Image
+from werkzeug.exceptions import ServiceUnavailable
 
-from serve.library.nearest import Collection
+from serve.library.similar import load_collection
 from serve.library.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
-from serve.model import Answers, Model
+from serve.model import Model, Prediction
 from serve.web.batcher import Batcher
-from serve.web.errors import Busy
-from serve.web.figures import Figures
-from serve.web.replies import ModelReply
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
+from serve.web.counters import Counters
+from serve.web.openapi import AccuracyReply, ModelReply
 from serve.web.uploads import Decoder
 
 NAME = "convsearch"
 
 
-@dataclass(frozen=True)
 class Service:
     """What the endpoints work with.
 
     Attributes:
-        model: What answers.
+        model: Says what pictures show.
         config: What is allowed.
         collection: Pictures to compare with; None if no index was given.
-        figures: What is counted.
+        counters: What is counted.
         batcher: Asks the model.
-        queued: How many requests wait for a thread of the server.
         decoder: Reads uploads.
-        unsure_below: Probability below which an answer counts as unsure.
-        unsure_because: Where that comes from.
+        queue: Requests that wait for a thread of the server, which puts its own queue here.
     """
 
-    model: Model
-    config: ServiceConfig
-    collection: Collection | None
-    figures: Figures
-    batcher: Batcher
-    queued: Callable[[], int]
-    decoder: Decoder
-    unsure_below: float
-    unsure_because: str
+    def __init__(self, model: Model, config: ServiceConfig, index: Path | None) -> None:
+        """Put it together, and run the network once, which takes longer the first time.
 
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        config: ServiceConfig,
-        collection: Collection | None,
-        figures: Figures,
-        queued: Callable[[], int],
-    ) -> "Service":
-        """Put it together, and run the network once, which takes longer the first time."""
-        model.answer(np.zeros((1, model.side, model.side, 3), np.uint8))
+        Raises:
+            ValueError: In one sentence, if the index cannot be used.
+        """
+        self.model, self.config = model, config
+        self.collection = None if index is None else load_collection(index, model)
+        self.counters = Counters()
+        self.batcher = Batcher(model, config.most_waiting, self.counters)
+        self.decoder = Decoder(model.side, config)
+        self.queue: Sized = ()
+        self.unsure_below, self._unsure_because = _unsure(model, config)
+        model.predict(np.zeros((1, model.side, model.side, 3), np.uint8))
         Image.init()
-        batcher = Batcher(model, config.most_waiting, figures)
-        decoder = Decoder(model.side, config)
-        unsure = _unsure(model, config)
-        return cls(model, config, collection, figures, batcher, queued, decoder, *unsure)
 
-    def look(self, request: Request) -> tuple[list[str], Answers]:
+    def predict(self, request: Request) -> tuple[list[str], list[Prediction]]:
         """Names of the pictures in a request, and what the model says of them.
 
         Raises:
-            ApiError: What is wrong with the request, or that there is too much to do.
+            HTTPException: What is wrong with the request, or that there is too much to do.
         """
-        if self.queued() > self.config.most_waiting:
+        if len(self.queue) > self.config.most_waiting:
             # Said at once, so that those behind, and whoever asks how we are, get their turn.
-            raise Busy("too many requests wait already: try again in a moment")
+            raise ServiceUnavailable("too many requests wait already: try again in a moment")
         names, images = self.decoder.images(request)
-        said = self.batcher.answer(images, self.config.seconds)
-        self.figures.images(len(said))
-        return names, said
+        predictions = self.batcher.predict(images, self.config.seconds)
+        self.counters.images.inc(len(predictions))
+        return names, predictions
 
     @cached_property
-    def facts(self) -> ModelReply:
+    def about(self) -> ModelReply:
         """What the service says of itself."""
-        facts = self.model.facts
+        metrics, test = self.model.metrics, self.model.metrics.test
         return ModelReply(
-            study=facts.search.study,
-            created=facts.created,
+            study=metrics.search.study,
+            created=metrics.created,
             digest=self.model.digest,
             classes=list(self.model.classes),
             image_size=self.model.side,
-            test=facts.test.model_dump(),
+            test=AccuracyReply(accuracy=test.accuracy, interval_95=test.interval_95, n=test.n),
             unsure_below=self.unsure_below,
-            unsure_because=self.unsure_because,
+            unsure_because=self._unsure_because,
             pictures=None if self.collection is None else len(self.collection),
             **self.config.model_dump(include={"most_bytes", "most_images", "most_pixels"}),
         )
@@ -103,7 +89,7 @@ def service() -> Service:
 
 
 def _unsure(model: Model, config: ServiceConfig) -> tuple[float, str]:
-    """From where on answers are unsure, and why."""
+    """From where on predictions are unsure, and why."""
     if config.unsure_below is not None:
         return config.unsure_below, "It was set by whoever runs this service."
     held = read_held_out(model.folder)

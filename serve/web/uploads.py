@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 from flask import Request
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import (
+    BadRequest,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
 
 from serve import decode
-from serve.web.errors import BadRequest, Busy, TooLarge, Undecodable, WrongType
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
 
 FIELD = "image"
 
@@ -43,7 +49,7 @@ class Decoder:
         """Names and pixels `(N, side, side, 3)` uint8 of the pictures in a request.
 
         Raises:
-            ApiError: What is wrong with the request, by its subclass.
+            HTTPException: What is wrong with the request, by its subclass.
         """
         files = self._files(request)
         names = [file.filename or FIELD for file in files]
@@ -55,13 +61,13 @@ class Decoder:
 
         Raises:
             UnreadablePicture: It is gone, or damaged.
-            Busy: Too many large pictures wait already.
+            ServiceUnavailable: Too many large pictures wait already.
         """
         return decode.thumbnail(path, side, self._turn)
 
     def _files(self, request: Request) -> list[FileStorage]:
         if request.mimetype != "multipart/form-data":
-            raise WrongType(
+            raise UnsupportedMediaType(
                 f"pictures must be sent as multipart/form-data, but the content type is "
                 f"'{request.mimetype or 'missing'}'"
             )
@@ -69,7 +75,7 @@ class Decoder:
         if not files:
             raise BadRequest(f"a request must hold at least one file in the field '{FIELD}'")
         if len(files) > self._config.most_images:
-            raise TooLarge(
+            raise RequestEntityTooLarge(
                 f"a request may hold {self._config.most_images} pictures, but has {len(files)}"
             )
         return files
@@ -78,11 +84,11 @@ class Decoder:
         try:
             return decode.decode(content, self._side, self._turn)
         except decode.NotAPicture as error:
-            raise WrongType(f"'{name}': {error}") from None
+            raise UnsupportedMediaType(f"'{name}': {error}") from None
         except decode.TooManyPixels as error:
-            raise TooLarge(f"'{name}': {error}") from None
+            raise RequestEntityTooLarge(f"'{name}': {error}") from None
         except decode.UnreadablePicture as error:
-            raise Undecodable(f"'{name}' cannot be decoded: {error}") from None
+            raise UnprocessableEntity(f"'{name}' cannot be decoded: {error}") from None
 
     @contextmanager
     def _turn(self, pixels: int) -> Iterator[None]:
@@ -94,10 +100,10 @@ class Decoder:
             yield
             return
         if not self._places.acquire(blocking=False):
-            raise Busy("too many large pictures wait already: try again in a moment")
+            raise ServiceUnavailable("too many large pictures wait already: try again in a moment")
         try:
             if not self._one_large.acquire(timeout=self._config.seconds):
-                raise Busy("large pictures took too long: try again in a moment")
+                raise ServiceUnavailable("large pictures took too long: try again in a moment")
             try:
                 yield
             finally:

@@ -55,8 +55,8 @@ def test_what_is_copied_is_there_and_nothing_else_is_let_in() -> None:
     assert all(rule.startswith("!") for rule in rules[1:-1])
 
 
-def test_the_service_has_nothing_but_itself() -> None:
-    assert set(copied("serve")) == {"LICENSE", "serve"}
+def test_the_service_has_nothing_but_itself_and_the_records() -> None:
+    assert set(copied("serve")) == {"LICENSE", "records", "serve"}
     assert set(copied("serve-packages")) == {"constraints.txt", "serve/requirements.txt"}
     assert copied("base") == []
     assert "torch" not in [

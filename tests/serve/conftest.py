@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
+import psutil
 import pytest
 
 from search.finalize.confirm import Confirm, confirmation_config
@@ -55,7 +56,7 @@ def collection(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def index(collection, best) -> Path:
     """Its index."""
-    from serve.library.indexing import index_for, update
+    from serve.library.index import index_for, update
 
     path, model = collection.parent / "album.index", Model(best)
     update(index_for(path, model, collection), model, collection, print)
@@ -93,7 +94,7 @@ class Service:
         self, *words: object, env: dict[str, str] | None = None, code: str = "pass"
     ) -> None:
         """Start it on a port that is free; `code` runs first in its process."""
-        start = f"import runpy; {code}; runpy.run_module('serve.run', run_name='__main__')"
+        start = f"import runpy\n{code}\nrunpy.run_module('serve.run', run_name='__main__')"
         command = [sys.executable, "-W", "error", "-c", start, "--port", "0", *map(str, words)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -118,6 +119,22 @@ class Service:
         with urlopen(self.url + path, timeout=30) as response:
             return response.read()
 
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def kill(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
     def stop(self) -> tuple[int, str]:
         """End it as a container would; its exit code and what it said."""
         self.process.terminate()
@@ -136,9 +153,7 @@ def start():
 
     yield begin
     for service in started:
-        service.process.kill()
-        with service.process:
-            pass
+        service.kill()
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +161,7 @@ def served(best, index):
     """A service that all tests of a module ask."""
     service = Service("--model", best, "--index", index)
     yield service
-    service.process.kill()
-    with service.process:
-        pass
+    service.kill()
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

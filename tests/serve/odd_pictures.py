@@ -53,13 +53,20 @@ def odd_pictures() -> dict[str, bytes]:
         "1x1": encoded(scene(1, 1)),
         "1x1 with alpha": encoded(Image.new("RGBA", (1, 1), (0, 0, 255, 100))),
         "a thin line": encoded(scene(3, 500)),
-        "8000x6000": encoded(scene(8000, 6000), "JPEG", quality=80),
-        "8000x6000 PNG": encoded(scene(8000, 6000).quantize(8), compress_level=1),
         "animated PNG": animated("PNG"),
         "animated WebP": animated("WEBP"),
         "several pictures in one JPEG": animated("MPO"),
     }
     return found | {f"turned by the camera, {n}": turned(n) for n in range(1, 9)}
+
+
+def large_pictures() -> dict[str, bytes]:
+    """Of 48 megapixels."""
+    palette = scene(80, 60).quantize(8).resize((8000, 6000))
+    return {
+        "8000x6000": encoded(scene(8000, 6000), "JPEG", quality=80),
+        "8000x6000 PNG": encoded(palette, compress_level=1),
+    }
 
 
 def animated(kind: str) -> bytes:

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from serve.library.index_file import Entry, IndexFacts, new_index, open_index
-from serve.library.nearest import Collection, load_collection
+from serve.library.index import Entry, Index
+from serve.library.similar import Collection, load_collection
 from serve.model import Model
 from tests.serve.conftest import encoded, stripe, wait_until
 
@@ -43,7 +43,7 @@ def test_only_what_changed_is_looked_at(indexed, album, tmp_path) -> None:
     (album / "new.png").write_bytes(encoded(stripe(2)))
     second = indexed("album")
     assert "29 pictures (3 new or changed, 26 as before, 2 gone, 1 not readable)" in second.stdout
-    paths, names, _ = open_index(tmp_path / "album.index").load()
+    paths, names, _ = Index(tmp_path / "album.index").load()
     assert len(paths) == 29
     assert dict(zip(paths, names, strict=True))["new.png"] == "c"
     assert dict(zip(paths, names, strict=True))["a/000.png"] == "b"
@@ -59,12 +59,12 @@ def test_a_killed_one_goes_on(best, collection, indexed, tmp_path) -> None:
     command = [sys.executable, "-m", "serve.index", "many", "--model", str(best)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
     path = tmp_path / "many.index"
-    wait_until(lambda: path.exists() and open_index(path).states())
+    wait_until(lambda: path.exists() and Index(path).states())
     process.send_signal(signal.SIGKILL)
     with process:
         pass
     assert process.returncode == -signal.SIGKILL
-    kept = len(open_index(path).states())
+    kept = len(Index(path).states())
     assert 0 < kept < 6000
     assert kept % 256 == 0
     done = indexed("many")
@@ -75,7 +75,7 @@ def test_an_index_belongs_to_its_model_and_folder(run_module, index, other, tmp_
     (tmp_path / "elsewhere").mkdir()
     picture = tmp_path / "one.png"
     picture.write_bytes(encoded(stripe()))
-    album = open_index(index).facts.root
+    album = Index(index).root
     for words in (
         ["serve.index", album, "--index", index, "--model", other],
         ["serve.similar", picture, "--index", index, "--model", other],
@@ -84,7 +84,7 @@ def test_an_index_belongs_to_its_model_and_folder(run_module, index, other, tmp_
         done = run_module(*words)
         assert done.returncode == 2
         assert "an index and the model must belong together" in done.stderr
-    assert len(open_index(index).states()) == 30
+    assert len(Index(index).states()) == 30
 
 
 def test_another_folder_is_refused(indexed, index, tmp_path) -> None:
@@ -131,7 +131,7 @@ def test_an_index_that_cannot_be_written_can_be_used(index, best, tmp_path) -> N
 
 
 def test_names_that_are_not_text_come_back(tmp_path) -> None:
-    index = new_index(tmp_path / "x.index", IndexFacts("m", "/", 2))
+    index = Index.new(tmp_path / "x.index", "m", "/", 2)
     index.put([Entry("b\udcff.png", 1, 2, "a", np.ones(2, np.float32))])
     assert index.states() == {"b\udcff.png": (1, 2)}
     assert index.load()[0] == ["b\udcff.png"]
@@ -149,7 +149,7 @@ def test_the_nearest_are_those_that_sorting_everything_finds(tmp_path, count) ->
     cosines = embeddings @ embeddings[5] / np.maximum(lengths, 1e-9)
     expected = np.argsort(-cosines.round(5), kind="stable")[:count]
     assert [n.similarity for n in near] == pytest.approx(cosines[expected], abs=1e-5)
-    assert {near[0].row} <= {5, 7}
+    assert {near[0].picture} <= {5, 7}
 
 
 def test_an_empty_collection_has_nothing_near(tmp_path) -> None:

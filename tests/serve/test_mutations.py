@@ -6,8 +6,8 @@
 import pytest
 
 from serve.web.app import create_app
-from serve.web.replies import ErrorReply, PredictReply
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
+from serve.web.openapi import ErrorReply, PredictReply
 from tests.serve.conftest import encoded, stripe
 from tests.serve.mutations import mutated
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 
 from serve.web.app import create_app
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
 
 schemathesis = pytest.importorskip("schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 
 KEY = {"Authorization": "Bearer a-key-of-sixteen-letters"}
-EXAMPLES = 60
+EXAMPLES = 30
 
 # A schema has no word for "can be decoded": bytes that fit it may be refused.
 BEYOND = [checks.positive_data_acceptance]

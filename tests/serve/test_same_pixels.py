@@ -7,11 +7,11 @@ import torch
 from serve.decode import UnreadablePicture
 from serve.decode import decode as served
 from tests.serve.conftest import SIDE
-from tests.serve.odd_pictures import odd_pictures
+from tests.serve.odd_pictures import large_pictures, odd_pictures
 from train_core.data.decode import decode as trained
 from train_core.model import load_model, probabilities
 
-PICTURES = odd_pictures()
+PICTURES = odd_pictures() | large_pictures()
 
 NOT_PICTURES = {
     "nothing": b"",
@@ -34,15 +34,15 @@ def test_pixels_are_the_same(tmp_path, name, side) -> None:
     np.testing.assert_array_equal(served(PICTURES[name], side), expected)
 
 
-def test_answers_are_the_same(best, model, tmp_path) -> None:
+def test_predictions_are_the_same(best, model, tmp_path) -> None:
     """From the file to the probabilities, by torch and by ONNX Runtime."""
     path, network = tmp_path / "picture", load_model(best / "model.safetensors")
     for name, content in PICTURES.items():
         path.write_bytes(content)
         images = torch.from_numpy(trained(path, SIDE).copy())[None]
         expected = probabilities(network.network, images, network.normalisation).numpy()
-        got = model.answer(served(content, SIDE)[None]).probabilities
-        np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=name)
+        (got,) = model.predict(served(content, SIDE)[None])
+        np.testing.assert_allclose(got.probabilities, expected[0], atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("name", NOT_PICTURES)

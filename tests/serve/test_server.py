@@ -1,10 +1,12 @@
-"""The service as a process: what it imports, writes, says and survives."""
+"""The service as processes: what they import, write, say and survive."""
 
 import json
+import os
 import shutil
+import signal
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,7 +14,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from tests.serve.conftest import encoded, stripe, wait_until
+from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.mutations import multipart
 
 FORBIDDEN = [
@@ -25,12 +27,19 @@ BLOCK = f"import sys; sys.modules.update(dict.fromkeys({FORBIDDEN}))"
 WATCH = """
 import sys
 def watch(event, args):
-    if event == "open" and isinstance(args[2], int) and args[2] & 3 or event in (
+    if event == "open" and isinstance(args[0], str) and args[2] & 3 or event in (
         "os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"
     ):
         sys.stderr.write(f"WRITES {event} {args}\\n")
 sys.addaudithook(watch)
 """
+
+SLOW = """
+import time, serve.model as m
+was = m.Model.predict
+m.Model.predict = lambda *a: (time.sleep(0.3), was(*a))[1]
+"""
+"""A network that takes long, as a large one would."""
 
 
 def ask(service, *contents: bytes, headers=(), path: str = "/api/predict"):
@@ -40,10 +49,17 @@ def ask(service, *contents: bytes, headers=(), path: str = "/api/predict"):
         return json.loads(response.read())
 
 
-def test_it_needs_none_of_our_packages_and_no_torch(start, best, index) -> None:
-    service = start("--model", best, "--index", index, code=BLOCK)
-    assert ask(service, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
-    assert len(ask(service, encoded(stripe()), path="/api/similar")["neighbours"]) == 6
+@pytest.fixture(scope="module")
+def served(best, index):
+    """A service that has none of our other packages and no torch."""
+    service = Service("--model", best, "--index", index, "--processes", 1, code=BLOCK)
+    yield service
+    service.kill()
+
+
+def test_it_needs_none_of_our_packages_and_no_torch(served) -> None:
+    assert ask(served, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
+    assert len(ask(served, encoded(stripe()), path="/api/similar")["neighbours"]) == 6
 
 
 @pytest.mark.parametrize("name", ["predict", "index", "similar", "tag", "run"])
@@ -64,81 +80,103 @@ def test_it_waits_for_a_model_if_told_to(start, best, tmp_path) -> None:
     assert ask(service, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
 
 
-def test_it_starts_quickly(start, best) -> None:
-    """The time is bounded by a wide margin: it is measured in `benchmarks/serve_load.py`."""
-    began = time.monotonic()
-    start("--model", best)
-    assert time.monotonic() - began < 30
-
-
-def test_no_file_is_ever_written(start, best, index) -> None:
-    service = start("--model", best, "--index", index, code=f"exec({WATCH!r})")
+def test_nothing_is_written_but_counts_that_are_gone_at_the_end(
+    start, best, index, tmp_path
+) -> None:
+    env = {"TMPDIR": str(tmp_path)}
+    service = start("--model", best, "--index", index, env=env, code=f"exec({WATCH!r})")
     large = encoded(stripe()) + bytes(3 << 20)  # Werkzeug would spool it, waitress too.
     assert len(ask(service, large, large)["predictions"]) == 2
     ask(service, large, path="/api/similar")
-    service.get("/api/pictures/1")
-    service.get("/")
+    for path in ("/api/pictures/1", "/", "/metrics"):
+        service.get(path)
+    (scratch,) = tmp_path.glob("convsearch-*")
     code, errors = service.stop()
-    assert "WRITES" not in errors
+    _, made, errors = errors.partition("WRITES tempfile.mkdtemp")
+    assert made
+    written = [line for line in errors.splitlines() if line.startswith("WRITES")]
+    assert written
+    assert [line for line in written if str(scratch) not in line] == []
     assert code == 0
     assert "Traceback" not in errors
+    assert not scratch.exists()
 
 
-def test_the_watch_would_have_seen_it(start, best) -> None:
-    code = f"exec({WATCH!r}); import tempfile; tempfile.TemporaryFile().close()"
-    _, errors = start("--model", best, code=code).stop()
-    assert "WRITES tempfile.mkstemp" in errors or "WRITES open" in errors
-
-
-def test_it_ends_when_told_and_logs_requests_without_what_people_sent(start, best) -> None:
-    service = start("--model", best)
-    ask(service, encoded(stripe()))
-    code, errors = service.stop()
-    assert code == 0
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_when_it_is_told_to_end_those_who_wait_are_answered(start, best, end) -> None:
+    """What a terminal sends reaches every process; what people sent stays out of the log."""
+    service = start("--model", best, "--processes", 2, code=SLOW)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, service, encoded(stripe()))
+        wait_until(lambda: b"convsearch_waiting_images 1.0" in service.get("/metrics"))
+        everybody = [service.process.pid, *(child.pid for child in service.children())]
+        for process in everybody[:1] if end == signal.SIGTERM else everybody:
+            os.kill(process, end)
+        assert asked.result()["predictions"]
+    output, errors = service.process.communicate(timeout=30)
+    assert (service.process.returncode, output) == (0, "")
     (line,) = [one for one in errors.splitlines() if "api.predict" in one]
     assert " POST 200 " in line
     assert "picture.png" not in errors
 
 
-def test_a_process_that_dies_is_replaced_and_figures_are_summed(start, best) -> None:
+def test_a_process_that_dies_is_replaced_and_counts_are_summed(start, best) -> None:
     service = start("--model", best, "--processes", 2)
-    first = psutil.Process(service.process.pid)
-    wait_until(lambda: len(first.children()) == 2)
-    before = {child.pid for child in first.children()}
-    first.children()[0].kill()
-    wait_until(lambda: len({child.pid for child in first.children()} - before) == 1)
-    for _ in range(20):
+    wait_until(lambda: len(service.children()) == 2)
+    for _ in range(10):
+        assert ask(service, encoded(stripe()))["predictions"]
+    before = {child.pid for child in service.children()}
+    service.children()[0].kill()
+    wait_until(lambda: len({child.pid for child in service.children()} - before) == 1)
+    for _ in range(10):
         assert ask(service, encoded(stripe()))["predictions"]
     text = service.get("/metrics").decode()
     assert "convsearch_images_total 20.0" in text
     assert 'convsearch_requests_total{endpoint="api.predict",status="200"} 20.0' in text
+    assert "convsearch_waiting_images 0.0" in text
     code, errors = service.stop()
     assert code == 0
-    assert "ended with -9; another takes its place" in errors
+    assert "was sent SIGKILL" in errors
 
 
-def test_no_process_is_left_when_the_first_is_killed(start, best) -> None:
-    service = start("--model", best, "--processes", 2)
-    first = psutil.Process(service.process.pid)
-    wait_until(lambda: len(first.children()) == 2)
-    children = first.children()
+def test_nothing_is_left_when_the_first_process_is_killed(start, best, tmp_path) -> None:
+    service = start("--model", best, "--processes", 2, env={"TMPDIR": str(tmp_path)})
+    wait_until(lambda: len(service.children()) == 2)
+    children = service.children()
     service.process.kill()
     wait_until(lambda: not any(_alive(child) for child in children))
+    assert list(tmp_path.glob("convsearch-*")) == []
 
 
 def _alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_the_key_comes_from_the_environment_or_a_file(start, best, tmp_path) -> None:
+def test_a_process_that_dies_before_it_answers_is_not_replaced_for_ever(run_module, best) -> None:
+    code = "import os, serve.model as m; m.Model.__init__ = lambda *a: os.kill(os.getpid(), 9); "
+    code += f"import runpy, sys; sys.argv[1:] = ['--model', {str(best)!r}, '--port', '0']; "
+    code += "runpy.run_module('serve.run', run_name='__main__')"
+    done = run_module("timeit", "-n1", "-r1", "-s", "pass", code)
+    assert done.returncode == 1
+    assert "a process died before any could answer" in done.stderr
+
+
+def test_where_there_is_no_fork_one_process_answers(start, best) -> None:
+    service = start("--model", best, code="import os; del os.fork")
+    assert service.children() == []
+    assert ask(service, encoded(stripe()))["predictions"]
+    assert b"convsearch_images_total 1.0" in service.get("/metrics")
+    assert service.stop()[0] == 0
+
+
+def test_the_key_comes_from_a_file(start, best, tmp_path) -> None:
+    """From the environment: `test_page.py`."""
     key = "a-key-of-sixteen-letters"
     (tmp_path / "key").write_text(f"{key}\n")
-    ways = [([], {"CONVSEARCH_API_KEY": key}), (["--api-key-file", tmp_path / "key"], {})]
-    for words, env in ways:
-        service = start("--model", best, *words, env=env)
-        with pytest.raises(HTTPError, match="401"):
-            service.get("/api/model")
-        ask(service, encoded(stripe()), headers={"Authorization": f"Bearer {key}"}.items())
+    service = start("--model", best, "--api-key-file", tmp_path / "key")
+    with pytest.raises(HTTPError, match="401"):
+        service.get("/api/model")
+    ask(service, encoded(stripe()), headers={"Authorization": f"Bearer {key}"}.items())
 
 
 @pytest.mark.parametrize(
@@ -150,11 +188,24 @@ def test_the_key_comes_from_the_environment_or_a_file(start, best, tmp_path) -> 
         (["--index", "none", "--model", "BEST"], "an index must be a file that"),
     ],
 )
-def test_mistakes_are_one_line(run_module, best, tmp_path, words, message) -> None:
+def test_mistakes_are_one_line_whoever_has_the_address(
+    run_module, best, tmp_path, words, message
+) -> None:
     (tmp_path / "short").write_text("short")
-    done = run_module("serve.run", *[best if word == "BEST" else word for word in words])
+    words = [best if word == "BEST" else word for word in words]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run_module("serve.run", *words, "--port", taken.getsockname()[1])
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_mistakes_that_all_processes_find_are_one_line(run_module, best, tmp_path) -> None:
+    shutil.copytree(best, tmp_path / "best")
+    (tmp_path / "best" / "model.onnx").write_bytes(b"no network")
+    done = run_module("serve.run", "--model", "best", "--port", 0, "--processes", 3)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a model must be a file that ONNX Runtime can load" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -166,31 +217,48 @@ def test_a_port_that_is_taken_is_said_to_be(run_module, best) -> None:
     assert "Address already in use; choose another one with --port" in done.stderr
 
 
+def test_ipv6(start, best) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    service = start("--model", best, "--processes", 1, "--host", "::1")
+    assert service.url.startswith("http://[::1]:")
+    assert json.loads(service.get("/readyz")) == {"status": "ready"}
+
+
 def test_strange_requests_leave_it_alive(served) -> None:
-    host, port = served.url.removeprefix("http://").split(":")
     post = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
     for sent in (b"", b"\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01" * 50,
                  post + b"99999999999\r\n\r\n", post + b"x\r\n\r\n",
                  b"GET /" + b"a" * 400_000 + b" HTTP/1.1\r\n\r\n"):  # fmt: skip
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
+        with socket.create_connection(served.address, timeout=30) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(1000)
         assert not answer or answer.split(b" ")[1][:1] in (b"4", b"2"), (sent[:60], answer)
-    # Somebody who never finishes holds up nobody.
-    slow = HTTPConnection(host, int(port))
-    slow.putrequest("POST", "/api/predict")
-    slow.putheader("Content-Length", "1000")
-    slow.endheaders()
     assert ask(served, encoded(stripe()))["predictions"]
-    slow.close()
+
+
+def test_those_who_never_finish_hold_up_nobody(served) -> None:
+    """More than there are threads: of their heads, and of their bodies."""
+    with ExitStack() as stack:
+        for number in range(60):
+            slow = HTTPConnection(*served.address)
+            stack.callback(slow.close)
+            slow.putrequest("POST", "/api/predict")
+            slow.putheader("Content-Length", "1000")
+            if number % 2:
+                slow.endheaders(b"a part of it")
+            else:
+                slow.connect()
+                slow.sock.sendall(b"POST /api/predict HTTP/1.1\r\nHost")
+        assert ask(served, encoded(stripe()))["predictions"]
 
 
 def test_more_than_can_be_answered_is_turned_away_and_health_is_told(start, best) -> None:
-    """A network that takes long, as a large one would, and 100 clients at once."""
-    slow = "import time, serve.model as m; was = m.Model.answer; "
-    slow += "m.Model.answer = lambda *a: (time.sleep(0.3), was(*a))[1]"
-    service = start("--model", best, "--processes", 1, code=slow)
+    """A slow network and 100 clients at once."""
+    service = start("--model", best, "--processes", 1, code=SLOW)
 
     def status() -> int:
         try:

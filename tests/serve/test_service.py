@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serve.model import Model
 from serve.web.app import create_app
-from serve.web.replies import ErrorReply
-from serve.web.settings import ServiceConfig
+from serve.web.config import ServiceConfig
+from serve.web.openapi import ErrorReply
 from tests.serve.conftest import encoded, stripe
 
 KEY = "a-key-of-sixteen-letters"
@@ -36,7 +36,7 @@ def limited(model, index):
 def test_one_picture_is_answered(client, model) -> None:
     response = post(client, encoded(stripe(1)))
     (said,) = response.json["predictions"]
-    expected = model.answer(stripe(1)[None]).probabilities[0]
+    expected = model.predict(stripe(1)[None])[0].probabilities
     assert said["file"] == "one.png"
     assert said["top"][0]["name"] == "b"
     got = {one["name"]: one["probability"] for one in said["top"]}
@@ -130,10 +130,10 @@ def test_a_collection_is_optional(model) -> None:
 
 
 def test_a_picture_of_the_collection_that_is_gone_is_said_to_be(best, tmp_path) -> None:
-    from serve.library.index_file import Entry, IndexFacts, new_index
+    from serve.library.index import Entry, Index
 
     model = Model(best)
-    index = new_index(tmp_path / "x", IndexFacts(model.digest, str(tmp_path), model.features))
+    index = Index.new(tmp_path / "x", model.digest, str(tmp_path), model.features)
     index.put([Entry("gone.png", 1, 1, "a", np.ones(model.features, np.float32))])
     response = create_app(model, index=tmp_path / "x").test_client().get("/api/pictures/0")
     assert response.status_code == 404
@@ -206,7 +206,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client) -> None:
     assert client.get("/", buffered=True).text.count("<script") == 1
 
 
-def test_figures_are_counted(model) -> None:
+def test_requests_are_counted(model) -> None:
     client = create_app(model).test_client()
     post(client, encoded(stripe()), encoded(stripe(1)))
     post(client, b"no")
@@ -225,7 +225,7 @@ def test_figures_are_counted(model) -> None:
 
 def test_a_fault_of_ours_is_told_without_its_inside(best, monkeypatch, caplog) -> None:
     app = create_app(best)
-    monkeypatch.setattr(Model, "answer", lambda self, images: 1 / 0)
+    monkeypatch.setattr(Model, "predict", lambda self, images: 1 / 0)
     response = post(app.test_client(), encoded(stripe()))
     assert (response.status_code, response.json["error"]) == (500, "bug")
     assert "Zero" not in response.text
@@ -233,10 +233,11 @@ def test_a_fault_of_ours_is_told_without_its_inside(best, monkeypatch, caplog) -
 
 
 def test_a_queue_that_is_too_long_is_shortened_at_once(model) -> None:
-    queued = [64]
-    client = create_app(model, queued=lambda: queued[0]).test_client()
+    app = create_app(model)
+    client, service = app.test_client(), app.extensions["convsearch"]
+    service.queue = range(64)
     assert post(client, encoded(stripe())).status_code == 200
-    queued[0] = 65
+    service.queue = range(65)
     response = post(client, encoded(stripe()))
     assert (response.status_code, response.json["error"]) == (503, "busy")
     assert response.headers["Retry-After"] == "1"

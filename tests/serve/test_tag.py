@@ -149,7 +149,7 @@ def test_each_class_has_its_own() -> None:
     found = per_class(held, ("a", "b", "c"), 0.97)
     assert found["a"].probability == pytest.approx(0.5, abs=0.01)
     assert 0.75 < found["b"].probability < 0.8
-    assert (found["c"].probability, found["c"].count) == (None, 0)
+    assert (found["c"].probability, found["c"].pictures) == (None, 0)
 
 
 @pytest.mark.parametrize("trainings", [1, 3])

@@ -323,31 +323,22 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, sampler) -> No
         place, points, claims = Place(name, tmp_path / name), [], 0
         place.folder.mkdir()
         while len(points) < 14:
-            study = begun(place, config)  # As a new process would.
-            broker = broker_of(study, place, 14)
-            while trials := broker.claim(1).trials:
+            broker, stopped = broker_of(begun(place, config), place, 14), False
+            while not stopped and len(points) < 14:
                 claims += 1
-                if claims in stops:
-                    if claims % 2:
-                        without_config(study, trials[0])
-                    broker.settle(trials[0], ended(State.REQUEUED))
-                    break
-                points.append(run_one(broker, trials[0]))
+                stopped = claims in stops
+                # Before anything is sampled, or after.
+                early = stopped and claims % 2 == 0
+                claim = Claim(broker._ask().number, 0, {}, {}) if early else claimed(broker)
+                if stopped:
+                    broker.settle(claim, ended(State.REQUEUED))
+                else:
+                    points.append(run_one(broker, claim))
         return points
 
     undisturbed = search("undisturbed", ())
     assert search("stopped", (1, 4, 9, 13)) == undisturbed
     assert len({repr(point) for point in undisturbed}) == 14
-
-
-def without_config(study, claim: Claim) -> None:
-    """As if its worker had been stopped before all values were there."""
-    trial = study.get_trials()[claim.number]
-    with study._storage.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "DELETE FROM trial_user_attributes WHERE key = 'config' "
-            f"AND trial_id = {trial._trial_id}"
-        )
 
 
 @pytest.mark.slow

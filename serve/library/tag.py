@@ -6,11 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from serve.library.batches import Seen
+from typing import Any, NamedTuple
 
 REVIEW = "review"
 """The folder of pictures that somebody should look at."""
@@ -22,26 +19,20 @@ class AlreadyThere(Exception):
     """A file that must not be replaced has the name of one that is to be written."""
 
 
-@dataclass(frozen=True)
-class Tag:
-    """What is said of one picture.
+class Tag(NamedTuple):
+    """A row of the table: the two most probable classes of a picture, and where it belongs.
 
     Attributes:
         path: Relative to the folder that was tagged.
         best: The most probable class and its probability.
         second: The next one.
-        trusted: Whether the probability reaches the threshold of its class.
+        filed_under: The class, or `REVIEW` where the probability is below the class's threshold.
     """
 
     path: Path
     best: tuple[str, float]
     second: tuple[str, float]
-    trusted: bool
-
-    @property
-    def filed_under(self) -> str:
-        """Name of the folder it belongs into."""
-        return self.best[0] if self.trusted else REVIEW
+    filed_under: str
 
     def row(self) -> list[str]:
         """As in `COLUMNS`."""
@@ -49,23 +40,18 @@ class Tag:
         return [str(self.path), best, f"{p:.4f}", second, f"{q:.4f}", self.filed_under]
 
 
-def tag(
-    seen: Seen, root: Path, classes: tuple[str, ...], thresholds: Mapping[str, float | None]
-) -> Tag:
-    """Name the two most probable classes.
+def tag(path: Path, top: list[tuple[str, float]], thresholds: Mapping[str, float | None]) -> Tag:
+    """File a picture.
 
     Args:
-        seen: The picture.
-        root: What its path is told relative to.
-        classes: Names, by label; at least two.
+        path: Of the picture, relative to the folder that is tagged.
+        top: Its two most probable classes with their probabilities.
         thresholds: Least probability per class; None = never trusted.
     """
-    first, second = (-seen.probabilities).argsort(kind="stable")[:2]
-    p, q = float(seen.probabilities[first]), float(seen.probabilities[second])
-    least = thresholds[classes[first]]
-    trusted = least is not None and p >= least
-    path = seen.path.relative_to(root)
-    return Tag(path, (classes[first], p), (classes[second], q), trusted)
+    (name, probability), second = top
+    least = thresholds[name]
+    trusted = least is not None and probability >= least
+    return Tag(path, (name, probability), second, name if trusted else REVIEW)
 
 
 @contextmanager

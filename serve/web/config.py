@@ -21,8 +21,8 @@ class ServiceConfig(BaseModel):
     """Pixels of one picture, as its head says, before it is decoded."""
 
     most_waiting: int = Field(default=64, ge=1)
-    """Pictures that may wait for their answer in each process, and requests that may wait for a
-    thread; beyond that, requests are turned away at once."""
+    """Pictures that may wait for their prediction in each process, and requests that may wait for
+    a thread; beyond that, requests are turned away at once."""
 
     threads: int = Field(default=16, ge=2)
     """Requests in the works at the same time in each process; more of them get into each other's
@@ -38,4 +38,4 @@ class ServiceConfig(BaseModel):
     """Names under which the service answers; None = any."""
 
     unsure_below: float | None = Field(default=None, ge=0, le=1)
-    """Probability below which an answer counts as unsure; None = as the held-out pictures say."""
+    """Probability below which a prediction is unsure; None = as the held-out pictures say."""

@@ -1,27 +1,25 @@
 """The most similar pictures: cosine similarity to every picture of an index."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from serve.library.index_file import open_index
-from serve.library.indexing import check_model
+from serve.library.index import Index
 from serve.model import Model
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A similar picture.
 
     Attributes:
-        row: Its place in the collection.
+        picture: Its place in the collection.
         path: Relative to the collection's folder.
         name: The class that the model sees in it.
         similarity: Cosine of the angle between the embeddings, in [-1, 1]; the same picture has 1.
     """
 
-    row: int
+    picture: int
     path: str
     name: str
     similarity: float
@@ -77,6 +75,6 @@ def load_collection(path: Path, model: Model) -> Collection:
     Raises:
         ValueError: In one sentence, if it is no index, or another model's.
     """
-    index = open_index(path)
-    check_model(index, model)
-    return Collection(Path(index.facts.root), *index.load())
+    index = Index(path)
+    index.check_model(model)
+    return Collection(Path(index.root), *index.load())

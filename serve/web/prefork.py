@@ -1,0 +1,163 @@
+"""Several processes that answer at one address, started and replaced by gunicorn.
+
+One Python process computes on one core at a time. And the decoders of pictures are C code that
+gets whatever people send: should a picture bring one down, only its process is gone, and another
+takes its place.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+from gunicorn.workers.base import Worker
+from waitress import wasyncore
+
+from records.command_line import USER_MISTAKE, complain
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_PATIENCE = 8
+"""Seconds until a process is killed that was told to end; containers are killed after ten."""
+
+
+class _Token:
+    """Something that one process can take, and no other after it."""
+
+    def __init__(self) -> None:
+        self._pipe, write = os.pipe()
+        os.write(write, b"1")
+        os.close(write)
+
+    def take(self) -> bool:
+        return os.read(self._pipe, 1) == b"1"
+
+
+class _Worker(Worker):  # type: ignore[misc]
+    """A process in which waitress answers."""
+
+    server: Any = None
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # A terminal sends these to every process; the first one decides what they mean.
+        for sent in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(sent, signal.SIG_IGN)
+        signal.signal(signal.SIGQUIT, self.handle_exit)
+
+    def handle_exit(self, *_: object) -> None:
+        self.alive = False
+        if self.server is not None:
+            self.server.pull_trigger()
+
+    def run(self) -> None:
+        """Answer until this process is told to end, or the first one is gone."""
+        from serve.web.server import new_server
+
+        channels: dict[int, Any] = {}
+        self.server = new_server(self.wsgi, self.sockets[0], channels)
+        while self.alive and os.getppid() == self.ppid:
+            wasyncore.loop(timeout=1, map=channels, count=1)
+        self.server.task_dispatcher.shutdown(timeout=_PATIENCE - 1)
+        self.server.close()
+        if os.getppid() != self.ppid:
+            shutil.rmtree(self.cfg.worker_tmp_dir, ignore_errors=True)
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """The first process. A terminal that is closed ends the service, as most others."""
+
+    handle_hup = Arbiter.handle_term
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    """What gunicorn is told."""
+
+    def __init__(
+        self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
+    ) -> None:
+        self._make_app, self._processes, self._announce = make_app, processes, announce
+        self.process, self.first_ready, self.first_mistake = os.getpid(), _Token(), _Token()
+        # What the processes count lies in files there, and is gone at the end.
+        self._scratch = tempfile.mkdtemp(prefix="convsearch-serve-")
+        # prometheus_client looks for it when it is imported, which only the processes may do.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._scratch
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in {
+            "workers": self._processes,
+            "worker_class": _Worker,
+            "worker_tmp_dir": self._scratch,
+            "control_socket_disable": True,
+            # Large models take long to load: a process that says nothing is none that hangs.
+            "timeout": 0,
+            "graceful_timeout": _PATIENCE,
+            "loglevel": "warning",
+            "post_worker_init": self._ready,
+            "child_exit": self._ended,
+            "on_exit": self._clean_up,
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "Flask":
+        """In each process."""
+        try:
+            return self._make_app()
+        except ValueError as error:
+            # All processes find the same mistake: one of them tells it, and all end.
+            if self.first_mistake.take():
+                complain(str(error))
+            os.kill(self.process, signal.SIGTERM)
+            raise SystemExit(0) from None
+
+    def _ready(self, worker: Worker) -> None:
+        if self.first_ready.take():
+            self._announce()
+
+    def _ended(self, arbiter: Arbiter, worker: Worker) -> None:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)
+        # It has no sockets any more when it was told to end.
+        if arbiter.LISTENERS and self.first_ready.take():
+            raise HaltServer("a process died before any could answer")
+
+    def _clean_up(self, arbiter: Arbiter) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def run_processes(
+    make_app: Callable[[], "Flask"],
+    listening: socket.socket,
+    processes: int,
+    announce: Callable[[], None],
+) -> int:
+    """Answer until it is told to end. This process must not have threads, since it forks.
+
+    Args:
+        make_app: Called in each process; a ValueError is a mistake of the user's.
+        listening: Where clients connect.
+        processes: How many.
+        announce: Called in the first process that is ready.
+
+    Returns:
+        The exit code.
+    """
+    application = _Application(make_app, processes, announce)
+    arbiter = _Arbiter(application)
+    arbiter.LISTENERS = [listening]
+    try:
+        arbiter.run()
+    except SystemExit as ended:
+        # The processes leave by it, too.
+        if os.getpid() != application.process or ended.code:
+            raise
+    return 0 if application.first_mistake.take() else USER_MISTAKE
