@@ -54,7 +54,7 @@ class Space(BaseModel):
         return named, outside
 
     def without(self, keys: Collection[str]) -> "Space":
-        """The same space with these keys not searched; raises ValueError if one never was."""
+        """The same space with these keys not searched; ValueError if no parameter sets one."""
         self._refuse_unknown(keys, self.keys(), "a fixed parameter")
         kept = {n: p for n, p in self.parameters.items() if (p.sets or n) not in keys}
         return self.model_copy(update={"parameters": kept})

@@ -89,7 +89,7 @@ class Engine:
         self._live.reset(weights, self.data.filters)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
-        share = config.batch_size / 1024
+        share = config.batch_size / 1024  # What `lr` and `weight_decay` refer to.
         # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
         # grow with the batch, but the rule is one for all so that spaces stay comparable.
         scales = {"lr": share, "weight_decay": share}
@@ -195,7 +195,7 @@ class Engine:
 
 
 class EnginePool:
-    """Engines by shape, for the trainings of one data set; the least recently used one goes."""
+    """Engines by shape, for trainings on one data set; the least recently used one goes first."""
 
     def __init__(self, data: ImageData) -> None:
         self.data = data

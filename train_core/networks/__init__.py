@@ -48,7 +48,7 @@ def network_names() -> list[str]:
 
 
 def check_network(name: str) -> str:
-    """The name itself; raises ValueError if there is no such network."""
+    """The name itself; ValueError if there is no such network."""
     if name not in network_names():
         known = ", ".join(network_names())
         raise ValueError(f"network must be one of {known}, but got '{name}'")
@@ -56,7 +56,7 @@ def check_network(name: str) -> str:
 
 
 def find_network(name: str) -> NetworkSpec:
-    """Import a network and return what it registers; raises as `check_network`."""
+    """Import a network and return what it registers; ValueError if there is no such network."""
     spec: NetworkSpec = import_module(f"{__name__}.{check_network(name)}").SPEC
     return spec
 

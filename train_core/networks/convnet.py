@@ -52,7 +52,7 @@ class ConvNet(Classifier):
 
     def __init__(self, width: int, depth: int, classes: int) -> None:
         super().__init__()
-        # At full resolution they are expensive, and a narrow first block cannot use all of them.
+        # Channels are expensive at full resolution, and a narrow first block cannot use all 24.
         whitened = min(24, max(16, width))
         self.register_buffer("whitening", torch.zeros(whitened, 3, 2, 2))
         widths = [whitened, width, 4 * width, 4 * width]
