@@ -8,11 +8,9 @@ from contextlib import contextmanager
 import typer
 from typer.exceptions import TyperException
 
-USER_MISTAKE = 2
-"""Exit code for what the user can mend: a flag, a file, a folder."""
-
-SOME_FAILED = 1
-"""Exit code when some pictures could not be read; the others were done."""
+# Exit codes:
+USER_MISTAKE = 2  # The user can mend it: a flag, a file, a folder.
+SOME_FAILED = 1  # Some pictures could not be read; the others were done.
 
 
 def new_app() -> typer.Typer:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-_IO_ERROR = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
-"""What SQLite says when a limit stands in its way; a disk without room is `SQLITE_FULL`."""
+# The latter two are what SQLite says when a limit, not the disk, stands in its way.
+_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:
@@ -48,19 +47,19 @@ def parts_of(path: Path) -> list[Path]:
 
 def is_full_disk(error: BaseException) -> bool:
     """Whether an exception, or one that it came from, says that nothing more can be written."""
-    return any(map(_says_so, chain(error)))
+    return any(map(_says_so, _chain(error)))
 
 
 def full_disk_in_words(error: BaseException) -> str:
     """One line for people, about an exception that `is_full_disk`."""
-    reason = str(next(filter(_says_so, chain(error))))
+    reason = str(next(filter(_says_so, _chain(error))))
     return (
         f"the disk must have room for what a search writes, but got: {reason}; make room and run "
         f"the same command again: nothing that was finished is lost"
     )
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and those that it came from."""
     origin: BaseException | None = error
     while origin is not None:
@@ -70,6 +69,5 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def _says_so(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", 0)
-        return code == sqlite3.SQLITE_FULL or code in _IO_ERROR
+        return getattr(error, "sqlite_errorcode", 0) in _SQLITE
     return isinstance(error, OSError) and error.errno in _ERRNOS

@@ -24,7 +24,14 @@ def versions() -> dict[str, str]:
 
 def die_with_parent() -> None:
     """End this process as soon as the one that started it is gone, however that went."""
-    threading.Thread(target=_wait_and_exit, daemon=True).start()
+    parent = parent_process()
+    assert parent is not None
+
+    def wait_and_exit() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait_and_exit, daemon=True).start()
 
 
 def _version(package: str) -> str:
@@ -32,10 +39,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:  # Run from its folder, without `pip install`.
         return "not installed"
-
-
-def _wait_and_exit() -> None:
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

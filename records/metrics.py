@@ -22,7 +22,7 @@ class _Record(BaseModel):
 
 
 class Quality(_Record):
-    """Precision, recall and F1, in [0, 1]."""
+    """In [0, 1]."""
 
     precision: float
     recall: float
@@ -36,7 +36,7 @@ class ClassQuality(Quality):
 
 
 class Evaluation(_Record):
-    """One evaluation on the test images."""
+    """One on the test images; the rows of the matrix are true classes, its columns predicted."""
 
     accuracy: float
     interval_95: tuple[float, float]
@@ -45,7 +45,6 @@ class Evaluation(_Record):
     macro: Quality
     per_class: dict[str, ClassQuality]
     confusion_matrix: list[list[int]]
-    """Images; rows are true classes, columns predicted ones."""
 
 
 class Calibration(_Record):
@@ -56,7 +55,12 @@ class Calibration(_Record):
 
 
 class SearchFacts(_Record):
-    """The search that found the model."""
+    """The search that found the model.
+
+    Attributes:
+        candidates: Trials that were confirmed.
+        test_evaluations: How often it has evaluated a model on the test images, with this time.
+    """
 
     study: str
     recipe: str | None = None
@@ -68,18 +72,14 @@ class SearchFacts(_Record):
     pruned: int = 0
     failed: int = 0
     candidates: int = 0
-    """Trials that were confirmed."""
-
     test_evaluations: int = 1
-    """How often the search has evaluated a model on the test images, this time included."""
 
 
 class PartFacts(_Record):
-    """One part of the data set."""
+    """One part of the data set: images, and the hash of images and labels as in the cache."""
 
     count: int
     sha256: str
-    """Of its images and labels as they are in the cache."""
 
 
 class DataFacts(_Record):
@@ -100,24 +100,29 @@ class Validated(_Record):
 
 
 class Estimate(_Record):
-    """An accuracy in [0, 1] and its uncertainty: the one shape of all that is told."""
+    """An accuracy in [0, 1], and `low` and `high`: an interval of this name, if one is known.
+
+    It is of `n` of something, as `of` says.
+    """
 
     name: str
     accuracy: float
     low: float | None
-    """None when nothing is known of the spread."""
-
     high: float | None
     interval: str
-    """What `low` and `high` are."""
-
     n: int | None
     of: str
-    """What is counted by n."""
 
 
 class Metrics(_Record):
-    """The content of `best/metrics.json`."""
+    """The content of `best/metrics.json`.
+
+    Attributes:
+        test_tta: With mirrored views averaged; None where mirroring makes no sense.
+        selection_gap: What the search claimed above the mean with fresh seeds.
+        onnx_difference: The largest difference of a probability between ONNX and PyTorch.
+        device: What the model was trained on.
+    """
 
     format: Literal[1] = FORMAT
     created: str
@@ -128,31 +133,26 @@ class Metrics(_Record):
     confirmed: Spread
     test: Evaluation
     test_tta: Evaluation | None = None
-    """With mirrored views averaged; None where mirroring makes no sense."""
-
     calibration: Calibration = Calibration()
     selection_gap: float
-    """What the search claimed above the mean with fresh seeds."""
-
     training: dict[str, Any]
     curves: dict[str, list[float | None]]
     data: DataFacts
     parameters: int
     versions: dict[str, str]
     onnx_difference: float | None = None
-    """The largest difference of a probability between ONNX and PyTorch."""
-
     device: str = "not recorded"
-    """What the model was trained on."""
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """From what the search claimed to what the test says."""
-        return (
-            validated(self.validation.accuracy, self.validation.n),
-            confirmed(self.confirmed),
-            tested(self.test),
-        )
+        low, high = self.test.interval_95
+        test = Estimate(
+            name="test", accuracy=self.test.accuracy, low=low, high=high,
+            interval="95 % interval", n=self.test.n, of="test images",
+        )  # fmt: skip
+        validation = validated(self.validation.accuracy, self.validation.n)
+        return validation, confirmed(self.confirmed), test
 
 
 def validated(accuracy: float, n: int | None) -> Estimate:
@@ -174,21 +174,12 @@ def confirmed(spread: Spread) -> Estimate:
     )  # fmt: skip
 
 
-def tested(test: Evaluation) -> Estimate:
-    """What the test images say."""
-    low, high = test.interval_95
-    return Estimate(
-        name="test", accuracy=test.accuracy, low=low, high=high, interval="95 % interval",
-        n=test.n, of="test images",
-    )  # fmt: skip
-
-
 def read_metrics(folder: Path) -> Metrics:
     """Read `metrics.json` of a `best/` folder.
 
     Raises:
         OSError: There is none that can be read.
-        ValueError: In one sentence, if it is not what a search exported, or of another format.
+        ValueError: It is not what a search exported, or of another format.
     """
     path = folder / "metrics.json"
     try:
@@ -248,18 +239,13 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     macro = metrics.test.macro
     values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
     yield "macro precision, recall, F1", values
-    yield "calibration error", f"{percent(metrics.test.calibration_error)}{_before(metrics)}"
+    error, done = percent(metrics.test.calibration_error), metrics.calibration
+    if done.temperature != 1.0:  # As it is in models from before there was any calibration.
+        error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
+    yield "calibration error", error
 
 
 def in_words(confirmed: Spread) -> str:
     """Mean and deviation of an accuracy over seeds."""
     deviation = "" if confirmed.std is None else f" ± {percent(confirmed.std)}"
     return f"{percent(confirmed.mean)}{deviation} (n = {confirmed.n})"
-
-
-def _before(metrics: Metrics) -> str:
-    """What calibration has done; nothing for models from before there was any."""
-    done = metrics.calibration
-    if done.temperature == 1.0:
-        return ""
-    return f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"

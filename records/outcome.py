@@ -36,33 +36,29 @@ class Cause(StrEnum):
 
 
 class EpochRecord(BaseModel):
-    """One epoch, counted from 1. Losses are in nats per example, accuracies in [0, 1]."""
+    """One epoch, counted from 1. Losses are in nats per example, accuracies in [0, 1].
+
+    Attributes:
+        train_loss: Mean over the epoch's augmented images, with label smoothing.
+        train_accuracy: On the epoch's augmented images while training.
+        val_loss: Of the averaged weights, without smoothing; None without validation images.
+        val_accuracy: On the same images: all of the validation part after the last epoch, perhaps
+            a part of it before (`fit`).
+        lr: Learning rate of the epoch's last step, for the batch size in use.
+        seconds: Wall time of the epoch's training steps, validation not included.
+        images: Training images seen in the epoch.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int
     train_loss: float
-    """Mean loss over the epoch's augmented images, with label smoothing."""
-
     train_accuracy: float
-    """Share of the epoch's augmented images classified rightly while training."""
-
     val_loss: float | None
-    """Mean cross-entropy of the averaged weights on validation images, without smoothing;
-    None without a validation part."""
-
     val_accuracy: float | None
-    """Accuracy of the averaged weights on the same images: all of the validation part after the
-    last epoch, perhaps a part of it before (`fit`); None without one."""
-
     lr: float
-    """Learning rate of the epoch's last step, for the batch size in use."""
-
     seconds: float
-    """Wall time of the epoch's training steps, validation not included."""
-
     images: int
-    """Training images seen in the epoch."""
 
     @property
     def images_per_second(self) -> float:

@@ -7,11 +7,8 @@ trained on. These steps are part of the export's format 1, so they must never ch
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-"""What Pillow calls the formats that are read."""
-
+FORMATS = ("JPEG", "PNG", "WEBP")  # What Pillow calls the formats that are read.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-"""How the names of such files end, in lower case."""
 
 
 def square_pixels(image: Image.Image, side: int) -> np.ndarray:
@@ -23,7 +20,7 @@ def upright_rgb(image: Image.Image, side: int) -> Image.Image:
     """The whole picture, upright and as RGB on white, decoded no larger than `side` needs."""
     # Lets the JPEG decoder work at a fraction of the size of a large photo.
     image.draft("RGB", (2 * side, 2 * side))
-    return to_rgb(ImageOps.exif_transpose(image))
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def fit_square(image: Image.Image, side: int) -> np.ndarray:
@@ -33,12 +30,11 @@ def fit_square(image: Image.Image, side: int) -> np.ndarray:
     return np.asarray(image, dtype=np.uint8)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """To 8-bit RGB: 16-bit grey keeps its brightness, transparency shows white."""
     if image.mode.startswith("I;16"):
         image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")

@@ -30,13 +30,7 @@ class Spread(BaseModel):
 
 
 class ConfidenceBins(NamedTuple):
-    """Images by confidence, in `BINS` intervals of equal width; each field is `(BINS,)`.
-
-    Attributes:
-        n: Images in each.
-        confidence: Sum of their confidences.
-        right: How many of them were classified rightly.
-    """
+    """Images by confidence, in `BINS` intervals of equal width: sums over each, `(BINS,)`."""
 
     n: np.ndarray
     confidence: np.ndarray
@@ -46,16 +40,12 @@ class ConfidenceBins(NamedTuple):
 def wilson_interval(
     hits: np.ndarray | float, count: np.ndarray | float, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The Wilson score interval of a share (Wilson, 1927).
+    """The ends in [0, 1] of the Wilson score interval of a share (Wilson, 1927).
 
     Args:
         hits: How many were right; need not be whole.
         count: Of how many, above 0.
-        confidence: Of the two-sided interval, in (0, 1); the lower end alone is a one-sided bound
-            of confidence `(1 + confidence) / 2`.
-
-    Returns:
-        Lower and upper end in [0, 1], of the shape of the arguments.
+        confidence: Of the two-sided interval; one end alone has `(1 + confidence) / 2`.
     """
     hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -74,30 +64,19 @@ def accuracy_interval(hits: int, count: int) -> tuple[float, float]:
 
 
 def confidence_bins(labels: np.ndarray, probabilities: np.ndarray) -> ConfidenceBins:
-    """Sort images by their confidence.
-
-    Args:
-        labels: `(N,)` int.
-        probabilities: `(N, classes)`.
-    """
+    """Sort images, with labels `(N,)` and probabilities `(N, classes)`, by their confidence."""
     confidence = probabilities.max(1).astype(np.float64)
     right = (probabilities.argmax(1) == labels).astype(np.float64)
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    counts, sums, hits = (
-        np.bincount(place, weights=weights, minlength=BINS)
-        for weights in (None, confidence, right)
-    )
-    return ConfidenceBins(counts, sums, hits)
+    parts = [np.bincount(place, weights, BINS) for weights in (None, confidence, right)]
+    return ConfidenceBins(*parts)
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Expected calibration error in [0, 1] (Guo et al., 2017).
 
     The mean gap between confidence and accuracy over the bins, weighted by the images in each.
-
-    Args:
-        labels: `(N,)` int.
-        probabilities: `(N, classes)`.
+    Arguments as for `confidence_bins`.
     """
     bins = confidence_bins(labels, probabilities)
     return float(np.abs(bins.right - bins.confidence).sum() / len(labels))

@@ -21,20 +21,14 @@ def read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(
-            f"a config must be a readable file, but '{path}': {error.strerror}"
-        ) from None
+        reason = error.strerror
+        raise ValueError(f"a config must be a readable file, but '{path}': {reason}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"a config must be valid TOML, but '{path}': {error}") from None
 
 
 def validate(model: type[Model], values: Mapping[str, Any], source: str) -> Model:
-    """Make a config of these values.
-
-    Args:
-        model: The config's class.
-        values: What it is made of.
-        source: Where the values come from, for messages.
+    """Make a config of these values, which come from a source that messages name.
 
     Raises:
         ValueError: In one sentence that names the source, the key, the rule and the value.

@@ -11,39 +11,35 @@ from records.outcome import Cause, State
 
 
 class TrialRecord(BaseModel):
-    """One trial."""
+    """One trial; what only a start brings is None before.
+
+    Attributes:
+        index: Its place in the search; a trial that is run again keeps it.
+        accuracy: On validation images, in [0, 1]: the result of a complete trial, the last one of
+            a pruned one.
+        config: The training's whole config.
+        curve: Epoch, counted from 1 -> validation accuracy.
+        history: Field of the epoch records -> one value per epoch; empty before the trial ended.
+        cause: Why it was pruned or failed.
+        reason: The same in words.
+        worker: Host and pid of the process that ran it, as `host:pid`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int
     index: int | None
-    """Its place in the search; a trial that is run again keeps it. None = not started."""
-
     state: State
     accuracy: float | None
-    """Validation accuracy in [0, 1]: the result of a complete trial, the last one of a pruned."""
-
     params: dict[str, Any]
     config: dict[str, Any] | None
-    """The training's whole config; None = not started."""
-
     curve: dict[int, float]
-    """Epoch, counted from 1 -> validation accuracy."""
-
     history: dict[str, list[float | None]]
-    """Field of the epoch records -> one value per epoch; empty before the trial ended."""
-
     cause: Cause | None = None
-    """Why it was pruned or failed."""
-
     reason: str | None
-    """The same in words."""
-
     started: datetime | None
     ended: datetime | None
-
     worker: str | None = None
-    """Host and pid of the process that ran it, as `host:pid`; None = not started."""
 
     @property
     def seconds(self) -> float | None:

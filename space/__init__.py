@@ -9,14 +9,6 @@ from space.parameters import Choice, Float, Int, Parameter, Suggester, Value
 from space.space import Space
 
 __all__ = [
-    "NAMED_SPACES",
-    "Choice",
-    "Float",
-    "Int",
-    "Parameter",
-    "Space",
-    "Suggester",
-    "Value",
-    "load_space",
-    "parse_space",
-]
+    "NAMED_SPACES", "Choice", "Float", "Int", "Parameter", "Space", "Suggester", "Value",
+    "load_space", "parse_space",
+]  # fmt: skip

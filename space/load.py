@@ -11,15 +11,13 @@ from records.toml import short_repr
 from space.space import Space
 
 NAMED_SPACES = ("default", "extended")
-"""The spaces that come with the package."""
 
 
 def load_space(name_or_path: str) -> Space:
     """Load a named space, or a TOML file with one table per parameter.
 
     Raises:
-        ValueError: In one sentence, if there is no such space, the file cannot be read, or a
-            parameter is not declared as it must be.
+        ValueError: There is no such space, or a parameter is not declared as it must be.
     """
     named = name_or_path in NAMED_SPACES
     path = resources.files("space") / f"{name_or_path}.toml" if named else Path(name_or_path)
@@ -37,11 +35,7 @@ def load_space(name_or_path: str) -> Space:
 
 
 def parse_space(name: str, declared: Mapping[str, object]) -> Space:
-    """Turn tables of parameters into a space.
-
-    Args:
-        name: What messages call the space.
-        declared: Parameter name -> its table, in sampling order.
+    """Turn tables of parameters, in sampling order, into a space.
 
     Raises:
         ValueError: In one sentence that names the space, the parameter and the rule.

@@ -16,17 +16,14 @@ class Suggester(Protocol):
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """Pick a number in [low, high]."""
-        ...
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
         """Pick a whole number in [low, high], `low` plus a multiple of `step`."""
-        ...
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Pick one of the choices."""
-        ...
 
 
 class _Base(BaseModel):
@@ -91,10 +88,8 @@ class Int(_Base):
         if self.log and self.step != 1:
             raise ValueError(f"step must be 1 on a log scale, but got step {self.step}")
         if (self.high - self.low) % self.step:
-            raise ValueError(
-                f"high must be low plus a multiple of step, "
-                f"but got low {self.low}, high {self.high}, step {self.step}"
-            )
+            got = f"low {self.low}, high {self.high}, step {self.step}"
+            raise ValueError(f"high must be low plus a multiple of step, but got {got}")
         return self
 
     def suggest(self, name: str, suggester: Suggester) -> Value:

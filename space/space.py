@@ -20,14 +20,11 @@ class Space(BaseModel):
     parameters: dict[str, Parameter]
 
     def sample(self, suggester: Suggester, fixed: Mapping[str, object]) -> dict[str, Value]:
-        """Pick one point.
+        """Pick one point: key (not parameter name) -> value for every key that is set.
 
         Args:
             suggester: Picks the values, for instance an Optuna trial.
             fixed: The values of the keys that are not searched; conditions may name them.
-
-        Returns:
-            Key -> value for every key that some parameter set, by key and not by parameter name.
         """
         point: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
@@ -42,9 +39,7 @@ class Space(BaseModel):
     def names_of(self, point: Mapping[str, object]) -> tuple[dict[str, Value], dict[str, object]]:
         """Translate a full point of keys back to parameter names, for a trial to be enqueued.
 
-        Returns:
-            Parameter name -> value for the values that lie in the space, and key -> value for
-            those that do not.
+        The values that lie in the space are by parameter name, those that do not are by key.
         """
         named: dict[str, Value] = {}
         outside: dict[str, object] = {}
@@ -59,37 +54,29 @@ class Space(BaseModel):
         return named, outside
 
     def without(self, keys: Collection[str]) -> "Space":
-        """The same space with these keys not searched.
-
-        Raises:
-            ValueError: If no parameter sets one of the keys.
-        """
+        """The same space with these keys not searched; ValueError if no parameter sets one."""
         self._refuse_unknown(keys, self.keys(), "a fixed parameter")
         kept = {n: p for n, p in self.parameters.items() if (p.sets or n) not in keys}
         return self.model_copy(update={"parameters": kept})
 
     def with_own(self, own: "Space") -> "Space":
-        """The same space with another one's parameters, in the places of those for the same keys.
+        """The same space with another one's parameters in the places of all for the same keys.
 
-        Args:
-            own: Its parameters for a key replace all of this space's for that key; those for new
-                keys come last.
+        Those for new keys come last.
         """
         merged: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
             key = parameter.sets or name
-            merged |= own._for(key) or {name: parameter}
+            same_key = {n: p for n, p in own.parameters.items() if (p.sets or n) == key}
+            merged |= same_key or {name: parameter}
         merged |= {n: p for n, p in own.parameters.items() if n not in merged}
         return self.model_copy(update={"name": own.name, "parameters": merged})
 
     def given(self, fixed: Mapping[str, object]) -> "Space":
-        """The same space with the conditions on values that are not searched worked out.
+        """Only parameters that can apply, each with only the conditions that can still fail.
 
         Args:
             fixed: Key -> value of everything that a condition may name; searched keys are ignored.
-
-        Returns:
-            Only parameters that can apply, each with only the conditions that can still fail.
         """
         kept: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
@@ -101,34 +88,28 @@ class Space(BaseModel):
         return self.model_copy(update={"parameters": kept})
 
     def check(self, known: Collection[str]) -> None:
-        """Refuse a space that no training could follow.
-
-        Args:
-            known: The keys that a training has.
+        """Refuse a space that a training, which has the known keys, could not follow.
 
         Raises:
-            ValueError: If the space is empty, a parameter sets an unknown key, a condition names
+            ValueError: The space is empty, a parameter sets an unknown key, a condition names
                 a key that is not settled before, or two parameters set one key at the same time.
         """
         if not self.parameters:
             raise ValueError(
                 f"a space needs at least one parameter, but space '{self.name}' is empty"
             )
-        settled_later = self.keys()
+        later = self.keys()
         for name, parameter in self.parameters.items():
             where = f"parameter '{name}'"
             self._refuse_unknown([parameter.sets or name], known, where)
             self._refuse_unknown(parameter.when, known, f"'when' of {where}")
-            for key in settled_later & set(parameter.when):
+            for key in later & set(parameter.when):
                 raise ValueError(
                     f"'when' may only name what is declared earlier, but '{key}' comes later or "
                     f"not at all (space '{self.name}', {where})"
                 )
-            settled_later = settled_later - {parameter.sets or name}
+            later = later - {parameter.sets or name}
         self._refuse_overlaps()
-
-    def _for(self, key: str) -> dict[str, Parameter]:
-        return {n: p for n, p in self.parameters.items() if (p.sets or n) == key}
 
     def _refuse_unknown(self, keys: Collection[str], known: Collection[str], where: str) -> None:
         for key in keys:

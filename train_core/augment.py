@@ -16,37 +16,25 @@ from train_core.images import Normalisation
 FLIP_FULL_AT = 0.25
 """Strength from which on every image alternates; below, a proportional share of them does."""
 
-SHIFT = 0.15
-"""Largest shift at strength 1, as a share of the side: 5 of 32 pixels, whole pixels only."""
-
-TURN = 15.0
-"""Largest rotation at strength 1, in degrees, either way."""
-
-ZOOM = 0.15
-"""Largest zoom at strength 1, in or out."""
-
-WARPED = 0.5
-"""Share of the images that are turned and zoomed at strength 1: interpolation blurs, so that
-some images must stay sharp."""
-
-LIGHT = 0.25
-"""Largest change of brightness (in deviations) and of contrast (relative) at strength 1."""
-
-CUT = 0.4
-"""Side of the square that is cut out at strength 1, as a share of the image's side."""
+# The largest changes at strength 1:
+SHIFT = 0.15  # As a share of the side: 5 of 32 pixels, whole pixels only.
+TURN = 15.0  # Degrees, either way.
+ZOOM = 0.15  # In or out.
+WARPED = 0.5  # Share of the images that are turned and zoomed; that blurs, so others stay sharp.
+LIGHT = 0.25  # Of brightness (in deviations) and of contrast (relative).
+CUT = 0.4  # Side of the square that is cut out, as a share of the image's side.
 
 
 def draw(count: int, device: torch.device, generator: torch.Generator) -> Tensor:
     """Random numbers in [0, 1) for `count` images, `(count, 9)`.
 
-    In each row: shift along x and y, whether to turn and zoom, angle, zoom, contrast, brightness,
-    and the place of the cut along y and x.
+    Columns: shift x and y, whether to turn and zoom, angle, zoom, contrast, brightness, cut y, x.
     """
     return torch.rand(count, 9, device=device, generator=generator)
 
 
 def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
-    """Which images are mirrored in this epoch.
+    """Which images are mirrored in this epoch, `(B,)` bool.
 
     Every image that takes part starts at random in one of the two orientations and changes it
     each epoch, so that two epochs show both (alternating flip, Jordan 2024).
@@ -55,9 +43,6 @@ def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
         phase: `(B,)`, uniform in [0, 1), one fixed number per training image.
         epoch: 0-d, counts epochs.
         strength: 0-d, in [0, 1].
-
-    Returns:
-        `(B,)` bool.
     """
     share = (strength / FLIP_FULL_AT).clamp(max=1)
     # Two independent numbers from one: the high half decides the start, the rest the share.
@@ -68,7 +53,7 @@ def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
 def augment(
     images: Tensor, flipped: Tensor, draws: Tensor, strength: Tensor, normalisation: Normalisation
 ) -> Tensor:
-    """Augment and normalise images.
+    """Augment and normalise images, `(B, 3, H, W)` float32.
 
     Args:
         images: `(B, H, W, 3)` uint8.
@@ -76,9 +61,6 @@ def augment(
         draws: What `draw` gives for as many images.
         strength: 0-d, in [0, 1]; 0 gives the same as `normalisation(images)`.
         normalisation: A cut goes to its mean colour.
-
-    Returns:
-        `(B, 3, H, W)` float32.
     """
     side = images.shape[1]
     pixels = images.permute(0, 3, 1, 2).float().contiguous()

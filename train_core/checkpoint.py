@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,13 @@ from train_core.model import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
 
-_TIMES = 100
-"""Seconds of training for every second of writing, at least."""
-
 
 @dataclass
 class Checkpoint:
     """Where one training keeps, between two epochs, all that it needs to go on bit for bit.
 
     Weights, averages, the optimizer's buffers, the step and the random state; and the records so
-    far, so that whoever watches the training sees all of it again. Nothing in the file is code:
-    it is safetensors.
+    far. Nothing in the file is code: it is safetensors.
 
     Args:
         path: The file; its folder is made when it is first written.
@@ -44,8 +39,7 @@ class Checkpoint:
     def resume(self, engine: Engine, config: TrainConfig) -> list[EpochRecord]:
         """Bring a started engine to where the file says, and return the records up to there.
 
-        A file of another training, a broken one or none at all leaves the engine as it is, at the
-        beginning.
+        A file of another training, a broken one or none leaves the engine at the beginning.
         """
         try:
             facts, tensors = read_safetensors(self.path, _FACTS)
@@ -56,12 +50,10 @@ class Checkpoint:
         engine.restore(tensors)
         return [EpochRecord.model_validate(record) for record in facts["records"]]
 
-    def epoch_ended(
-        self, engine: Engine, config: TrainConfig, records: Sequence[EpochRecord]
-    ) -> None:
+    def epoch_ended(self, engine: Engine, config: TrainConfig, records: list[EpochRecord]) -> None:
         """Write the file, if the last time is long enough ago."""
         self._pending = engine, config, list(records)
-        pause = max(self.every, _TIMES * self._cost) if self.every else 0.0
+        pause = max(self.every, 100 * self._cost) if self.every else 0.0
         if time.monotonic() - self._written >= pause:
             self.write()
 
@@ -75,10 +67,8 @@ class Checkpoint:
             return
         started = time.monotonic()
         engine, config, records = self._pending
-        facts = {
-            "training": _identity(engine, config),
-            "records": [record.model_dump() for record in records],
-        }
+        dumped = [record.model_dump() for record in records]
+        facts = {"training": _identity(engine, config), "records": dumped}
         content = save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)})
         write_whole(self.path, content, durable=True)
         self._pending, self._written = None, time.monotonic()
@@ -92,10 +82,7 @@ class Checkpoint:
 
 
 def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
-    """What must be the same for a training to go on: its config, images and network.
-
-    Another version may make another network of the same config.
-    """
+    """What must be the same for a training to go on; versions may differ in the network."""
     data = engine.data
     return {
         "config": config.model_dump(),

@@ -91,8 +91,7 @@ class TrainConfig(BaseModel):
     """`bf16` autocast, `fp32`, or `auto`: bf16 where the processor really has it."""
 
     cuda_graph: bool = False
-    """Capture the training step as one CUDA graph per shape and replay it; on a CPU, which has
-    nothing to capture, it changes nothing."""
+    """Capture the training step as one CUDA graph per shape and replay it; nothing on a CPU."""
 
     compile: bool = False
     """Compile forward and backward pass with `torch.compile`, once per shape: tens of seconds, and
@@ -140,8 +139,7 @@ def training_for(
     Args:
         name: The recipe.
         given: Keys of `TrainConfig` that replace the recipe's.
-        images: How many images the training learns from; None = not known yet, so that the epochs
-            stay as they are.
+        images: How many images the training learns from; None = not known, the epochs stay.
         source: Where the keys come from, for messages.
 
     Raises:
@@ -154,25 +152,14 @@ def training_for(
 
 
 def load_run_config(path: str) -> RunConfig:
-    """Read a training's file.
-
-    Raises:
-        ValueError: In one sentence that names the file, the key, the rule and the value.
-    """
+    """Read a training's file; raises what `resolve_run` raises, or that it cannot be read."""
     return resolve_run(read_toml(path), f"file '{path}'")
 
 
 def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = None) -> RunConfig:
     """Lay `[training]` over the recipe, if one is named.
 
-    Args:
-        tables: What the file says.
-        source: Where it comes from, for messages.
-        images: How many images the training learns from: few get more epochs than the recipe has,
-            unless `[training]` says how many. None = not known yet.
-
-    Raises:
-        ValueError: In one sentence that names the source, the key, the rule and the value.
+    Arguments and errors are those of `training_for`; `tables` is what the file says.
     """
     checked = validate(RunConfig, tables, source)
     if checked.recipe is None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import re
 from pathlib import Path
 
 import torch
@@ -52,7 +53,12 @@ def device_name(device: torch.device) -> str:
     """The device in words, for instance "NVIDIA H200" or "CPU, 2 threads (AMD EPYC)"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads ({_cpu_model()})"
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():  # Linux.
+        named = re.search(r"^model name\s*:\s*(.*\S)", cpuinfo.read_text(encoding="utf-8"), re.M)
+        model = named[1] if named else platform.machine()
+    return f"CPU, {torch.get_num_threads()} threads ({model})"
 
 
 def keep_freed_memory() -> None:
@@ -90,12 +96,3 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     message = str(error) if isinstance(error, RuntimeError) else ""
     return any(words in message for words in _NO_MEMORY)
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # Not Linux.
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

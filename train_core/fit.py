@@ -35,14 +35,13 @@ def fit(
         engines: Where the buffers live, and the trained network afterwards
             (`engines.engine(config).average`); None = buffers for this training only. Emptied
             when memory runs out.
-        checkpoint: Where the state is kept and resumed from; None = the training always begins
-            anew. The caller removes it when the training has ended for good.
+        checkpoint: Where the state is kept and resumed from; None = always begin anew. The
+            caller removes it when the training has ended for good.
 
     Yields:
-        One record after every epoch, first those from before an interruption, as they were. The
-        last one's `val_accuracy` is the training's result. The others' are of at most
-        `MIDDLE_IMAGES` validation images, always the same ones, unless `patience` may end the
-        training there.
+        One record after every epoch, first those from before an interruption. The last one's
+        `val_accuracy` is the training's result. The others' are of at most `MIDDLE_IMAGES`
+        validation images, always the same ones, unless `patience` may end the training there.
 
     Raises:
         Diverged: The loss is no longer finite.
@@ -69,21 +68,17 @@ def fit(
 
 
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
-    """Training images per second, after a warm-up.
-
-    Args:
-        config: What to train.
-        engines: Where the buffers live; a search goes on with them.
-        seconds: How long to measure, at least; never fewer than two steps.
-    """
+    """Training images per second, over so many seconds and two steps at least, after a warm-up."""
     engine = engines.engine(config)
-    _begin(engine, config)
+    engine.start(config)
+    engine.shuffle()
     _seconds_of(engine, 1)
     left = config.epochs * engine.steps_per_epoch - 1
     steps, spent = 0, 0.0
     while steps < 2 or spent < seconds:
         if not left:  # The schedule has run out.
-            _begin(engine, config)
+            engine.start(config)
+            engine.shuffle()
             left = config.epochs * engine.steps_per_epoch
         # Ever longer runs, so that waiting for the device after each is lost in them.
         count = min(left, max(1, steps))
@@ -100,7 +95,11 @@ def _epochs(
     yield from records
     while len(records) < config.epochs and not _out_of_patience(records, config.patience):
         epoch = len(records) + 1
-        record = _one_epoch(engine, epoch, _validation_for(engine.data, config, epoch))
+        validation = engine.data.validation
+        # Only a score that can be the result needs all of them.
+        if validation is not None and not config.patience and epoch < config.epochs:
+            validation = validation.subsample(MIDDLE_IMAGES)
+        record = _one_epoch(engine, epoch, validation)
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
             raise Diverged(record.epoch)
         records.append(record)
@@ -117,13 +116,6 @@ def _out_of_patience(records: list[EpochRecord], patience: int) -> bool:
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
-def _validation_for(data: ImageData, config: TrainConfig, epoch: int) -> Part | None:
-    """All validation images if this epoch's score can be the result, else some of them."""
-    if data.validation is None or config.patience or epoch == config.epochs:
-        return data.validation
-    return data.validation.subsample(MIDDLE_IMAGES)
-
-
 def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord:
     started = time.perf_counter()
     train_loss, train_accuracy, lr = engine.run_epoch()
@@ -133,21 +125,9 @@ def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord
         normalisation, dtype = engine.data.normalisation, engine.shape.dtype
         val_loss, val_accuracy = score(engine.average, held_out, normalisation, dtype)
     return EpochRecord(
-        epoch=epoch,
-        train_loss=train_loss,
-        train_accuracy=train_accuracy,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
-        lr=lr,
-        seconds=seconds,
-        images=engine.images_per_epoch,
-    )
-
-
-def _begin(engine: Engine, config: TrainConfig) -> None:
-    """What is done once per training and per epoch, and is not part of a step."""
-    engine.start(config)
-    engine.shuffle()
+        epoch=epoch, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
+        val_accuracy=val_accuracy, lr=lr, seconds=seconds, images=engine.images_per_epoch,
+    )  # fmt: skip
 
 
 def _seconds_of(engine: Engine, steps: int) -> float:

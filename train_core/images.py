@@ -17,18 +17,10 @@ _EPS = 5e-4
 _FLAT = 1e-5
 """Second moment below which a direction has no variance, such as colour in grey images."""
 
-_PATCHES_PER_SIDE = 32
-"""From twice this side on, only every second, third, ... patch is used: neighbours are alike."""
-
 
 @dataclass(frozen=True)
 class Part:
-    """Images and labels of one part of a data set, on one device.
-
-    Attributes:
-        images: `(N, H, W, 3)` uint8.
-        labels: `(N,)` int64, in [0, classes).
-    """
+    """Images `(N, H, W, 3)` uint8 and labels `(N,)` int64, in [0, classes), on one device."""
 
     images: Tensor
     labels: Tensor
@@ -42,15 +34,11 @@ class Part:
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
 
     def subsample(self, at_most: int) -> "Part":
-        """Every second image, or every third, and so on: evenly spread, and without a copy.
-
-        At least half of `at_most`, where the part is larger.
-        """
+        """Every second image, or every third, and so on: evenly spread, and without a copy."""
         every = max(1, -(-len(self) // at_most))
         return Part(self.images[::every], self.labels[::every])
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.labels)
 
 
@@ -78,11 +66,7 @@ class Normalisation:
 class ImageData:
     """What a training sees: a training part, perhaps a validation part, and never the test part.
 
-    Attributes:
-        train: The images to learn from.
-        validation: The images that the search scores on; None in the final training.
-        classes: Names of the classes, by label.
-        mirror: Whether a mirrored image still shows its class (no for digits).
+    `classes` are the names by label; `mirror` says whether a mirrored image still shows its class.
     """
 
     train: Part
@@ -138,17 +122,12 @@ def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel.
+    """Mean and standard deviation of each channel of `(N, H, W, 3)` uint8 training images.
 
-    Args:
-        images: `(N, H, W, 3)` uint8, of the training part only.
-
-    Returns:
-        Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
+    Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
-    counts = torch.stack(
-        [torch.bincount(channel, minlength=256) for channel in images.flatten(0, 2).T]
-    )
+    channels = images.flatten(0, 2).T
+    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = share @ levels
@@ -158,32 +137,24 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
-    """Filters that decorrelate 2x2 patches, each with its negative.
+    """Filters `(24, 3, 2, 2)` float32 that decorrelate 2x2 patches, each with its negative.
 
-    They are the eigenvectors of the patches' second moments, scaled to equal strength. The
-    negatives keep what the activation would drop. Directions without variance are replaced by
-    the strongest ones: a constant channel would upset batch norm.
+    They are the eigenvectors of the patches' second moments, strongest first, scaled to equal
+    strength. The negatives keep what the activation would drop. Directions without variance are
+    replaced by the strongest ones: a constant channel would upset batch norm.
 
     Args:
-        batches: Each `(B, 3, H, W)` float32, normalised; together some thousands of images from
-            the training part. One batch at a time is cut into patches, of 144 bytes each.
-
-    Returns:
-        `(24, 3, 2, 2)` float32, on the device of the images: strongest direction, its negative,
-        second strongest, and so on.
+        batches: `(B, 3, H, W)` float32, normalised; some thousands of training images in all.
     """
     total, count = torch.zeros(12, 12, dtype=torch.float64), 0
     for images in batches:
-        patches = _patches(images)
+        # In images of twice 32 pixels and more, only every second, third, ... patch: neighbours
+        # are alike.
+        stride = max(1, images.shape[-1] // 32)
+        patches = F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
         total += (patches.T @ patches).cpu()
         count += len(patches)
     return _filters(total / count).to(images.device)
-
-
-def _patches(images: Tensor) -> Tensor:
-    """`(patches, 12)` float64 from `(B, 3, H, W)`, about as many per image whatever its size."""
-    stride = max(1, images.shape[-1] // _PATCHES_PER_SIDE)
-    return F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
 
 
 def _filters(moments: Tensor) -> Tensor:

@@ -23,14 +23,9 @@ _MEAN, _STD = "normalisation.mean", "normalisation.std"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with everything that is needed to use it.
+    """A network in evaluation mode, what `build_network` makes it from, and the images it is for.
 
-    Attributes:
-        network: In evaluation mode.
-        shape: What `build_network` makes it from.
-        normalisation: Of the images it was trained on.
-        classes: Names of the classes, by label.
-        image_size: Side of the images it was trained on, in pixels.
+    `classes` are the names by label; `image_size` is the side in pixels.
     """
 
     network: Classifier
@@ -42,21 +37,17 @@ class TrainedModel:
 
 def trained_model(engine: Engine) -> TrainedModel:
     """The averaged network of an engine, in its buffers: the next training overwrites it."""
-    data = engine.data
-    return TrainedModel(
-        engine.average, engine.shape.network, data.normalisation, data.classes, data.side
-    )
+    network, data = engine.shape.network, engine.data
+    return TrainedModel(engine.average, network, data.normalisation, data.classes, data.side)
 
 
 def save_model(path: Path, model: TrainedModel) -> None:
     """Write a model, weights on the CPU in float32."""
     tensors = {name: _plain(tensor) for name, tensor in model.network.state_dict().items()}
     tensors |= {_MEAN: _plain(model.normalisation.mean), _STD: _plain(model.normalisation.std)}
-    facts = {
-        "shape": model.shape.as_dict(),
-        "classes": model.classes,
-        "image_size": model.image_size,
-    }
+    shape = {"network": model.shape.network, **dict(model.shape.settings)}
+    shape["classes"] = model.shape.classes
+    facts = {"shape": shape, "classes": model.classes, "image_size": model.image_size}
     # `save_file` makes a file that nobody else may read.
     path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
 
@@ -90,9 +81,8 @@ def load_model(path: Path) -> TrainedModel:
     network = build_network(shape).to(memory_format=torch.channels_last).eval()
     network.load_state_dict(tensors)
     network.requires_grad_(False)
-    return TrainedModel(
-        network, shape, normalisation, tuple(facts["classes"]), facts["image_size"]
-    )
+    classes = tuple(facts["classes"])
+    return TrainedModel(network, shape, normalisation, classes, facts["image_size"])
 
 
 @torch.no_grad()
@@ -103,7 +93,7 @@ def logits_of(
     dtype: torch.dtype = torch.float32,
     mirrored: bool = False,
 ) -> Iterator[Tensor]:
-    """Logits, batch by batch and without augmentation.
+    """Logits without augmentation, `(up to images_at_once(H), classes)` float32 each.
 
     Args:
         network: In evaluation mode, on the device of the images.
@@ -111,9 +101,6 @@ def logits_of(
         normalisation: Of the training part.
         dtype: Working precision.
         mirrored: Whether to show each image mirrored.
-
-    Yields:
-        `(up to images_at_once(H), classes)` float32.
     """
     for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)
@@ -142,14 +129,9 @@ def score(
 def probabilities(
     network: Classifier, images: Tensor, normalisation: Normalisation, mirrored: bool = False
 ) -> Tensor:
-    """Class probabilities `(N, classes)` float32, computed in float32.
+    """Class probabilities `(N, classes)` float32, computed in float32; arguments as `logits_of`.
 
-    Args:
-        network: In evaluation mode, on the device of the images.
-        images: `(N, H, W, 3)` uint8.
-        normalisation: Of the training part.
-        mirrored: Whether to average the probabilities of each image and its mirror image
-            (test-time augmentation).
+    With `mirrored`, those of each image and its mirror image are averaged.
     """
     plain = torch.cat([b.softmax(1) for b in logits_of(network, images, normalisation)])
     if not mirrored:

@@ -1,9 +1,8 @@
 """`python -m train_core.run CONFIG.toml`: train one configuration, without any search."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,16 +29,12 @@ def main(
 ) -> int:
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
-        run, prepared = _resolve(read_toml(config), f"file '{config}'")
+        tables, source = read_toml(config), f"file '{config}'"
+        data = resolve_run(tables, source).data
+        prepared = prepare(data)
+        rows = choose_rows(load_labels(prepared, "train"), data)
+        run = resolve_run(tables, source, len(rows.train))
     return _train(run, prepared, test, out)
-
-
-def _resolve(tables: Mapping[str, Any], source: str) -> tuple[RunConfig, PreparedData]:
-    """Finds every mistake in what the user gave."""
-    data = resolve_run(tables, source).data
-    prepared = prepare(data)
-    rows = choose_rows(load_labels(prepared, "train"), data)
-    return resolve_run(tables, source, len(rows.train)), prepared
 
 
 def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None) -> int:

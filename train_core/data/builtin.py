@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from train_core.data import Arrays, PartName, Source
 from train_core.data.config import DataConfig
 from train_core.data.decode import resize_all
-from train_core.data.source import Arrays, PartName, Source
 from train_core.data.split import stratified_split
 
 CLASSES = {
@@ -31,13 +31,7 @@ CLASSES = {
 
 
 def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
-    """A data set of torchvision.
-
-    Args:
-        class_name: Of torchvision, for instance "CIFAR10".
-        archive: What its files are called, for the message when they cannot be had.
-        config: Where the files are, and the size of the images.
-    """
+    """A data set of torchvision, such as "CIFAR10"; for the rest see `read_part`."""
 
     def read(part: PartName) -> Arrays:
         # torchvision takes seconds to import, and is needed only until the cache is made.
@@ -54,13 +48,12 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
 
     Args:
         dataset: A data set class of torchvision.
-        archive: What its files are called.
+        archive: What its files are called, for the message when they cannot be had.
         config: Where to look, and the size of the images.
         part: Which part to read.
 
     Raises:
-        ValueError: In one sentence with the ways on, if the files are not there and cannot be
-            downloaded.
+        ValueError: The files are not there and cannot be downloaded.
     """
     try:
         loaded = dataset(root=config.root, train=part == "train", download=True)
@@ -73,9 +66,8 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
             f"put {folder} there yourself, or give a folder of images with --dataset FOLDER, "
             f"or try --dataset digits, which needs no download"
         ) from None
-    images = np.asarray(loaded.data)
-    labels = np.asarray(loaded.targets, dtype=np.int64)
-    return Arrays(resize_all(images, config.image_size), labels)
+    images = resize_all(np.asarray(loaded.data), config.image_size)
+    return Arrays(images, np.asarray(loaded.targets, dtype=np.int64))
 
 
 def digits(config: DataConfig) -> Source:
@@ -90,8 +82,7 @@ def digits(config: DataConfig) -> Source:
         grey = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)
         return Arrays(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
 
-    classes = tuple(str(digit) for digit in range(10))
-    return Source("digits", classes, False, "scikit-learn digits", read)
+    return Source("digits", tuple("0123456789"), False, "scikit-learn digits", read)
 
 
 BUILTIN: dict[str, Callable[[DataConfig], Source]] = {

@@ -14,22 +14,14 @@ from rich.progress import track
 from records.machine import cores, die_with_parent
 from records.pixels import FORMATS, fit_square, square_pixels
 
+# Starting processes costs more than decoding this much.
 _FEW_FILES, _FEW_BYTES = 768, 16 << 20
-"""Starting processes costs more than decoding this much."""
-
+# What a process decodes before it reports: little enough that all of them have work.
 _CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
-"""What a process decodes before it reports: little enough that all of them have work."""
 
 
 def decode(path: Path, side: int) -> np.ndarray:
-    """Read an image, upright, as RGB on white, cut to its centre square and resized.
-
-    Args:
-        path: A JPEG, PNG or WebP file of any size and mode; of an animation the first frame.
-        side: Height and width of the result in pixels.
-
-    Returns:
-        `(side, side, 3)` uint8.
+    """`(side, side, 3)` uint8 from a JPEG, PNG or WebP file; of an animation the first frame.
 
     Raises:
         OSError: The file cannot be read, is not an image, is cut off, or is larger than a
@@ -55,16 +47,10 @@ def resize_all(images: np.ndarray, side: int) -> np.ndarray:
 def decode_all(
     paths: list[str], total_bytes: int, side: int, label: str
 ) -> Iterator[np.ndarray | str]:
-    """Decode image files, in the order of the paths.
-
-    Args:
-        paths: The files.
-        total_bytes: Of all files together; decides how the work is shared.
-        side: Height and width of the results in pixels.
-        label: Of the progress bar.
+    """Decode image files of so many bytes together, which decides how the work is shared.
 
     Yields:
-        For every file the image, `(side, side, 3)` uint8, or why it cannot be read.
+        For every path in order the image, `(side, side, 3)` uint8, or why it cannot be read.
     """
     if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
         yield from _decode_chunk((paths, side))
@@ -74,14 +60,12 @@ def decode_all(
     with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
         done = pool.map(_decode_chunk, tasks)
         console = Console(stderr=True)
-        chunked = track(done, label, len(tasks), console=console, transient=True)
-        yield from chain.from_iterable(chunked)
+        yield from chain(*track(done, label, len(tasks), console=console, transient=True))
 
 
 def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
     """Cut a list of files into pieces of a few megabytes, of one file where files are larger."""
-    size = _CHUNK_BYTES * len(paths) // max(total_bytes, 1)
-    size = min(max(size, 1), _CHUNK_FILES)
+    size = min(max(_CHUNK_BYTES * len(paths) // max(total_bytes, 1), 1), _CHUNK_FILES)
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 

@@ -10,21 +10,17 @@ from stat import S_ISREG
 import numpy as np
 
 from records.pixels import SUFFIXES
+from train_core.data import Arrays, PartName, Source
 from train_core.data.config import DataConfig
 from train_core.data.decode import decode_all
-from train_core.data.source import Arrays, PartName, Source
 from train_core.data.split import stratified_split
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image of a folder.
+    """One image, its path relative to the folder, its size in bytes, 0 if that is not known.
 
-    Attributes:
-        path: Relative to the folder.
-        label: Of its class.
-        size: In bytes; 0 if that cannot be known.
-        state: Cheap text that changes whenever the content, or whether it can be read, may have.
+    `state` is a cheap text that changes whenever the content, or whether it can be read, may have.
     """
 
     path: str
@@ -46,7 +42,11 @@ def folder(config: DataConfig) -> Source:
     train = _list_images(root, train_root, classes)
     _refuse_empty(train, classes, train_root)
     if (root / "test").is_dir():
-        _refuse_unknown_classes(root / "test", classes)
+        if extra := _folders(root / "test") - set(classes):
+            raise ValueError(
+                f"'{root / 'test'}' may only hold the classes of train/, but it also holds "
+                f"{', '.join(sorted(extra))}"
+            )
         test = _list_images(root, root / "test", classes)
     else:
         labels = np.array([file.label for file in train])
@@ -58,18 +58,18 @@ def folder(config: DataConfig) -> Source:
         arrays, bad = _decode(root, parts[part], config.image_size, f"decoding {part} images")
         skipped.extend(bad)
         if bad and not config.skip_bad_images:
-            raise ValueError(_unreadable(bad))
+            more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+            raise ValueError(
+                f"every image must be readable, but {len(bad)} are not: {', '.join(bad[:10])}"
+                f"{more}; mend or remove them, or set skip_bad_images = true under [data]"
+            )
         return arrays
 
-    return Source(
-        name=root.name or "folder",
-        classes=classes,
-        mirror=True,
-        stamp=_digest(train + test, lambda file: file.state),
-        content=lambda: _digest(train + test, lambda file: _content(root / file.path)),
-        read=read,
-        skipped=lambda: skipped,
-    )
+    def content() -> str:
+        return _digest(train + test, lambda file: _content(root / file.path))
+
+    stamp = _digest(train + test, lambda file: file.state)
+    return Source(root.name or "folder", classes, True, stamp, read, content, lambda: skipped)
 
 
 def _decode(root: Path, files: list[ImageFile], side: int, label: str) -> tuple[Arrays, list[str]]:
@@ -84,14 +84,6 @@ def _decode(root: Path, files: list[ImageFile], side: int, label: str) -> tuple[
             images[len(labels)] = result
             labels.append(file.label)
     return Arrays(images[: len(labels)], np.array(labels, dtype=np.int64)), bad
-
-
-def _unreadable(bad: list[str]) -> str:
-    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-    return (
-        f"every image must be readable, but {len(bad)} are not: {', '.join(bad[:10])}{more}; "
-        f"mend or remove them, or set skip_bad_images = true under [data]"
-    )
 
 
 def _class_folders(root: Path, parts: set[str]) -> tuple[str, ...]:
@@ -150,21 +142,12 @@ def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
 
 
 def _refuse_empty(files: list[ImageFile], classes: tuple[str, ...], root: Path) -> None:
-    counts = np.bincount([file.label for file in files], minlength=len(classes))
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    present = {file.label for file in files}
+    empty = [name for label, name in enumerate(classes) if label not in present]
     if empty:
         raise ValueError(
             f"every class folder must hold images ({', '.join(sorted(SUFFIXES))}), but in "
             f"'{root}' these hold none: {', '.join(empty)}"
-        )
-
-
-def _refuse_unknown_classes(test_root: Path, classes: tuple[str, ...]) -> None:
-    extra = _folders(test_root) - set(classes)
-    if extra:
-        raise ValueError(
-            f"'{test_root}' may only hold the classes of train/, but it also holds "
-            f"{', '.join(sorted(extra))}"
         )
 
 

@@ -19,32 +19,18 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from records.files import write_whole
+from records.metrics import PartFacts
 from records.toml import did_you_mean
+from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.folder import folder as image_folder
-from train_core.data.source import Arrays, PartName, Source
 
-_FORMAT = 2
-"""Raise it whenever decoding or the layout of the cache changes."""
-
+_FORMAT = 2  # Raise it whenever decoding or the layout of the cache changes.
 _PARTS: tuple[PartName, ...] = ("train", "test")
-
+# What is in the arrays, and the state of the arrays when their hashes were last checked.
 _FACTS, _HASHED = "facts.json", "hashed.json"
-"""What is in the arrays, and the state of the arrays when their hashes were last checked."""
-
-_BUILDING = "building-"
-"""How the names of folders begin that are moved to their place once they are whole."""
-
-
-class PartFacts(BaseModel):
-    """What is known of one part without opening it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: int
-    sha256: str
-    """Of the image file and the label file, one after the other."""
+_BUILDING = "building-"  # So begin the names of folders that are not whole yet.
 
 
 class PreparedData(BaseModel):
@@ -67,8 +53,7 @@ def prepare(config: DataConfig) -> PreparedData:
     """Make sure that the decoded images are in the cache; the second time this is instant.
 
     Raises:
-        ValueError: In one sentence, if there is no such data set, it cannot be read, or the cache
-            cannot be written.
+        ValueError: There is no such data set, it cannot be read, or the cache cannot be written.
     """
     try:
         prepared = _prepared(config)
@@ -100,7 +85,7 @@ def find_source(config: DataConfig) -> Source:
     """The data set of this name, or the folder at this path.
 
     Raises:
-        ValueError: In one sentence, if it is neither.
+        ValueError: It is neither.
     """
     if config.dataset in BUILTIN:
         return BUILTIN[config.dataset](config)
@@ -115,28 +100,19 @@ def find_source(config: DataConfig) -> Source:
 
 def _prepared(config: DataConfig) -> PreparedData:
     source, cache = find_source(config), Path(config.root) / "cache"
-    settings = [
-        _FORMAT, source.name, config.image_size, config.test_fraction, config.skip_bad_images
-    ]  # fmt: skip
-    place = str(Path(config.dataset).resolve())
+    asked = [source.name, config.image_size, config.test_fraction, config.skip_bad_images]
+    settings, place = [_FORMAT, *asked], str(Path(config.dataset).resolve())
     stamp = cache / "stamps" / _digest([*settings, place, source.stamp])
     # A whole cache needs no lock, and may lie on a disk that can only be read.
     if (key := _read_stamp(stamp)) and (cached := _cached(cache / key)):
         return cached
     with _locked(cache):
-        folder = cache / _key(source, settings, stamp)
+        key = _read_stamp(stamp)
+        if key is None:  # Only then is the content read.
+            key = _digest([*settings, source.content() if source.content else source.stamp])
+            write_whole(stamp, key)
         # The process that held the lock may have built it.
-        return _cached(folder) or _build(source, config, folder)
-
-
-def _key(source: Source, settings: list[Any], stamp: Path) -> str:
-    """The cache key of the content, which is only read when the stamp is a new one."""
-    key = _read_stamp(stamp)
-    if key is None:
-        content = source.content() if source.content else source.stamp
-        key = _digest([*settings, content])
-        write_whole(stamp, key)
-    return key
+        return _cached(cache / key) or _build(source, config, cache / key)
 
 
 def _cached(folder: Path) -> PreparedData | None:
@@ -162,15 +138,15 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING) as scratch:
         built = Path(scratch) / folder.name
         built.mkdir()
-        facts: dict[str, Any] = {
-            "name": source.name,
-            "classes": source.classes,
-            "mirror": source.mirror,
-            "image_size": config.image_size,
-            **{str(part): _write(source, part, built).model_dump() for part in _PARTS},
-            # Known only after reading.
-            "skipped": source.skipped(),
-        }
+        facts: dict[str, Any] = {"name": source.name, "classes": source.classes}
+        facts |= {"mirror": source.mirror, "image_size": config.image_size}
+        for part in _PARTS:
+            arrays = source.read(part)
+            images, labels = _files(built, part)
+            np.save(images, arrays.images)
+            np.save(labels, arrays.labels)
+            facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
+        facts["skipped"] = source.skipped()
         write_whole(built / _FACTS, json.dumps(facts, indent=1))
         write_whole(built / _HASHED, json.dumps(_state(built)))
         if folder.exists():  # Damaged.
@@ -179,14 +155,6 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     prepared = _cached(folder)
     assert prepared is not None
     return prepared
-
-
-def _write(source: Source, part: PartName, folder: Path) -> PartFacts:
-    arrays = source.read(part)
-    images, labels = _files(folder, part)
-    np.save(images, arrays.images)
-    np.save(labels, arrays.labels)
-    return PartFacts(count=len(arrays.labels), sha256=_sha256(folder, part))
 
 
 def _files(folder: Path, part: str) -> tuple[Path, Path]:
@@ -243,8 +211,7 @@ def _digest(value: object) -> str:
 
 def _read_stamp(stamp: Path) -> str | None:
     """The key in a stamp file, unless there is none or something else is in it."""
-    try:
+    with suppress(OSError):
         text = stamp.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    return text if re.fullmatch("[0-9a-f]{20}", text) else None
+        return text if re.fullmatch("[0-9a-f]{20}", text) else None
+    return None

@@ -24,13 +24,9 @@ class Rows:
 def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
     """Split off the validation part, then take `train_size` of the rest.
 
-    The validation part depends on the labels, the fraction and the seed only, so searches with
-    different training sizes are scored on the same images. `train_on_validation` then joins the
-    two, so that a final training sees what its search has seen and nothing else.
-
-    Args:
-        labels: `(N,)`, of the whole training part.
-        config: Its `split_seed` of None counts as 0.
+    The validation part depends on the labels, `(N,)`, the fraction and the seed only, so searches
+    with different training sizes are scored on the same images. `train_on_validation` then joins
+    the two, so that a final training sees what its search has seen and nothing else.
     """
     seed = config.split_seed or 0
     train, validation = stratified_split(labels, config.validation_fraction, seed)
@@ -44,16 +40,12 @@ def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
 def stratified_split(
     labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set a share of every class aside.
+    """The rows that stay and a share of every class that is set aside, both ascending.
 
     Args:
         labels: `(N,)`, the class of every image.
-        fraction: Share to set aside, in [0, 1). Every class gives at least one image, and keeps
-            at least one; 0 sets nothing aside.
+        fraction: In [0, 1). Every class gives and keeps at least one image; 0 = none set aside.
         seed: The same seed and labels give the same split.
-
-    Returns:
-        The rows that stay and the rows set aside, both ascending.
 
     Raises:
         ValueError: A class has fewer than two images.
@@ -76,15 +68,12 @@ def stratified_split(
 
 
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Choose rows so that classes keep their shares, as far as whole images allow.
+    """Choose `(size,)` rows, ascending, so that classes keep their shares as far as can be.
 
     Args:
         labels: `(N,)`, the class of every image.
-        size: How many to choose, between the number of classes and N.
+        size: How many to choose.
         seed: The same seed and labels give the same choice.
-
-    Returns:
-        `(size,)` rows, ascending.
 
     Raises:
         ValueError: The size is not between the number of classes and N.

@@ -15,17 +15,11 @@ from train_core.augment import augment, draw, flips
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState
-from train_core.engine.optimizers import Rates, build_optimizer
+from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
-from train_core.engine.schedule import average_table, lr_table
 from train_core.images import ImageData
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
-
-_RANDOM = "random"
-
-_REFERENCE_BATCH = 1024
-"""The batch size that `lr` and `weight_decay` refer to."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ class EngineShape:
 
 
 class Engine:
-    """Trains one network shape on one data set.
+    """Trains one network shape on one data set; call `start` before the first epoch.
 
     Attributes:
         average: The network with the averaged weights and batch statistics, in evaluation mode.
@@ -58,7 +52,6 @@ class Engine:
     """
 
     def __init__(self, shape: EngineShape, data: ImageData) -> None:
-        """Allocate all buffers; call `start` before the first epoch."""
         self.shape, self.data = shape, data
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
@@ -69,14 +62,10 @@ class Engine:
         self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
         self._random = torch.Generator(data.device)
         self._live.dropout.expect(shape.batch_size)
-        self._settings = {
-            name: torch.zeros((), device=data.device)
-            for name in ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
-        }
-        self._step, self._epoch = (
-            torch.zeros((), dtype=torch.int64, device=data.device) for _ in range(2)
-        )
-        self._loss, self._hits = (torch.zeros((), device=data.device) for _ in range(2))
+        names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
+        self._settings = {name: torch.zeros((), device=data.device) for name in names}
+        self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
+        self._loss, self._hits = torch.zeros(2, device=data.device)
         self._batch = torch.arange(shape.batch_size, device=data.device)
         # A captured step finds everything where it was when it was captured.
         self._order = torch.zeros(self.images_per_epoch, dtype=torch.int64, device=data.device)
@@ -100,18 +89,22 @@ class Engine:
         self._live.reset(weights, self.data.filters)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
-        self._set_settings(config)
+        share = config.batch_size / 1024  # What `lr` and `weight_decay` refer to.
+        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
+        # grow with the batch, but the rule is one for all so that spaces stay comparable.
+        scales = {"lr": share, "weight_decay": share}
+        for name, setting in self._settings.items():
+            setting.fill_(getattr(config, name) * scales.get(name, 1))
+        self._live.dropout.rate.fill_(config.dropout)
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
 
     def run_epoch(self) -> tuple[float, float, float]:
-        """Train for one epoch.
+        """Train for one epoch: mean loss in nats per example, accuracy, last learning rate.
 
-        Returns:
-            Mean loss in nats per example, accuracy on the augmented images, learning rate of the
-            last step. Reading them is the only time that the host waits for the device.
+        Reading them is the only time that the host waits for the device.
         """
         self.shuffle()
         self.run_steps(self.steps_per_epoch)
@@ -123,27 +116,29 @@ class Engine:
     def snapshot(self) -> dict[str, Tensor]:
         """Copies on the CPU of all that lives on from one epoch to the next, by name."""
         copies = {name: tensor.to("cpu", copy=True) for name, tensor in self._lasting().items()}
-        return copies | {_RANDOM: self._random.get_state()}
+        return copies | {"random": self._random.get_state()}
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Go back to a snapshot of a training with the config that was started last."""
-        self._random.set_state(snapshot[_RANDOM])
+        self._random.set_state(snapshot["random"])
         for name, tensor in self._lasting().items():
             tensor.copy_(snapshot[name])
 
     def _lasting(self) -> dict[str, Tensor]:
         return {
-            "state": self._state.state,
-            "average": self._average_state.state,
-            "phase": self._phase,
-            "step": self._step,
-            "epoch": self._epoch,
+            "state": self._state.state, "average": self._average_state.state,
+            "phase": self._phase, "step": self._step, "epoch": self._epoch,
             **self._optimizer.buffers,
-        }
+        }  # fmt: skip
 
     def shuffle(self) -> None:
-        """Put the images in a new order, with nothing counted yet."""
-        self._order.copy_(self._new_order())
+        """Put the images in a random order, again and again until they fill all batches."""
+        count = len(self.data.train)
+        orders = [
+            torch.randperm(count, device=self.data.device, generator=self._random)
+            for _ in range(-(-self.images_per_epoch // count))
+        ]
+        self._order.copy_(torch.cat(orders)[: self.images_per_epoch])
         self._loss.zero_()
         self._hits.zero_()
 
@@ -163,30 +158,6 @@ class Engine:
         factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
         self._lr_table[:total].copy_(torch.tensor(factors))
         self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
-
-    def _set_settings(self, config: TrainConfig) -> None:
-        share = config.batch_size / _REFERENCE_BATCH
-        # Muon's step is an angle and Adam's a share of the weights: noise aside, they do not
-        # grow with the batch, but the rule is one for all so that spaces stay comparable.
-        values = {
-            "lr": config.lr * share,
-            "momentum": config.momentum,
-            "weight_decay": config.weight_decay * share,
-            "label_smoothing": config.label_smoothing,
-            "augment": config.augment,
-        }
-        for name, value in values.items():
-            self._settings[name].fill_(value)
-        self._live.dropout.rate.fill_(config.dropout)
-
-    def _new_order(self) -> Tensor:
-        """Training images in random order, again and again until they fill all batches."""
-        count = len(self.data.train)
-        orders = [
-            torch.randperm(count, device=self.data.device, generator=self._random)
-            for _ in range(-(-self.images_per_epoch // count))
-        ]
-        return torch.cat(orders)[: self.images_per_epoch]
 
     def _train_step(self) -> None:
         images, labels = self._next_batch()
@@ -208,9 +179,8 @@ class Engine:
         strength = self._settings["augment"]
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
-        images = augment(
-            self.data.train.images[chosen], flipped, draws, strength, self.data.normalisation
-        )
+        plain = self.data.train.images[chosen]
+        images = augment(plain, flipped, draws, strength, self.data.normalisation)
         # Narrowing first halves what the change of layout has to move.
         ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
         return ready, self.data.train.labels[chosen]
@@ -220,28 +190,14 @@ class Engine:
         factor, settings = self._lr_table.take(self._step), self._settings
         lr, decay = settings["lr"] * factor, settings["weight_decay"] * factor
         self._optimizer.step(Rates(lr, settings["momentum"], decay))
-        self._move_average()
+        self._average_state.state.lerp_(self._state.state, self._mix_table.take(self._step))
         self._step += 1
-
-    def _move_average(self) -> None:
-        share = self._mix_table.take(self._step)
-        self._average_state.state.lerp_(self._state.state, share)
-
-
-_CAPACITY, _CAPTURED_CAPACITY = 4, 16
-"""Shapes that keep their buffers. These are made in milliseconds; a captured step is worth its
-memory, for more shapes than the default space has."""
 
 
 class EnginePool:
-    """Engines by shape, for the trainings of one data set; the least recently used one goes first.
-
-    Args:
-        data: What all of them train on.
-    """
+    """Engines by shape, for trainings on one data set; the least recently used one goes first."""
 
     def __init__(self, data: ImageData) -> None:
-        """Start empty."""
         self.data = data
         self._engines: OrderedDict[EngineShape, Engine] = OrderedDict()
 
@@ -249,7 +205,9 @@ class EnginePool:
         """The engine for this config, made when it is first needed."""
         shape = EngineShape.of(config, self.data)
         if shape not in self._engines:
-            while len(self._engines) >= (_CAPTURED_CAPACITY if shape.cuda_graph else _CAPACITY):
+            # Buffers are made in milliseconds; a captured step is worth its memory, for more
+            # shapes than the default space has.
+            while len(self._engines) >= (16 if shape.cuda_graph else 4):
                 self._engines.popitem(last=False)
             self._engines[shape] = Engine(shape, self.data)
         self._engines.move_to_end(shape)

@@ -9,29 +9,26 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-_ALIGN = 16
-"""Elements that every tensor's place is rounded up to: 64 bytes, what fast kernels ask for."""
+_ALIGN = 16  # Elements: every tensor begins at 64 bytes, what fast kernels ask for.
 
 
 class FlatState:
     """Rebinds a network's parameters, gradients and buffers to views of flat float32 vectors.
 
-    Only persistent buffers, those in `state_dict()`: the others are settings, which are not
-    averaged, saved or reset with the weights.
+    It stays on its device and keeps its values. Of the buffers only the persistent ones, those in
+    `state_dict()`: the others are settings, not averaged, saved or reset with the weights.
 
     Attributes:
         state: `(parameters + buffers,)`; all that an average or a file has to hold.
         weights: The part of `state` that is trained, `(parameters,)`.
         gradients: `(parameters,)`, empty for a network that is not trained; backward passes add
             to it.
+
+    Raises:
+        ValueError: A parameter or a persistent buffer is not float32.
     """
 
     def __init__(self, network: nn.Module, *, trained: bool) -> None:
-        """Rebind the network on its device; its current values are kept.
-
-        Raises:
-            ValueError: A parameter or a persistent buffer is not float32.
-        """
         saved = network.state_dict()
         for name, tensor in saved.items():
             if tensor.dtype != torch.float32:

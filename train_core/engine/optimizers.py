@@ -1,17 +1,18 @@
-"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights.
+"""SGD with Nesterov momentum, AdamW and Muon on a flat vector of weights, and their schedule.
 
 All that varies from trial to trial is read from 0-d tensors on the device, so that one captured
 or compiled step serves every trial of a shape; torch's own optimizers keep momentum and weight
 decay as Python numbers. Tests hold each against torch's.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from train_core.config import Optimizer
+from train_core.config import Optimizer, Schedule
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState
 
@@ -19,30 +20,21 @@ MUON_REST_LR = 6.0
 """What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
 
 _BETA2, _EPS = 0.99, 1e-8
-_STEPS = 5
-_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration with the steepest slope at zero (Jordan et al., 2024)."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """0-d tensors on the device, for one step."""
+    """0-d tensors on the device, for one step; `decay` is the share that every weight loses."""
 
     lr: Tensor
     momentum: Tensor
     decay: Tensor
-    """Share of every weight that this step takes away."""
 
 
 class Update(ABC):
-    """One optimizer.
-
-    Attributes:
-        buffers: Its state from step to step, by name.
-    """
+    """One optimizer of the network of `flat`; `buffers` are its state from step to step."""
 
     def __init__(self, flat: FlatState, **buffers: Tensor) -> None:
-        """Optimize the network of this state."""
         self._flat, self.buffers = flat, buffers
 
     def reset(self) -> None:
@@ -56,16 +48,15 @@ class Update(ABC):
 
 
 class Sgd(Update):
-    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay."""
+    """SGD with Nesterov momentum, as `torch.optim.SGD(nesterov=True)`, and decoupled decay.
+
+    Args:
+        flat: The state of the network to train.
+        decayed: `(parameters,)`, multiplies the decay of each weight.
+        updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1.
+    """
 
     def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
-        """Allocate the momentum.
-
-        Args:
-            flat: The state of the network to train.
-            decayed: `(parameters,)`, multiplies the decay of each weight.
-            updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1.
-        """
         self._decayed, self._updated = decayed, updated
         self._momentum = torch.zeros_like(flat.weights)
         super().__init__(flat, momentum=self._momentum)
@@ -82,10 +73,9 @@ class Sgd(Update):
 
 
 class AdamW(Update):
-    """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings."""
+    """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings; arguments as `Sgd`."""
 
     def __init__(self, flat: FlatState, decayed: Tensor) -> None:
-        """Allocate both moments; `decayed` as for `Sgd`."""
         self._decayed = decayed
         self._first, self._second = torch.zeros_like(flat.weights), torch.zeros_like(flat.weights)
         # Running products of the betas, for the bias correction without a step count on the host.
@@ -118,18 +108,15 @@ class Muon(Update):
 
     The matrices are kept at a norm of the root of their rows: batch norm follows every
     convolution, so that only their direction matters and the learning rate is an angle. Weight
-    decay would change nothing about a fixed norm, so they have none: only the last layer is
-    decayed.
+    decay would change nothing about a fixed norm, so only the last layer is decayed.
+
+    Args:
+        flat: The state of the network to train.
+        matrices: The parameters that are updated by Muon.
+        rest: Updates all others; its `updated` must be 0 at the matrices.
     """
 
     def __init__(self, flat: FlatState, matrices: list[nn.Parameter], rest: Sgd) -> None:
-        """Allocate the momenta.
-
-        Args:
-            flat: The state of the network to train.
-            matrices: The parameters that are updated by Muon.
-            rest: Updates all others; its `updated` must be 0 at the matrices.
-        """
         self._rest = rest
         self._weights = [flat.matrix(flat.weights, p) for p in matrices]
         self._gradients = [flat.matrix(flat.gradients, p) for p in matrices]
@@ -140,9 +127,8 @@ class Muon(Update):
 
     def step(self, rates: Rates) -> None:
         """Update the weights in place."""
-        for weight, gradient, buffer in zip(
-            self._weights, self._gradients, self._momenta, strict=True
-        ):
+        matrices = zip(self._weights, self._gradients, self._momenta, strict=True)
+        for weight, gradient, buffer in matrices:
             weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
             direction = muon_direction(gradient, buffer, rates.momentum, self._dtype)
             weight.sub_(direction.mul_(rates.lr))
@@ -152,16 +138,10 @@ class Muon(Update):
 def muon_direction(
     gradient: Tensor, buffer: Tensor, momentum: Tensor, dtype: torch.dtype = torch.bfloat16
 ) -> Tensor:
-    """The orthogonalised Nesterov momentum; the buffer is updated in place.
+    """The orthogonalised Nesterov momentum, which `torch.optim.Muon` multiplies by its rate.
 
-    Args:
-        gradient: `(rows, columns)`, float32.
-        buffer: The same shape, the running mean of the gradients.
-        momentum: 0-d, in [0, 1).
-        dtype: To orthogonalise in.
-
-    Returns:
-        The same shape, float32: what `torch.optim.Muon` multiplies by its learning rate.
+    Gradient, result and `buffer`, the running mean of the gradients that is updated in place, are
+    `(rows, columns)` float32.
     """
     buffer.lerp_(gradient, 1 - momentum)
     rows, columns = gradient.shape
@@ -170,30 +150,23 @@ def muon_direction(
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Move all singular values of `(rows, columns)` near 1, by five steps of Newton-Schulz.
+    """Move all singular values of a matrix to about 0.7 to 1.2, by five steps of Newton-Schulz.
 
-    Args:
-        matrix: `(rows, columns)`, float32.
-        dtype: To calculate in; bfloat16 is enough, but slow where the processor has none.
-
-    Returns:
-        `(rows, columns)`, float32, with singular values of about 0.7 to 1.2.
+    It calculates in `dtype`: bfloat16 is enough, but slow where the processor has none.
     """
-    a, b, c = _NEWTON_SCHULZ
+    # Of the quintic iteration with the steepest slope at zero (Jordan et al., 2024).
+    a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.to(dtype).T if tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp_min(1e-7)
-    for _ in range(_STEPS):
+    for _ in range(5):
         gram = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
     return (wide.T if tall else wide).float()
 
 
 def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:
-    """The optimizer of this name for a network.
-
-    Matrices and convolutions are decayed, biases and scales are not.
-    """
+    """The optimizer of this name; it decays matrices and convolutions, not biases and scales."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     decayed = flat.spread({p: float(p.ndim > 1) for p in parameters})
     if name == "adamw":
@@ -203,3 +176,39 @@ def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Upd
     matrices = [p for p in parameters if p.ndim == 4]
     rest = flat.spread({p: float(p.ndim != 4) for p in parameters})
     return Muon(flat, matrices, Sgd(flat, decayed * rest, rest))
+
+
+def lr_table(schedule: Schedule, total: int, warmup: float, final: float) -> list[float]:
+    """Learning rates of all steps of a training, in order, as shares of the peak in [0, 1].
+
+    The peak is reached at step `warmup * total - 1`, or at step 0 without warm-up; the last step,
+    `total - 1`, has exactly `final`. With `one_cycle`, a warm-up of 0.3 and `final` = 4e-6, this
+    is `torch.optim.lr_scheduler.OneCycleLR` with its defaults.
+    """
+    peak = max(warmup * total - 1, 0.0)
+    # Where the way up begins.
+    start = {"triangle": 0.2, "one_cycle": 0.04, "cosine": 0.0}[schedule]
+
+    def factor(step: int) -> float:
+        if step < peak:
+            way = step / peak
+            return start + (1 - start) * (_half_cosine(way) if schedule == "one_cycle" else way)
+        way = (step - peak) / max(total - 1 - peak, 1e-12) if total > 1 else 0.0
+        return 1 + (final - 1) * (way if schedule == "triangle" else _half_cosine(way))
+
+    return [factor(step) for step in range(total)]
+
+
+def average_table(span: float, total: int) -> list[float]:
+    """How much of the current weights each of all steps mixes into their average, in (0, 1].
+
+    The average follows the weights closely at first, so that the early epochs are not judged by
+    the initial weights, and settles at a span of `span * total` steps; without a span it is always
+    the current weights.
+    """
+    steady = 1 / max(span * total, 1.0)
+    return [max(steady, 9 / (10 + step)) if span else 1.0 for step in range(total)]
+
+
+def _half_cosine(way: float) -> float:
+    return (1 - math.cos(math.pi * way)) / 2

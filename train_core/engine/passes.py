@@ -9,11 +9,6 @@ from torch import Tensor
 from train_core.networks.base import Classifier
 
 LossFunction = Callable[[Classifier, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""What `loss_and_logits` is."""
-
-_SHAPES = 256
-"""Shapes that may be compiled in one process; from torch's own limit of 8 on, a shape would
-silently run uncompiled."""
 
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
@@ -23,16 +18,9 @@ workspaces, neither of which a graph may hold."""
 def loss_and_logits(
     network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The forward pass of a step, in the precision of the images.
+    """The forward pass of a step: the loss of `smoothed_cross_entropy`, and logits `(B, classes)`.
 
-    Args:
-        network: In training mode.
-        images: `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
-        labels: `(B,)` int64.
-        smoothing: 0-d, as for `smoothed_cross_entropy`.
-
-    Returns:
-        Mean loss, 0-d float32 in nats per example, and logits `(B, classes)`.
+    Images are `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
     """
     with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
         logits = network(images)
@@ -40,12 +28,9 @@ def loss_and_logits(
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
-    """Mean cross-entropy, 0-d float32 in nats: `F.cross_entropy` with smoothing by a tensor.
+    """Mean cross-entropy, 0-d float32 in nats, of logits `(B, classes)` and labels `(B,)` int64.
 
-    Args:
-        logits: `(B, classes)`.
-        labels: `(B,)` int64.
-        smoothing: 0-d, in [0, 1): the probability that is spread evenly over all classes.
+    It is `F.cross_entropy` with a smoothing, in [0, 1), that is a 0-d tensor.
     """
     log_probabilities = F.log_softmax(logits.float(), 1)
     likelihood = log_probabilities.gather(1, labels[:, None]).mean()
@@ -86,5 +71,6 @@ def compiled(function: LossFunction) -> LossFunction:
     """
     import torch._dynamo  # Takes seconds.
 
-    torch._dynamo.config.recompile_limit = _SHAPES
+    # From torch's own limit of 8 shapes on, one would silently run uncompiled.
+    torch._dynamo.config.recompile_limit = 256
     return torch.compile(function, dynamic=False)

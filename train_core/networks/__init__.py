@@ -29,13 +29,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """All that decides the tensors of a network.
-
-    Attributes:
-        network: Its name.
-        settings: The keys that its spec names, each with its value.
-        classes: Number of classes.
-    """
+    """All that decides the tensors of a network; `settings` are its spec's keys with values."""
 
     network: str
     settings: tuple[tuple[str, Any], ...]
@@ -47,10 +41,6 @@ class NetworkShape:
         keys = find_network(network).keys
         return cls(network, tuple((key, settings[key]) for key in keys), classes)
 
-    def as_dict(self) -> dict[str, Any]:
-        """What `of` takes, in one table, as files of saved models hold it."""
-        return {"network": self.network, **dict(self.settings), "classes": self.classes}
-
 
 def network_names() -> list[str]:
     """All networks, in alphabetical order."""
@@ -58,11 +48,7 @@ def network_names() -> list[str]:
 
 
 def check_network(name: str) -> str:
-    """The name itself.
-
-    Raises:
-        ValueError: There is no such network.
-    """
+    """The name itself; ValueError if there is no such network."""
     if name not in network_names():
         known = ", ".join(network_names())
         raise ValueError(f"network must be one of {known}, but got '{name}'")
@@ -70,11 +56,7 @@ def check_network(name: str) -> str:
 
 
 def find_network(name: str) -> NetworkSpec:
-    """Import a network and return what it registers.
-
-    Raises:
-        ValueError: There is no such network.
-    """
+    """Import a network and return what it registers; ValueError if there is no such network."""
     spec: NetworkSpec = import_module(f"{__name__}.{check_network(name)}").SPEC
     return spec
 

@@ -8,18 +8,12 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
-    """Batch norm without a step count.
-
-    Args:
-        channels: Channels of the input `(B, channels, H, W)`.
-        momentum: Share of each batch's statistics that enters the running ones, in (0, 1].
-    """
+    """`nn.BatchNorm2d` without a step count."""
 
     running_mean: Tensor
     running_var: Tensor
 
     def __init__(self, channels: int, momentum: float = 0.1) -> None:
-        """Allocate scale, bias and running statistics."""
         super().__init__()
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -49,9 +43,6 @@ class Dropout(nn.Module):
     The random numbers are drawn before the pass that uses them, since a compiled pass can draw
     from torch's default generator only.
 
-    Args:
-        features: Features of the input `(B, features)`.
-
     Attributes:
         rate: 0-d, share of the features that is zeroed, in [0, 1); set it with `rate.fill_()`.
         noise: `(B, features)`, uniform in [0, 1).
@@ -61,7 +52,6 @@ class Dropout(nn.Module):
     noise: Tensor
 
     def __init__(self, features: int) -> None:
-        """Start with a rate of 0."""
         super().__init__()
         # Not persistent, so that `FlatState` does not average or save them.
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
@@ -101,9 +91,10 @@ class Classifier(nn.Module, ABC):
             `(B, features)`.
         """
 
-    @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """`(B, classes)` from `(B, features)`."""
+        scores: Tensor = self.head(features)
+        return scores
 
     @abstractmethod
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:

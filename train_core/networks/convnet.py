@@ -13,12 +13,6 @@ from torch import Tensor, nn
 from train_core.networks import NetworkSpec
 from train_core.networks.base import BatchNorm, Classifier, Dropout
 
-_LOGIT_SCALE = 1 / 9
-_NORM_MOMENTUM = 0.4
-_WHITENED, _WHITENED_LEAST = 24, 16
-"""Channels after the whitening, most and least: at full resolution they are expensive, and a
-narrow first block cannot use all of them."""
-
 
 class Block(nn.Module):
     """Convolution, 2x2 pooling, norm; then `depth - 1` more convolutions with norms.
@@ -28,13 +22,12 @@ class Block(nn.Module):
     """
 
     def __init__(self, channels_in: int, channels: int, depth: int) -> None:
-        """Allocate the layers."""
         super().__init__()
         self.convs = nn.ModuleList(
             nn.Conv2d(channels if i else channels_in, channels, 3, padding=1, bias=False)
             for i in range(depth)
         )
-        self.norms = nn.ModuleList(BatchNorm(channels, _NORM_MOMENTUM) for _ in range(depth))
+        self.norms = nn.ModuleList(BatchNorm(channels, momentum=0.4) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, channels, H // 2, W // 2)` from `(B, channels_in, H, W)`."""
@@ -52,23 +45,20 @@ class Block(nn.Module):
 class ConvNet(Classifier):
     """Whitening, three blocks of `width`, `4 * width`, `4 * width` channels, global max, linear.
 
-    Args:
-        width: Channels of the first block.
-        depth: Convolutions per block.
-        classes: Number of classes.
+    A block has `depth` convolutions; images may have any size from 16x16 on.
     """
 
+    whitening: Tensor
+
     def __init__(self, width: int, depth: int, classes: int) -> None:
-        """Allocate the layers; images may have any size from 16x16 on."""
         super().__init__()
-        whitened = min(_WHITENED, max(_WHITENED_LEAST, width))
+        # Channels are expensive at full resolution, and a narrow first block cannot use all 24.
+        whitened = min(24, max(16, width))
         self.register_buffer("whitening", torch.zeros(whitened, 3, 2, 2))
         widths = [whitened, width, 4 * width, 4 * width]
         self.blocks = nn.Sequential(*(Block(a, b, depth) for a, b in pairwise(widths)))
         self.dropout = Dropout(widths[-1])
         self.head = nn.Linear(widths[-1], classes, bias=False)
-
-    whitening: Tensor
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 4 * width)`, the maximum of each channel over the last map."""
@@ -78,8 +68,7 @@ class ConvNet(Classifier):
 
     def logits(self, features: Tensor) -> Tensor:
         """`(B, classes)`, scaled down so that early training is calm."""
-        scores: Tensor = self.head(features)
-        return scores * _LOGIT_SCALE
+        return super().logits(features) * (1 / 9)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:

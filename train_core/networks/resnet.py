@@ -11,16 +11,11 @@ from train_core.networks.base import BatchNorm, Classifier, Dropout
 class SmallResNet(Classifier):
     """ResNet without the stem's stride and pooling: 3x3 stem, four stages, mean, linear.
 
-    With width 64 and depth 2 this is the usual ResNet-18 for CIFAR.
-
-    Args:
-        width: Channels of the first stage; the others have 2, 4 and 8 times as many.
-        depth: Blocks per stage.
-        classes: Number of classes.
+    The stages have `depth` blocks of 1, 2, 4 and 8 times `width` channels: with width 64 and depth
+    2 this is the usual ResNet-18 for CIFAR. Images may have any size from 8x8 on.
     """
 
     def __init__(self, width: int, depth: int, classes: int) -> None:
-        """Allocate the layers; images may have any size from 8x8 on."""
         super().__init__()
         self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.norm = BatchNorm(width)
@@ -36,11 +31,6 @@ class SmallResNet(Classifier):
         """`(B, 8 * width)`, the mean of each channel over the last map."""
         maps: Tensor = self.stages(self.relu(self.norm(self.stem(images))))
         return maps.mean((2, 3))
-
-    def logits(self, features: Tensor) -> Tensor:
-        """`(B, classes)`."""
-        scores: Tensor = self.head(features)
-        return scores
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
@@ -69,7 +59,6 @@ class Shortcut(nn.Conv2d):
     """
 
     def __init__(self, channels_in: int, channels: int, step: int) -> None:
-        """Allocate the weights."""
         super().__init__(channels_in, channels, 1, bias=False)
         self.step = step
 

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from train_core.engine.schedule import average_table, lr_table
+from train_core.engine.optimizers import average_table, lr_table
 
 SCHEDULES = ["triangle", "one_cycle", "cosine"]
 
