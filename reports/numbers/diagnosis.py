@@ -10,58 +10,60 @@ from records.statistics import Spread
 from records.trial import TrialRecord, finite, ranked
 from reports.numbers import Numbers
 
-LEADERS = 5
+_LEADERS = 5
 """How many of the best trials are held against the pruning threshold."""
 
 
 class Early(Numbers):
-    """How well the order after one epoch tells the final order, over complete trials."""
+    """How well the order after one epoch tells the final order, over `n` complete trials.
+
+    Attributes:
+        correlation: Spearman's rank correlation in [-1, 1]; None if all values are equal.
+        swapped: Share of all pairs whose first one ended behind; ties count half.
+        leader_rank: The rank, in the end, of the trial that led after this epoch; 1 = it won.
+        winner_rank: The rank, after this epoch, of the trial that won in the end.
+    """
 
     epoch: int
     n: int
     correlation: float | None
-    """Spearman's rank correlation with the final accuracy, in [-1, 1]; None if all are equal."""
-
     swapped: float
-    """Share of all pairs in which the trial that was ahead ended behind; ties count half."""
-
     leader_rank: int
-    """The rank, in the end, of the trial that led after this epoch; 1 = it won."""
-
     winner_rank: int
-    """The rank, after this epoch, of the trial that won in the end."""
 
 
 class Pruning(Numbers):
-    """Early against final accuracy, epoch by epoch, without the last."""
+    """Early against final accuracy.
+
+    Attributes:
+        early: Epoch by epoch, without the last.
+        first_check: At the first pruning check; None without one, or if too few are complete.
+        below_threshold: Leading trials that were below today's threshold at a pruning check.
+        leaders: How many leading trials were held against it.
+        overtaken: Share of the pruning checks whose leader did not win; None without a check.
+    """
 
     early: tuple[Early, ...]
     first_check: Early | None
-    """That of the first pruning check; None if there is none, or too few are complete."""
-
     below_threshold: int
-    """How many leading trials were, at a pruning check, below the threshold as it stands now."""
-
     leaders: int
-    """How many leading trials were held against it."""
-
     overtaken: float | None
-    """Share of the pruning checks whose leader did not win; None without a check."""
 
 
 class Candidate(Numbers):
-    """A trial that was trained again with fresh seeds."""
+    """A trial that was trained again with fresh seeds.
+
+    Attributes:
+        searched: Validation accuracy in the search.
+        confirmed: Validation accuracy per fresh seed.
+        std: Sample standard deviation; None for a single seed.
+    """
 
     number: int
     searched: float | None
-    """Validation accuracy in the search."""
-
     confirmed: tuple[float, ...]
-    """Validation accuracy per fresh seed."""
-
     mean: float
     std: float | None
-    """Sample standard deviation; None for a single seed."""
 
     @property
     def n(self) -> int:
@@ -70,17 +72,18 @@ class Candidate(Numbers):
 
 
 class Seeds(Numbers):
-    """All candidates, best mean first, and the spread among their seeds."""
+    """All candidates, best mean first, and the spread among their seeds.
+
+    Attributes:
+        spread: Pooled sample standard deviation over seeds; None without two of one trial.
+        lead: How far the best mean is ahead of the second; None with one candidate.
+        needed: The smallest lead that a t-test at 95 % tells from luck; None without a spread.
+    """
 
     candidates: tuple[Candidate, ...]
     spread: float | None
-    """Pooled sample standard deviation over seeds; None without two seeds of one trial."""
-
     lead: float | None
-    """How far the best mean is ahead of the second; None with one candidate."""
-
     needed: float | None
-    """The smallest lead that a t-test at 95 % could tell from luck; None without a spread."""
 
 
 def pruning(
@@ -101,7 +104,7 @@ def pruning(
     last = epochs or max((max(t.curve, default=0) for t in complete), default=0)
     found = [early for e in range(1, last) if (early := _early(complete, e)) is not None]
     checked = [early for early in found if early.epoch in checks]
-    leaders = complete[:LEADERS] if thresholds and checks else []
+    leaders = complete[:_LEADERS] if thresholds and checks else []
     return Pruning(
         early=tuple(found),
         first_check=checked[0] if checked else None,

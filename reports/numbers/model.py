@@ -13,61 +13,60 @@ _EXAMPLES, _PAIRS = 320, 10
 
 
 class Bin(Numbers):
-    """The images whose confidence lies in one interval."""
+    """The images whose confidence lies in one interval; their means are None without images."""
 
     low: float
     high: float
     n: int
     confidence: float | None
-    """Mean confidence; None without images."""
-
     accuracy: float | None
 
 
 class Reliability(Numbers):
-    """Confidence against accuracy."""
+    """Mean confidence against accuracy over `n` images, and their expected calibration error."""
 
     bins: tuple[Bin, ...]
     error: float
-    """Expected calibration error: the mean gap, weighted by images (Guo et al., 2017)."""
-
     confidence: float
-    """Mean confidence over all images."""
-
     accuracy: float
     n: int
 
 
 class Confused(Numbers):
-    """Images of one class taken for another."""
+    """Images of one class taken for another; `share` is of those of the true class."""
 
     true: str
     predicted: str
     n: int
     share: float
-    """Of the images of the true class."""
 
 
 class Picture(Numbers):
-    """One test image that is kept as a picture, and what the model said of it."""
+    """One test image that is kept as a picture, and what the model said of it.
+
+    Attributes:
+        picture: Its place among the pictures.
+        row: Its place in the test set.
+        probability: Of the predicted class.
+    """
 
     picture: int
-    """Its place among the pictures."""
-
     row: int
-    """Its place in the test set."""
-
     true: str
     predicted: str
     probability: float
-    """Of the predicted class."""
-
     true_probability: float
-    """Of the true class."""
 
 
 class Model(Numbers):
-    """The exported model on the test images; what the predictions say is None without them."""
+    """The exported model on the test images; what the predictions say is None without them.
+
+    Attributes:
+        mirrored_accuracy: With mirrored views averaged.
+        errors: The errors that the model was surest of, surest first.
+        strengths: Of augmentation, as far as there are pictures of it.
+        augment: The strength that the model was trained with.
+    """
 
     description: str
     parameters: int
@@ -79,14 +78,10 @@ class Model(Numbers):
     confusion_shares: list[list[float | None]]
     confused: tuple[Confused, ...]
     mirrored_accuracy: float | None
-    """With mirrored views averaged."""
-
     reliability: Reliability | None
     errors: tuple[Picture, ...]
     examples: dict[str, tuple[Picture, ...]]
     strengths: tuple[float, ...]
-    """Strengths of augmentation that there are pictures of; the model's own among them."""
-
     augment: float | None
 
 
@@ -107,7 +102,7 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
         confused=most_confused(test.confusion_matrix, classes, _PAIRS),
         mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
         reliability=reliability(kept.labels, kept.probabilities) if kept else None,
-        errors=most_confident_errors(kept, classes) if kept else (),
+        errors=tuple(_picture(kept, classes, n) for n in range(kept.wrong_count)) if kept else (),
         examples=examples(kept, classes, _EXAMPLES) if kept else {},
         strengths=tuple(strengths),
         augment=training.get("augment"),
@@ -132,7 +127,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
                 accuracy=float(right / n) if n else None,
             )
             for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
-        ),
+        ),  # fmt: skip
         error=calibration_error(labels, probabilities),
         confidence=float(found.confidence.sum() / count),
         accuracy=float(found.right.sum() / count),
@@ -164,11 +159,6 @@ def most_confused(
     )  # fmt: skip
 
 
-def most_confident_errors(kept: Predictions, classes: Sequence[str]) -> tuple[Picture, ...]:
-    """The errors that the model was surest of, surest first."""
-    return tuple(_picture(kept, classes, place) for place in range(kept.wrong_count))
-
-
 def examples(
     kept: Predictions, classes: Sequence[str], most: int
 ) -> dict[str, tuple[Picture, ...]]:
@@ -191,10 +181,7 @@ def _picture(kept: Predictions, classes: Sequence[str], place: int) -> Picture:
     probabilities, true = kept.probabilities[row], int(kept.labels[row])
     predicted = int(probabilities.argmax())
     return Picture(
-        picture=place,
-        row=row,
-        true=classes[true],
-        predicted=classes[predicted],
+        picture=place, row=row, true=classes[true], predicted=classes[predicted],
         probability=float(probabilities[predicted]),
         true_probability=float(probabilities[true]),
-    )
+    )  # fmt: skip

@@ -29,24 +29,24 @@ _TOP, _TOP_LEAST = 0.1, 5
 
 
 class Range(Numbers):
-    """One numeric parameter, its range, and where the leading trials lie in it."""
+    """One numeric parameter, its range, and where the leading trials lie in it.
+
+    Attributes:
+        whole: Whether only whole numbers occur.
+        best: The value of the best trial; None if it does not have this parameter.
+        positions: Of the leading trials, best first, from 0 (low) to 1 (high), on the own scale.
+        at_low: Share of the leading trials at the lower edge.
+        at_high: Share of the leading trials at the upper edge.
+    """
 
     name: str
     low: float
     high: float
     log: bool
     whole: bool
-    """Whether only whole numbers occur."""
-
     best: float | None
-    """The value of the best trial; None if it does not have this parameter."""
-
     positions: tuple[float, ...]
-    """Of the leading trials, best first, from 0 (low) to 1 (high), on the range's own scale."""
-
     at_low: float
-    """Share of the leading trials at the lower edge."""
-
     at_high: float
 
     @property
@@ -74,16 +74,14 @@ class Importance(Numbers):
 
 
 class Importances(Numbers):
-    """PED-ANOVA (Watanabe et al., 2023) over the complete trials."""
+    """PED-ANOVA (Watanabe et al., 2023) over `n` complete trials, of which `good` count as good.
+
+    The most important parameter comes first; there are none with too few trials.
+    """
 
     parameters: tuple[Importance, ...]
-    """Most important first; empty with too few trials."""
-
     n: int
-    """Complete trials."""
-
     good: int
-    """How many of them count as good."""
 
 
 def ranges(trials: Sequence[TrialRecord], space: Space | None) -> tuple[Range, ...]:
@@ -103,16 +101,12 @@ def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) ->
     n = max(1, len(positions))
     best = leading[0].params.get(name) if leading else None
     return Range(
-        name=name,
-        low=low,
-        high=high,
-        log=log,
-        whole=isinstance(parameter, Int),
+        name=name, low=low, high=high, log=log, whole=isinstance(parameter, Int),
         best=None if best is None else float(best),
         positions=positions,
         at_low=sum(_near(p, 0.0) for p in positions) / n,
         at_high=sum(_near(p, 1.0) for p in positions) / n,
-    )
+    )  # fmt: skip
 
 
 def _position(value: float, low: float, high: float, log: bool) -> float:

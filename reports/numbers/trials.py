@@ -12,68 +12,64 @@ from reports.numbers import Numbers, best_so_far
 
 
 class Point(Numbers):
-    """One trial that ended or was pruned."""
+    """One trial that ended or was pruned.
+
+    Attributes:
+        value: Validation accuracy: the result of a complete trial, the last one of another.
+        best: The best complete trial up to this one.
+    """
 
     number: int
     kind: str
     value: float | None
-    """Validation accuracy: the result of a complete trial, the last one of another."""
-
     best: float | None
-    """The best complete trial up to this one."""
 
 
 class Curve(Numbers):
-    """One trial, epoch by epoch."""
+    """Validation accuracy of one trial by epoch, counted from 1; None where it was not finite."""
 
     number: int
     kind: str
     epochs: tuple[int, ...]
-    """Counted from 1."""
-
     values: tuple[float | None, ...]
-    """Validation accuracy; None where it was not finite."""
 
 
 class Threshold(Numbers):
-    """The pruning threshold after one epoch, as it stands now."""
+    """The pruning threshold after one epoch, as `n` complete trials set it now."""
 
     epoch: int
     value: float
     n: int
-    """Complete trials that it is taken from."""
 
 
 class Curves(Numbers):
-    """All learning curves, and what the pruner holds them against."""
+    """All learning curves, and what the pruner holds them against.
+
+    Attributes:
+        thresholds: Empty if the pruner has no such threshold, or nothing is complete.
+        checks: Epochs after which the pruner checks a trial.
+    """
 
     curves: tuple[Curve, ...]
     thresholds: tuple[Threshold, ...]
-    """Empty if the pruner has no such threshold, or nothing is complete."""
-
     threshold_name: str
     checks: tuple[int, ...]
-    """Epochs after which the pruner checks a trial."""
 
 
 class Bar(Numbers):
-    """One trial on the time line."""
+    """One trial on the time line; its lane is counted from 0."""
 
     number: int
     kind: str
     lane: int
-    """Which worker, counted from 0: the rank of its lane."""
-
     start: datetime
     end: datetime
 
 
 class Timeline(Numbers):
-    """Who ran what when."""
+    """Who ran what when: the names of the lanes, and the trials on them."""
 
     lanes: tuple[str, ...]
-    """What each lane is called."""
-
     bars: tuple[Bar, ...]
 
 
@@ -163,14 +159,11 @@ def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
     several = len({host for host, _ in lanes}) > 1
     bars = [
         Bar(
-            number=t.number,
-            kind=t.kind,
+            number=t.number, kind=t.kind, start=begin, end=end,
             lane=lanes.index((_host(worker), slots[worker])),
-            start=begin,
-            end=end,
         )
         for t, worker, begin, end in started
-    ]
+    ]  # fmt: skip
     names = (f"{host}, worker {s + 1}" if several else f"worker {s + 1}" for host, s in lanes)
     return Timeline(lanes=tuple(names), bars=tuple(bars))
 
