@@ -64,7 +64,7 @@ class Source:
         space: What is searched; None if unknown.
         machines: Host -> device, precision and versions, in words.
         metrics: Of the exported model; None if there is none or they are damaged.
-        predictions: On the test images; the same.
+        predictions: On the test images; None likewise.
         missing: What of `best/` could not be read, and why, a sentence each.
     """
 
@@ -109,28 +109,18 @@ def read_source(place: Place) -> Source:
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
+    machines = {n.removeprefix(prefix): m for n, m in attributes.items() if n.startswith(prefix)}
     missing: list[str] = []
     metrics, predictions = _read_best(place.folder / "best", missing)
     return Source(
-        place=place,
-        storage=shown(place.url),
-        read=datetime.now().astimezone(),
-        trials=tuple(trial_records(study)),
-        abandoned=_abandoned(study, attributes),
+        place=place, storage=shown(place.url), read=datetime.now().astimezone(),
+        trials=tuple(trial_records(study)), abandoned=_abandoned(study, attributes),
         confirmed=confirmations(study),
         test_evaluations=int(attributes.get(TEST_EVALUATIONS, 0)),
-        settings=attributes.get(SETTINGS, {}),
-        fingerprint=fingerprint,
-        space=_space(fingerprint),
-        machines={
-            name.removeprefix(prefix): facts
-            for name, facts in attributes.items()
-            if name.startswith(prefix)
-        },
-        metrics=metrics,
-        predictions=predictions,
-        missing=tuple(missing),
-    )
+        settings=attributes.get(SETTINGS, {}), fingerprint=fingerprint,
+        space=_space(fingerprint), machines=machines,
+        metrics=metrics, predictions=predictions, missing=tuple(missing),
+    )  # fmt: skip
 
 
 def _abandoned(study: Study, signs: dict[str, Any]) -> frozenset[int]:
@@ -161,10 +151,9 @@ def _read_best(folder: Path, missing: list[str]) -> tuple[Metrics | None, Predic
     if metrics and predictions:
         shape = metrics.test.n, len(metrics.data.classes)
         if predictions.probabilities.shape != shape:
-            missing.append(
-                "best/evaluation.npz is not of the model that best/metrics.json describes."
-            )
-            predictions = None
+            other = "best/evaluation.npz is not of the model that best/metrics.json describes."
+            missing.append(other)
+            return metrics, None
     return metrics, predictions
 
 

@@ -9,23 +9,12 @@ from optuna.study import Study
 from plotly.colors import sample_colorscale
 
 from records.words import percent
-from reports.figures import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PERCENT,
-    SCALE,
-    Drawing,
-    figure,
-    plain,
-    readable_ticks,
-)
+from reports.figures import BLUE, GREY, ORANGE, SCALE, Drawing, figure, plain, readable_ticks
 from reports.numbers.parameters import Importances, chosen, replica, searched
 from reports.numbers.summary import Summary
 from reports.source import Source
 
 _MOST_LINES, _MOST_SLICES = 150, 12
-
 _VALUE = "validation accuracy"
 
 
@@ -59,7 +48,6 @@ def parameter_drawings(summary: Summary, source: Source) -> Iterator[Drawing]:
 
 
 def _importances(found: Importances) -> Drawing:
-    """How much each parameter matters."""
     key, title, n = "importances", "What matters", found.n
     if not found.parameters:
         few = f"Importances need ten complete trials of different accuracy; there are {n}."
@@ -73,7 +61,7 @@ def _importances(found: Importances) -> Drawing:
     rough = " With so few trials, read it as a hint." if n < 50 else ""
     return Drawing(
         key, title,
-        figure([bars], "share of the importance", "", xaxis_tickformat=PERCENT, bargap=0.35),
+        figure([bars], "share of the importance", "", xaxis_tickformat=".0%", bargap=0.35),
         f"Most important is {first.name} with {percent(first.share, 0)}.",
         f"PED-ANOVA: what decides whether a trial is among the best {found.good} of the {n} "
         f"complete ones.{rough}",
@@ -89,8 +77,8 @@ def _distribution(study: Study, n: int) -> Drawing:
         hovertemplate="%{y:.0%} of the trials were at or below %{x:.2%}<extra></extra>",
     )  # fmt: skip
     edf.update_layout(showlegend=False)
-    edf.update_yaxes(title="share of the complete trials", tickformat=PERCENT)
-    edf.update_xaxes(title=_VALUE, tickformat=PERCENT)
+    edf.update_yaxes(title="share of the complete trials", tickformat=".0%")
+    edf.update_xaxes(title=_VALUE, tickformat=".0%")
     return Drawing(
         "edf", "Distribution of the results", plain(edf),
         f"Share of the {n} complete trials at or below each accuracy.",
@@ -102,13 +90,11 @@ def _slice(study: Study, name: str) -> Drawing:
     """Accuracy by one parameter, coloured from the first trial to the last."""
     slices = drawn.plot_slice(study, params=[name], target_name=_VALUE)
     slices.update_traces(
-        marker={
-            "colorscale": SCALE, "showscale": False, "size": 8, "opacity": 0.85,
-            "line": {"width": 0},
-        },
+        marker={"colorscale": SCALE, "showscale": False, "size": 8, "opacity": 0.85,
+                "line": {"width": 0}},
         hovertemplate="%{x}: %{y:.2%}<extra></extra>",
     )  # fmt: skip
-    slices.update_yaxes(tickformat=PERCENT, title=_VALUE)
+    slices.update_yaxes(tickformat=".0%", title=_VALUE)
     return Drawing(
         f"slice-{name}", f"Accuracy by {name}", readable_ticks(plain(slices)),
         f"Validation accuracy of the complete trials by {name}.",
@@ -134,9 +120,7 @@ def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
     contour = drawn.plot_contour(study, params=[first, second], target_name=_VALUE)
     contour.update_traces(
         colorscale="Cividis", reversescale=False, selector={"type": "contour"},
-        colorbar={
-            "outlinewidth": 0, "thickness": 12, "title": {"text": ""}, "tickformat": PERCENT,
-        },
+        colorbar={"outlinewidth": 0, "thickness": 12, "title": {"text": ""}, "tickformat": ".0%"},
     )  # fmt: skip
     contour.update_traces(
         marker={"color": ORANGE, "size": 6, "line": {"width": 1, "color": "white"}},

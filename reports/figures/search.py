@@ -6,20 +6,20 @@ from typing import Any
 import plotly.graph_objects as go
 
 from records.words import percent
-from reports.figures import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, Drawing, epoch_axis, figure
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure
 from reports.numbers.summary import Summary, Winner
 from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
 
-_MARKS: dict[str, tuple[str, str]] = {
-    "complete": (BLUE, "circle"),
-    "pruned": (GREY, "x-thin-open"),
-    "diverged": (ORANGE, "triangle-down"),
-    "out of memory": (ORANGE, "square"),
-    "timed out": (PURPLE, "diamond"),
-    "failed": (PURPLE, "cross-thin-open"),
-    "running": (GREEN, "circle-open"),
-    "waiting": (GREY, "circle-open"),
-    "requeued": (GREY, "line-ew-open"),
+_MARKS = {
+    "complete": {"color": BLUE, "symbol": "circle"},
+    "pruned": {"color": GREY, "symbol": "x-thin-open"},
+    "diverged": {"color": ORANGE, "symbol": "triangle-down"},
+    "out of memory": {"color": ORANGE, "symbol": "square"},
+    "timed out": {"color": PURPLE, "symbol": "diamond"},
+    "failed": {"color": PURPLE, "symbol": "cross-thin-open"},
+    "running": {"color": GREEN, "symbol": "circle-open"},
+    "waiting": {"color": GREY, "symbol": "circle-open"},
+    "requeued": {"color": GREY, "symbol": "line-ew-open"},
 }
 
 
@@ -32,8 +32,7 @@ def search_drawings(summary: Summary) -> Iterator[Drawing]:
 
 def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
     """The accuracy, from what the search claimed to what the test says, with intervals."""
-    found = winner.estimates
-    rows = list(reversed(found))
+    found, rows = winner.estimates, winner.estimates[::-1]
     intervals = {
         "array": [(e.high or e.accuracy) - e.accuracy for e in rows],
         "arrayminus": [e.accuracy - (e.low or e.accuracy) for e in rows],
@@ -58,32 +57,28 @@ def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
 
 
 def _history(points: Sequence[Point]) -> Drawing:
-    """Results by trial number, and the best so far."""
     title = "Optimisation history"
     if all(p.value is None for p in points):
         return Drawing("history", title, missing="No trial has ended with a result yet.")
-    traces: list[Any] = []
-    for kind in _kinds(points):
-        these = [p for p in points if p.kind == kind and p.value is not None]
-        colour, symbol = _MARKS[kind]
-        traces.append(
-            go.Scatter(
-                x=[p.number for p in these], y=[p.value for p in these], mode="markers", name=kind,
-                marker={"color": colour, "symbol": symbol, "size": 8, "line": {"width": 1.5}},
-                hovertemplate="trial %{x}: %{y:.2%}",
-            )
-        )  # fmt: skip
-    best = [p for p in points if p.best is not None]
-    traces.append(
+    groups = {kind: [p for p in points if p.kind == kind and p.value is not None]
+              for kind in _kinds(points)}  # fmt: skip
+    traces = [
         go.Scatter(
-            x=[p.number for p in best], y=[p.best for p in best], mode="lines", name="best so far",
-            line={"color": ORANGE, "width": 2, "shape": "hv"},
-            hovertemplate="best up to trial %{x}: %{y:.2%}",
+            x=[p.number for p in group], y=[p.value for p in group], mode="markers", name=kind,
+            marker={**_MARKS[kind], "size": 8, "line": {"width": 1.5}},
+            hovertemplate="trial %{x}: %{y:.2%}",
         )
+        for kind, group in groups.items()
+    ]  # fmt: skip
+    best = [p for p in points if p.best is not None]
+    line = go.Scatter(
+        x=[p.number for p in best], y=[p.best for p in best], mode="lines", name="best so far",
+        line={"color": ORANGE, "width": 2, "shape": "hv"},
+        hovertemplate="best up to trial %{x}: %{y:.2%}",
     )  # fmt: skip
     return Drawing(
         "history", title,
-        figure(traces, "trial", "validation accuracy", yaxis_tickformat=PERCENT),
+        figure([*traces, line], "trial", "validation accuracy", yaxis_tickformat=".0%"),
         f"{len(points)} trials that ended; the best reached {percent(points[-1].best)}.",
         "Every trial that ended, by number; a pruned one with the accuracy that it had last.",
     )  # fmt: skip
@@ -111,15 +106,12 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
     pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
     return Drawing(
         "curves", title,
-        figure(
-            traces, "epoch", "validation accuracy", yaxis_tickformat=PERCENT, hovermode="closest",
-            xaxis=epoch_axis(last),
-        ),
+        figure(traces, "epoch", "validation accuracy", yaxis_tickformat=".0%",
+               hovermode="closest", xaxis=epoch_axis(last)),
         f"Validation accuracy by epoch of {len(drawn)} trials, {pruned} of them pruned"
         f"{threshold}.",
         f"A cross ends a pruned trial.{moved} "
-        "Epochs before the last may be scored on fewer of the validation images.",
-        height=440,
+        "Epochs before the last may be scored on fewer of the validation images.", height=440,
     )  # fmt: skip
 
 
@@ -163,28 +155,27 @@ def _timeline(timeline: Timeline) -> Drawing:
     title, lanes, drawn = "Time line", timeline.lanes, timeline.bars
     if not lanes:
         return Drawing("timeline", title, missing="No trial has been started.")
-    traces = []
     # Of bars that are a pixel wide, outlines and patterns would be all that is left.
     few = len(drawn) <= 200
-    for kind in _kinds(drawn):
-        bars = [(b, (b.end - b.start).total_seconds()) for b in drawn if b.kind == kind]
-        traces.append(
-            go.Bar(
-                orientation="h", base=[bar.start for bar, _ in bars],
-                x=[seconds * 1000 for _, seconds in bars],
-                y=[lanes[bar.lane] for bar, _ in bars], name=kind,
-                marker={"color": _MARKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
-                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
-                customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
-                hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
-            )
-        )  # fmt: skip
+    lasting = [(bar, (bar.end - bar.start).total_seconds()) for bar in drawn]
+    groups = {kind: [pair for pair in lasting if pair[0].kind == kind] for kind in _kinds(drawn)}
+    outline = {"width": 0.5 * few, "color": "#fff"}
+    axis = {"type": "date", "nticks": 5, "tickangle": 0}
+    traces = [
+        go.Bar(
+            orientation="h", base=[bar.start for bar, _ in bars], name=kind,
+            x=[seconds * 1000 for _, seconds in bars], y=[lanes[bar.lane] for bar, _ in bars],
+            marker={"color": _MARKS[kind]["color"], "line": outline},
+            marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
+            customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
+            hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
+        )
+        for kind, bars in groups.items()
+    ]  # fmt: skip
     return Drawing(
         "timeline", title,
-        figure(
-            traces, "local time", "", barmode="overlay", bargap=0.35,
-            xaxis={"type": "date", "nticks": 5, "tickangle": 0}, yaxis={"autorange": "reversed"},
-        ),
+        figure(traces, "local time", "", barmode="overlay", bargap=0.35, xaxis=axis,
+               yaxis_autorange="reversed"),
         f"When each of {len(drawn)} trials ran, on {len(lanes)} workers.",
         "One row per worker; processes that followed one another share a row.",
         height=150 + 42 * min(len(lanes), 12),

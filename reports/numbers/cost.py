@@ -78,13 +78,7 @@ class More(Numbers):
 
 
 def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -> Cost:
-    """What the trials cost.
-
-    Args:
-        trials: All trials.
-        total: Trials that the study should end with.
-        epochs: Epochs of a full training.
-    """
+    """What the trials cost; `total` of them should end the study, a full one takes `epochs`."""
     done = [t for t in trials if t.done]
     counted = [t for t in trials if t.state != State.REQUEUED]
     return Cost(

@@ -92,13 +92,9 @@ def pruning(
     thresholds: Mapping[int, float],
     epochs: int | None,
 ) -> Pruning:
-    """Hold early results against late ones.
+    """Hold early results against late ones, of complete trials, since only they have an end.
 
-    Args:
-        trials: All trials; only complete ones are compared, since only they have an end.
-        checks: Epochs after which the pruner checks a trial.
-        thresholds: Epoch -> pruning threshold.
-        epochs: Epochs of a full training.
+    The pruner checks trials after `checks`; each epoch has its threshold, a training `epochs`.
     """
     complete = ranked(trials)
     last = epochs or max((max(t.curve, default=0) for t in complete), default=0)
@@ -148,7 +144,14 @@ def _ever_below(
 def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord]) -> Seeds:
     """Hold the spread over seeds against the differences between candidates."""
     searched = {t.number: t.result for t in trials}
-    found = [_candidate(n, searched.get(n), runs) for n, runs in confirmed.items() if runs]
+    found = [
+        Candidate(
+            number=n, searched=searched.get(n), confirmed=tuple(runs),
+            mean=Spread.of(runs).mean, std=Spread.of(runs).std,
+        )
+        for n, runs in confirmed.items()
+        if runs
+    ]  # fmt: skip
     found.sort(key=lambda candidate: -candidate.mean)
     freedom = sum(c.n - 1 for c in found)
     squares = sum((c.n - 1) * c.std**2 for c in found if c.std is not None)
@@ -159,10 +162,3 @@ def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord
         error = spread * math.sqrt(1 / found[0].n + 1 / found[1].n)
         needed = error * float(scipy.stats.t.ppf(0.975, freedom))
     return Seeds(candidates=tuple(found), spread=spread, lead=lead, needed=needed)
-
-
-def _candidate(number: int, searched: float | None, runs: Sequence[float]) -> Candidate:
-    found, confirmed = Spread.of(runs), tuple(runs)
-    return Candidate(
-        number=number, searched=searched, confirmed=confirmed, mean=found.mean, std=found.std
-    )

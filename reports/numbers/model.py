@@ -117,22 +117,19 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
         probabilities: `(N, classes)`.
     """
     found, count = confidence_bins(labels, probabilities), len(labels)
+    bins = (
+        Bin(
+            low=number / BINS, high=(number + 1) / BINS, n=int(n),
+            confidence=float(confidence / n) if n else None,
+            accuracy=float(right / n) if n else None,
+        )
+        for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
+    )  # fmt: skip
     return Reliability(
-        bins=tuple(
-            Bin(
-                low=number / BINS,
-                high=(number + 1) / BINS,
-                n=int(n),
-                confidence=float(confidence / n) if n else None,
-                accuracy=float(right / n) if n else None,
-            )
-            for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
-        ),  # fmt: skip
-        error=calibration_error(labels, probabilities),
+        bins=tuple(bins), error=calibration_error(labels, probabilities), n=count,
         confidence=float(found.confidence.sum() / count),
         accuracy=float(found.right.sum() / count),
-        n=count,
-    )
+    )  # fmt: skip
 
 
 def row_shares(matrix: Sequence[Sequence[int]]) -> list[list[float | None]]:

@@ -24,7 +24,7 @@ _MOST = 0.5
 _LEAST = 10
 """Complete trials below which an importance says nothing."""
 
-_TOP, _TOP_LEAST = 0.1, 5
+_GOOD, _GOOD_LEAST = 0.1, 5
 """Share of the trials that count as good for the importances, and how many at least."""
 
 
@@ -123,12 +123,9 @@ def _near(position: float, end: float) -> bool:
 def replica(
     trials: Sequence[TrialRecord], space: Space, only: Collection[int] | None = None
 ) -> Study:
-    """The complete trials as an Optuna study in memory; the others keep their numbers, empty.
+    """The complete trials, or `only` some by number, as an Optuna study in memory.
 
-    Args:
-        trials: All trials, by number.
-        space: What was searched.
-        only: Numbers of the trials to copy; None = all.
+    The others keep their numbers, empty.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -159,7 +156,7 @@ def importances(study: Study) -> Importances:
     """How much each parameter matters, in milliseconds also for a thousand trials."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     n, names = len(complete), searched(study)
-    good = min(n, max(_TOP_LEAST, round(_TOP * n)))
+    good = min(n, max(_GOOD_LEAST, round(_GOOD * n)))
     if n < _LEAST or not names or len({t.value for t in complete}) < 2:
         return Importances(parameters=(), n=n, good=good)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good / n)

@@ -116,13 +116,7 @@ def summarise(source: Source) -> Summary:
 
 
 def winner(metrics: Metrics | None, seeds: Seeds, trials: Sequence[TrialRecord]) -> Winner | None:
-    """The winner as far as it is known; None without a complete trial.
-
-    Args:
-        metrics: Of the export.
-        seeds: The confirmations.
-        trials: All trials.
-    """
+    """The winner as far as it is known; None without a complete trial."""
     if metrics is not None:
         leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
         return Winner(

@@ -103,14 +103,15 @@ def curves(
         prune_after: Share of the epochs without pruning, and between two pruning checks.
     """
     shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
+    checked = pruner in ("median", "percentile")
     epochs = epochs or max((max(t.curve) for t in shown), default=0)
-    quantile = {"median": 0.5, "percentile": 1 - keep}.get(pruner)
+    quantile = 0.5 if pruner == "median" else 1 - keep
     which = "median" if pruner == "median" else f"{1 - keep:.0%} quantile"
     return Curves(
         curves=tuple(map(_curve, shown)),
-        thresholds=() if quantile is None else thresholds(shown, quantile),
+        thresholds=thresholds(shown, quantile) if checked else (),
         threshold_name=f"{which} of the complete trials",
-        checks=() if quantile is None else pruning_checks(prune_after, epochs),
+        checks=pruning_checks(prune_after, epochs) if checked else (),
     )
 
 
@@ -143,12 +144,7 @@ def _curve(trial: TrialRecord) -> Curve:
 
 
 def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
-    """Who ran what when; processes of one host that never met share a lane.
-
-    Args:
-        trials: All trials.
-        now: When the study was read, the end of trials that are running.
-    """
+    """Who ran what when, up to now; processes of one host that never met share a lane."""
     started = [(t, t.worker, t.started, t.ended or now) for t in trials if t.worker and t.started]
     spans: dict[str, tuple[datetime, datetime]] = {}
     for _, worker, begin, end in started:
@@ -157,14 +153,12 @@ def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
     slots = _slots(spans)
     lanes = sorted({(_host(worker), slot) for worker, slot in slots.items()})
     several = len({host for host, _ in lanes}) > 1
-    bars = [
-        Bar(
-            number=t.number, kind=t.kind, start=begin, end=end,
-            lane=lanes.index((_host(worker), slots[worker])),
-        )
-        for t, worker, begin, end in started
-    ]  # fmt: skip
+    lane = {worker: lanes.index((_host(worker), slot)) for worker, slot in slots.items()}
     names = (f"{host}, worker {s + 1}" if several else f"worker {s + 1}" for host, s in lanes)
+    bars = (
+        Bar(number=t.number, kind=t.kind, lane=lane[worker], start=begin, end=end)
+        for t, worker, begin, end in started
+    )
     return Timeline(lanes=tuple(names), bars=tuple(bars))
 
 
