@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import plotly.graph_objects as go
 import typer
@@ -166,22 +167,20 @@ def comparison_drawings(entries: Sequence[Entry]) -> list[Drawing]:
 
 
 def _figure(entries: Sequence[Entry], field: str, axis: str) -> go.Figure:
-    traces: list[Any] = []
     scale = 1.0
     if field == "seconds":
         longest = max((s.seconds for e in entries for s in e.course), default=0.0)
         scale, axis = next((unit for unit in _UNITS if longest >= 2 * unit[0]), _UNITS[-1])
-    for number, entry in enumerate(entries):
-        steps = [step for step in entry.course if step.best is not None]
-        dash, colour = _DASHES[number % len(_DASHES)], COLOURS[number % len(COLOURS)]
-        traces.append(
-            go.Scatter(
-                x=[getattr(step, field) / scale for step in steps],
-                y=[step.best for step in steps], mode="lines", name=entry.name,
-                line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
-                hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
-            )
-        )  # fmt: skip
+    traces = [
+        go.Scatter(
+            x=[getattr(step, field) / scale for step in entry.course if step.best is not None],
+            y=[step.best for step in entry.course if step.best is not None],
+            mode="lines", name=entry.name,
+            line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+            hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
+        )
+        for entry, colour, dash in zip(entries, cycle(COLOURS), cycle(_DASHES), strict=False)
+    ]  # fmt: skip
     return figure(traces, axis, "best validation accuracy", yaxis_tickformat=".1%")
 
 

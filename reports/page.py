@@ -61,9 +61,8 @@ def _picture_uri(pixels: np.ndarray) -> str:
 
 def _own_strength(model: Model | None) -> float | None:
     """The strength among the shown ones that the model was trained with."""
-    if model is None or model.augment is None or not model.strengths:
+    if model is None or (augment := model.augment) is None or not model.strengths:
         return None
-    augment = model.augment
     return min(model.strengths, key=lambda strength: abs(strength - augment))
 
 

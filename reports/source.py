@@ -52,7 +52,6 @@ class Source:
     """A study as it was when it was read.
 
     Attributes:
-        place: Where it is.
         storage: URL without its password.
         read: When.
         trials: All trials, by number.
@@ -146,7 +145,8 @@ def _read_best(folder: Path, missing: list[str]) -> tuple[Metrics | None, Predic
     """What a study's `best/` holds; what is missing or damaged is said and left out."""
     if not folder.is_dir():
         return None, None
-    metrics = _attempt(folder / "metrics.json", _metrics, missing)
+    path = folder / "metrics.json"
+    metrics = _attempt(path, lambda p: parse_metrics(p.read_text(encoding="utf-8")), missing)
     predictions = _attempt(folder / "evaluation.npz", _predictions, missing)
     if metrics and predictions:
         shape = metrics.test.n, len(metrics.data.classes)
@@ -166,10 +166,6 @@ def _attempt(path: Path, read: Callable[[Path], Content], missing: list[str]) ->
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         missing.append(f"best/{path.name} cannot be read: {reason}.")
     return None
-
-
-def _metrics(path: Path) -> Metrics:
-    return parse_metrics(path.read_text(encoding="utf-8"))
 
 
 def _predictions(path: Path) -> Predictions:

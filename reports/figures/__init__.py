@@ -25,13 +25,10 @@ class Drawing:
     """A place for a figure.
 
     Attributes:
-        key: Its name in the page.
-        title: Its heading.
         figure: What is drawn; None when there is nothing to draw.
         alt: What it shows, in a sentence.
         caption: How to read it.
         missing: Why nothing is drawn.
-        height: In pixels.
         width: "full", "half" or "third" of the page.
         wide: Whether it keeps its width on a phone, and scrolls sideways there.
     """

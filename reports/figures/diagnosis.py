@@ -72,7 +72,6 @@ def _outcomes(counts: Mapping[str, int]) -> Drawing:
 
 
 def _pruning(pruning: Pruning) -> Drawing:
-    """How well the order after each epoch tells the final one."""
     epochs = [e.epoch for e in pruning.early]
     traces = [
         go.Scatter(
@@ -102,7 +101,6 @@ def _pruning(pruning: Pruning) -> Drawing:
 
 
 def _seeds(seeds: Seeds) -> Drawing:
-    """Every confirmation, their means, and what the search had said."""
     rows = [(f"trial {c.number} (n = {c.n})", c) for c in reversed(seeds.candidates)]
     runs = [(value, name) for name, c in rows for value in c.confirmed]
     means = [(c.mean, name) for name, c in rows]
@@ -124,7 +122,6 @@ def _seeds(seeds: Seeds) -> Drawing:
 
 
 def _more(more: More) -> Drawing:
-    """The best so far, and what chance alone would have made of the same trials."""
     traces = [
         go.Scatter(
             x=list(range(1, len(values) + 1)), y=list(values), name=name, mode="lines", line=line,
@@ -146,7 +143,6 @@ def _more(more: More) -> Drawing:
 def _dots(
     points: Sequence[tuple[float, str]], name: str, hover: str, line: float = 0, **marker: Any
 ) -> go.Scatter:
-    """Points at a value, in a row."""
     return go.Scatter(
         x=[x for x, _ in points], y=[y for _, y in points], mode="markers", name=name,
         marker={**marker, "line": {"width": line}}, hovertemplate=hover,

@@ -11,8 +11,7 @@ from records.words import percent
 from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure, plain
 from reports.numbers.model import Model, Reliability
 
-_LABELLED = 20
-"""Classes up to which the cells of a confusion matrix hold their numbers."""
+_LABELLED = 20  # Classes up to which the cells of a confusion matrix hold their numbers.
 
 
 def model_drawings(model: Model) -> Iterator[Drawing]:
@@ -27,11 +26,7 @@ def model_drawings(model: Model) -> Iterator[Drawing]:
 
 
 def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
-    """Loss, training accuracy and learning rate by epoch, one below the other.
-
-    Args:
-        curves: Field of the epoch records -> one value per epoch.
-    """
+    """Loss, training accuracy and learning rate by epoch, from the fields of epoch records."""
     rows = [
         ("train_loss", "loss (nats)", BLUE, ".3~f"),
         ("train_accuracy", "accuracy", GREEN, ".0%"),
@@ -60,13 +55,7 @@ def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
 def confusion(
     matrix: Sequence[Sequence[float | None]], classes: Sequence[str], *, shares: bool
 ) -> Drawing:
-    """A confusion matrix, true classes downwards, predicted ones across.
-
-    Args:
-        matrix: Images, or shares of the true class's images.
-        classes: Names, by label.
-        shares: Whether the cells are shares in [0, 1].
-    """
+    """A matrix of images or of their `shares`, true classes downwards, predicted ones across."""
     names, count = [_short(name, number) for number, name in enumerate(classes)], len(classes)
     form = ".0%" if shares else "d"
     cells = go.Heatmap(
@@ -111,7 +100,6 @@ def _by_class(per_class: Mapping[str, ClassQuality], macro_f1: float) -> Drawing
 
 
 def _reliability(found: Reliability) -> Drawing:
-    """Accuracy by confidence, against the diagonal, and how many images lie where."""
     bins = [b for b in found.bins if b.n]
     drawn = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05

@@ -70,7 +70,6 @@ def _importances(found: Importances) -> Drawing:
 
 
 def _distribution(study: Study, n: int) -> Drawing:
-    """Which share of the complete trials stayed below an accuracy."""
     edf = drawn.plot_edf(study, target_name=_VALUE)
     edf.update_traces(
         line={"color": BLUE, "width": 2}, name="complete trials",
@@ -87,7 +86,6 @@ def _distribution(study: Study, n: int) -> Drawing:
 
 
 def _slice(study: Study, name: str) -> Drawing:
-    """Accuracy by one parameter, coloured from the first trial to the last."""
     slices = drawn.plot_slice(study, params=[name], target_name=_VALUE)
     slices.update_traces(
         marker={"colorscale": SCALE, "showscale": False, "size": 8, "opacity": 0.85,
@@ -103,7 +101,6 @@ def _slice(study: Study, name: str) -> Drawing:
 
 
 def _rank(study: Study, first: str, second: str) -> Drawing:
-    """Two parameters against each other, coloured by rank."""
     ranks = drawn.plot_rank(study, params=[first, second], target_name=_VALUE)
     # The second trace only carries a colour bar, which takes a third of a small figure.
     ranks.data = ranks.data[:1]
@@ -116,7 +113,6 @@ def _rank(study: Study, first: str, second: str) -> Drawing:
 
 
 def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
-    """The accuracy over two parameters, interpolated between the trials."""
     contour = drawn.plot_contour(study, params=[first, second], target_name=_VALUE)
     contour.update_traces(
         colorscale="Cividis", reversescale=False, selector={"type": "contour"},
@@ -136,7 +132,6 @@ def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
 
 
 def _parallel(study: Study, parameters: int, shown: str) -> Drawing:
-    """Every trial as a line over all parameters."""
     parallel = drawn.plot_parallel_coordinate(study, target_name=_VALUE)
     lines = [trace for trace in parallel.data if trace.mode == "lines"]
     for trace in lines:

@@ -85,7 +85,6 @@ def _history(points: Sequence[Point]) -> Drawing:
 
 
 def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
-    """Validation accuracy by epoch of all trials, and the pruning threshold."""
     title, drawn = "Learning curves", curves.curves
     if not drawn:
         return Drawing("curves", title, missing="No trial has reported an epoch.")
@@ -151,7 +150,6 @@ def _threshold(curves: Curves) -> go.Scatter:
 
 
 def _timeline(timeline: Timeline) -> Drawing:
-    """Who ran what when: one row per worker, one bar per trial."""
     title, lanes, drawn = "Time line", timeline.lanes, timeline.bars
     if not lanes:
         return Drawing("timeline", title, missing="No trial has been started.")

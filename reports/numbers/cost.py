@@ -17,10 +17,7 @@ class Cost(Numbers):
     Attributes:
         counts: How many trials stand how.
         done: Trials that count towards the total: complete ones and all kinds of pruned ones.
-        total: Trials that the study should end with.
-        trial_seconds: Wall time of all trials together.
         busy_seconds: Wall time in which at least one trial was running, without pauses.
-        epochs: Epochs that were trained and reported.
         full_epochs: What the trials done would have taken without pruning; None if unknown.
         images: Training images seen, with repetition, by the trials that ended.
     """
@@ -46,14 +43,7 @@ class Cost(Numbers):
 
 
 class Step(Numbers):
-    """The study after one more trial, complete or pruned, in the order in which they ended.
-
-    Attributes:
-        trials: How many have ended so far.
-        seconds: Wall time in which trials were running, without pauses.
-        epochs: Epochs that they trained.
-        best: The best accuracy so far; None before the first complete trial.
-    """
+    """The study after one more trial ended, complete or pruned: all so far, without pauses."""
 
     trials: int
     seconds: float
@@ -65,7 +55,6 @@ class More(Numbers):
     """How the best grew, trial by trial, over those that are complete or pruned.
 
     Attributes:
-        best: The best complete trial so far, trial by trial.
         by_chance: Mean of the best of the first k over all orders of the same trials.
         last_gain: What the second half of the trials added; None with fewer than ten.
         by_chance_gain: The same in random order: what as many more would have brought at most.

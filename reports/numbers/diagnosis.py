@@ -10,8 +10,7 @@ from records.statistics import Spread
 from records.trial import TrialRecord, finite, ranked
 from reports.numbers import Numbers
 
-_LEADERS = 5
-"""How many of the best trials are held against the pruning threshold."""
+_LEADERS = 5  # How many of the best trials are held against the pruning threshold.
 
 
 class Early(Numbers):
@@ -51,13 +50,7 @@ class Pruning(Numbers):
 
 
 class Candidate(Numbers):
-    """A trial that was trained again with fresh seeds.
-
-    Attributes:
-        searched: Validation accuracy in the search.
-        confirmed: Validation accuracy per fresh seed.
-        std: Sample standard deviation; None for a single seed.
-    """
+    """The validation accuracies of a trial: in the search, and again with fresh seeds."""
 
     number: int
     searched: float | None

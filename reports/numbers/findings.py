@@ -8,15 +8,11 @@ from reports.numbers.parameters import Range
 from reports.numbers.summary import Summary
 
 Verdict = Literal["good", "warning", "unknown"]
-
 Judgement = tuple[Verdict, str, str]
 """A verdict, what is found, and what to do."""
 
-_MANY = 0.1
-"""Share of diverged, out-of-memory or failed trials above which something should change."""
-
-_SWAPPED = 0.25
-"""Share of swapped pairs above which the first pruning check comes too early."""
+_MANY = 0.1  # Share of trials of one bad kind above which something should change.
+_SWAPPED = 0.25  # Share of swapped pairs above which the first pruning check comes too early.
 
 _ADVICE = {
     "diverged": "Lower the upper end of the learning rate: these trials teach little.",

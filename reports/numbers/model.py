@@ -9,7 +9,7 @@ from records.statistics import BINS, calibration_error, confidence_bins
 from reports.numbers import Numbers
 from reports.source import Predictions
 
-_EXAMPLES, _PAIRS = 320, 10
+_EXAMPLES = 320
 
 
 class Bin(Numbers):
@@ -42,13 +42,7 @@ class Confused(Numbers):
 
 
 class Picture(Numbers):
-    """One test image that is kept as a picture, and what the model said of it.
-
-    Attributes:
-        picture: Its place among the pictures.
-        row: Its place in the test set.
-        probability: Of the predicted class.
-    """
+    """One test image (`row`) that is kept as a picture, and what the model said of it."""
 
     picture: int
     row: int
@@ -89,24 +83,22 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
     """All numbers of an exported model."""
     test, classes, training = metrics.test, metrics.data.classes, metrics.training
     strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
+    pictures = [_picture(kept, classes, n) for n in range(len(kept.rows))] if kept else []
+    wrong = kept.wrong_count if kept else 0
     return Model(
         description=f"{training.get('network')} of width {training.get('width')} and depth "
         f"{training.get('depth')}",
-        parameters=metrics.parameters,
-        classes=classes,
-        curves=metrics.curves,
-        per_class=test.per_class,
-        macro_f1=test.macro.f1,
+        parameters=metrics.parameters, classes=classes, curves=metrics.curves,
+        per_class=test.per_class, macro_f1=test.macro.f1,
         confusion=test.confusion_matrix,
         confusion_shares=row_shares(test.confusion_matrix),
-        confused=most_confused(test.confusion_matrix, classes, _PAIRS),
+        confused=most_confused(test.confusion_matrix, classes, 10),
         mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
         reliability=reliability(kept.labels, kept.probabilities) if kept else None,
-        errors=tuple(_picture(kept, classes, n) for n in range(kept.wrong_count)) if kept else (),
-        examples=examples(kept, classes, _EXAMPLES) if kept else {},
-        strengths=tuple(strengths),
-        augment=training.get("augment"),
-    )
+        errors=tuple(pictures[:wrong]),
+        examples=examples(pictures[wrong:], len(classes)),
+        strengths=tuple(strengths), augment=training.get("augment"),
+    )  # fmt: skip
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
@@ -156,19 +148,13 @@ def most_confused(
     )  # fmt: skip
 
 
-def examples(
-    kept: Predictions, classes: Sequence[str], most: int
-) -> dict[str, tuple[Picture, ...]]:
-    """Class -> some of its test images, right or wrong; at most so many in all.
-
-    With very many classes, only the first ones are shown.
-    """
-    each = max(1, most // max(1, len(classes)))
+def examples(pictures: Sequence[Picture], classes: int) -> dict[str, tuple[Picture, ...]]:
+    """Class -> some of its test images, right or wrong; of very many classes the first ones."""
+    each = max(1, _EXAMPLES // max(1, classes))
     found: dict[str, list[Picture]] = {}
-    for place in range(kept.wrong_count, len(kept.rows)):
-        picture = _picture(kept, classes, place)
+    for picture in pictures:
         shown = found.setdefault(picture.true, [])
-        if len(shown) < each and sum(map(len, found.values())) < most:
+        if len(shown) < each and sum(map(len, found.values())) < _EXAMPLES:
             shown.append(picture)
     return {name: tuple(shown) for name, shown in found.items() if shown}
 

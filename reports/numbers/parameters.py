@@ -18,14 +18,9 @@ from space import Choice, Float, Int, Space
 NEAR = 0.05
 """How near to an end of its range, as a share of it, a value counts as at the edge."""
 
-_MOST = 0.5
-"""Share of the leading trials at an edge above which it is worth a look."""
-
-_LEAST = 10
-"""Complete trials below which an importance says nothing."""
-
-_GOOD, _GOOD_LEAST = 0.1, 5
-"""Share of the trials that count as good for the importances, and how many at least."""
+_MOST = 0.5  # Share of the leading trials at an edge above which it is worth a look.
+_LEAST = 10  # Complete trials below which an importance says nothing.
+_GOOD, _GOOD_LEAST = 0.1, 5  # Share and number at least of the trials that count as good.
 
 
 class Range(Numbers):

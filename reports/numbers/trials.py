@@ -93,14 +93,10 @@ def _last_value(trial: TrialRecord) -> float | None:
 def curves(
     trials: Sequence[TrialRecord], epochs: int | None, pruner: str, keep: float, prune_after: float
 ) -> Curves:
-    """The curves of all trials that reported anything.
+    """The curves of all trials that reported anything, and when the pruner checked them.
 
-    Args:
-        trials: All trials.
-        epochs: Epochs of a full training; None = as many as the longest curve has.
-        pruner: Name of the pruner.
-        keep: Share of the complete trials not to fall behind with `percentile`.
-        prune_after: Share of the epochs without pruning, and between two pruning checks.
+    Without `epochs` of a full training, as many as the longest curve has. A trial must be among
+    the best share `keep`; `prune_after` is the share of the epochs between two checks.
     """
     shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
     checked = pruner in ("median", "percentile")
