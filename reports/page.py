@@ -36,7 +36,7 @@ def report_page(summary: Summary, source: Source) -> str:
     model = summary.model
     sections = {
         "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
-        "search": list(search_drawings(summary)),
+        "search": search_drawings(summary),
         "parameters": list(parameter_drawings(summary, source)),
         "diagnosis": list(diagnosis_drawings(summary)),
         "model": list(model_drawings(model)) if model else [],

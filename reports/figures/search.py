@@ -1,6 +1,6 @@
 """The search: its winner, and trial by trial the results, the learning curves, the time line."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -23,11 +23,10 @@ _MARKS = {
 }
 
 
-def search_drawings(summary: Summary) -> Iterator[Drawing]:
+def search_drawings(summary: Summary) -> list[Drawing]:
     """Results, curves and time line."""
-    yield _history(summary.history)
-    yield _curves(summary.curves, summary.history)
-    yield _timeline(summary.timeline)
+    points = summary.history
+    return [_history(points), _curves(summary.curves, points), _timeline(summary.timeline)]
 
 
 def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:

@@ -58,12 +58,11 @@ def _ranges(found: tuple[Range, ...]) -> Judgement:
         f"{r.low:g} to {r.high:g}"
         for r in at_edge
     )
-    advice = (
+    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
+    return "warning", text, (
         "Better values may lie beyond. Unless the range ends there for a reason, widen it "
         "below [space.parameters] and search again under another name (--study)."
-    )
-    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _outcomes(paid: Cost) -> Judgement:
@@ -96,17 +95,15 @@ def _pruning(found: Pruning) -> Judgement:
     )
     if first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
         return "good", text, ""
-    advice = (
+    return "warning", text, (
         "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
         '"percentile"), or not at all.'
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _seeds(found: Seeds) -> Judgement:
     if found.spread is None:
-        text = "The best trials have not been confirmed with two fresh seeds each."
-        return "unknown", text, ""
+        return "unknown", "The best trials have not been confirmed with two fresh seeds each.", ""
     spread = (
         f"The same training with another seed differs by {_points(found.spread)} (standard "
         f"deviation, pooled over {len(found.candidates)} trials)."
@@ -121,11 +118,10 @@ def _seeds(found: Seeds) -> Judgement:
     )
     if found.lead >= found.needed:
         return "good", text, ""
-    advice = (
+    return "warning", text, (
         "The first ones are equally good as far as this shows: take the cheapest of them, or "
         "confirm with more seeds (seeds under [confirm])."
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _more(found: More, spread: float | None) -> Judgement:
@@ -141,11 +137,10 @@ def _more(found: More, spread: float | None) -> Judgement:
     if found.last_gain <= (spread or 0.0):
         advice = "Hardly. Longer trainings, a wider range or another network would bring more."
         return "good", text, advice
-    advice = (
+    return "warning", text, (
         "Perhaps: the last gain was above what a seed changes. Run the same command with twice "
         "the --trials."
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _points(share: float) -> str:

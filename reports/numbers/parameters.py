@@ -5,7 +5,8 @@ then show the same moment, whatever is written to the study meanwhile.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import optuna
 from optuna.study import Study
@@ -140,11 +141,9 @@ def chosen(trials: Sequence[TrialRecord], most: int) -> set[int]:
 
 def searched(study: Study) -> list[str]:
     """The parameters that complete trials have with at least two values."""
-    values: dict[str, set[object]] = {}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        for name, value in trial.params.items():
-            values.setdefault(name, set()).add(value)
-    return [name for name, found in values.items() if len(found) > 1]
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    names = dict.fromkeys(name for trial in complete for name in trial.params)
+    return [n for n in names if len({t.params[n] for t in complete if n in t.params}) > 1]
 
 
 def importances(study: Study) -> Importances:
@@ -163,20 +162,16 @@ def importances(study: Study) -> Importances:
 def _copy(trial: TrialRecord | None, space: Space) -> FrozenTrial:
     if trial is None or (value := trial.result) is None:
         return create_trial(state=TrialState.FAIL)
-    values = dict(_known(trial, space))
+    values: dict[str, Any] = {}
+    for name, found in trial.params.items():
+        parameter = space.parameters.get(name)
+        if parameter is None or not parameter.contains(found):
+            continue
+        if isinstance(parameter, Float):  # With as many digits as people can read.
+            found = min(max(float(f"{found:.4g}"), parameter.low), parameter.high)
+        values[name] = found
     # Asked for its values, it says of which distributions they are.
     asked = FixedTrial(values)
     for name in values:
         space.parameters[name].suggest(name, asked)
     return create_trial(value=value, params=asked.params, distributions=asked.distributions)
-
-
-def _known(trial: TrialRecord, space: Space) -> Iterator[tuple[str, object]]:
-    """The parameters, with as many digits as people can read."""
-    for name, value in trial.params.items():
-        parameter = space.parameters.get(name)
-        if parameter is None or not parameter.contains(value):
-            continue
-        if isinstance(parameter, Float):
-            value = min(max(float(f"{value:.4g}"), parameter.low), parameter.high)
-        yield name, value

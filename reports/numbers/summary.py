@@ -89,30 +89,22 @@ def summarise(source: Source) -> Summary:
     thresholds = {p.epoch: p.value for p in drawn.thresholds}
     paid = cost(trials, source.total, epochs)
     return Summary(
-        study=source.place.name,
-        read=source.read,
-        state=_state(source, paid),
-        missing=source.missing,
-        winner=winner(metrics, confirmations, trials),
+        study=source.place.name, read=source.read, state=_state(source, paid),
+        missing=source.missing, winner=winner(metrics, confirmations, trials),
         test_evaluations=source.test_evaluations,
-        cost=paid,
-        pruned_share=paid.pruned_share,
-        epochs_saved=paid.epochs_saved,
-        history=history(trials),
-        curves=drawn,
+        cost=paid, pruned_share=paid.pruned_share, epochs_saved=paid.epochs_saved,
+        history=history(trials), curves=drawn,
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
         importances=None if space is None else importances(replica(trials, space)),
         ranges=ranges(trials, space),
         pruning=pruning(trials, drawn.checks, thresholds, epochs),
-        seeds=confirmations,
-        more=more(trials),
+        seeds=confirmations, more=more(trials),
         model=model(metrics, source.predictions) if metrics else None,
         origin=Origin(
             commands=tuple(Command(purpose=what, line=line) for what, line in _repeat(source)),
-            facts=dict(_facts(source)),
-            configuration=source.settings,
+            facts=dict(_facts(source)), configuration=source.settings,
         ),
-    )
+    )  # fmt: skip
 
 
 def winner(metrics: Metrics | None, seeds: Seeds, trials: Sequence[TrialRecord]) -> Winner | None:
