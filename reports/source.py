@@ -53,8 +53,7 @@ class Source:
 
     Attributes:
         storage: URL without its password.
-        read: When.
-        trials: All trials, by number.
+        trials: All of them, by number.
         abandoned: Numbers of the trials that are marked as running although their process is gone.
         confirmed: Number of each confirmed trial -> validation accuracy per fresh seed.
         test_evaluations: How often a model was evaluated on the test images.

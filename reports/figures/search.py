@@ -1,7 +1,7 @@
 """The search: its winner, and trial by trial the results, the learning curves, the time line."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
@@ -10,6 +10,7 @@ from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_ax
 from reports.numbers.summary import Summary, Winner
 from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
 
+Item = TypeVar("Item", Point, Bar)
 _MARKS = {
     "complete": {"color": BLUE, "symbol": "circle"},
     "pruned": {"color": GREY, "symbol": "x-thin-open"},
@@ -59,15 +60,14 @@ def _history(points: Sequence[Point]) -> Drawing:
     title = "Optimisation history"
     if all(p.value is None for p in points):
         return Drawing("history", title, missing="No trial has ended with a result yet.")
-    groups = {kind: [p for p in points if p.kind == kind and p.value is not None]
-              for kind in _kinds(points)}  # fmt: skip
     traces = [
         go.Scatter(
-            x=[p.number for p in group], y=[p.value for p in group], mode="markers", name=kind,
+            x=[p.number for p in group if p.value is not None],
+            y=[p.value for p in group if p.value is not None], mode="markers", name=kind,
             marker={**_MARKS[kind], "size": 8, "line": {"width": 1.5}},
             hovertemplate="trial %{x}: %{y:.2%}",
         )
-        for kind, group in groups.items()
+        for kind, group in _by_kind(points).items()
     ]  # fmt: skip
     best = [p for p in points if p.best is not None]
     line = go.Scatter(
@@ -154,20 +154,18 @@ def _timeline(timeline: Timeline) -> Drawing:
         return Drawing("timeline", title, missing="No trial has been started.")
     # Of bars that are a pixel wide, outlines and patterns would be all that is left.
     few = len(drawn) <= 200
-    lasting = [(bar, (bar.end - bar.start).total_seconds()) for bar in drawn]
-    groups = {kind: [pair for pair in lasting if pair[0].kind == kind] for kind in _kinds(drawn)}
     outline = {"width": 0.5 * few, "color": "#fff"}
     axis = {"type": "date", "nticks": 5, "tickangle": 0}
     traces = [
         go.Bar(
-            orientation="h", base=[bar.start for bar, _ in bars], name=kind,
-            x=[seconds * 1000 for _, seconds in bars], y=[lanes[bar.lane] for bar, _ in bars],
+            orientation="h", base=[bar.start for bar in bars], name=kind,
+            x=[bar.seconds * 1000 for bar in bars], y=[lanes[bar.lane] for bar in bars],
             marker={"color": _MARKS[kind]["color"], "line": outline},
             marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
-            customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
+            customdata=[[bar.number, round(bar.seconds, 1)] for bar in bars],
             hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
         )
-        for kind, bars in groups.items()
+        for kind, bars in _by_kind(drawn).items()
     ]  # fmt: skip
     return Drawing(
         "timeline", title,
@@ -179,6 +177,6 @@ def _timeline(timeline: Timeline) -> Drawing:
     )  # fmt: skip
 
 
-def _kinds(items: Iterable[Point | Bar]) -> list[str]:
-    found = {item.kind for item in items}
-    return [kind for kind in _MARKS if kind in found]
+def _by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
+    kinds = {item.kind for item in items}
+    return {k: [item for item in items if item.kind == k] for k in _MARKS if k in kinds}

@@ -71,15 +71,13 @@ def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -
     done = [t for t in trials if t.done]
     counted = [t for t in trials if t.state != State.REQUEUED]
     return Cost(
-        counts=dict(Counter(t.kind for t in trials)),
-        done=len(done),
-        total=total,
+        counts=dict(Counter(t.kind for t in trials)), done=len(done), total=total,
         trial_seconds=sum(t.seconds or 0.0 for t in trials),
         busy_seconds=sum((end - begin).total_seconds() for begin, end in busy_spans(trials)),
         epochs=sum(len(t.curve) for t in done),
         full_epochs=len(done) * epochs if epochs else None,
         images=int(sum(n or 0 for t in counted for n in t.history.get("images", []))),
-    )
+    )  # fmt: skip
 
 
 def course(trials: Sequence[TrialRecord]) -> tuple[Step, ...]:
@@ -120,11 +118,10 @@ def more(trials: Sequence[TrialRecord]) -> More:
     half = len(values) // 2
     enough = len(values) >= 10 and best[half - 1] is not None
     return More(
-        best=tuple(best),
-        by_chance=tuple(chance),
+        best=tuple(best), by_chance=tuple(chance),
         last_gain=(best[-1] or 0.0) - (best[half - 1] or 0.0) if enough else None,
         by_chance_gain=chance[-1] - chance[half - 1] if enough else None,
-    )
+    )  # fmt: skip
 
 
 def expected_best(values: Sequence[float | None]) -> list[float]:

@@ -113,13 +113,12 @@ def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:
     differ = np.ptp(now) > 0 and np.ptp(final) > 0
     order = np.sign(now[first] - now[second]) * np.sign(final[first] - final[second])
     return Early(
-        epoch=epoch,
-        n=len(both),
+        epoch=epoch, n=len(both),
         correlation=float(scipy.stats.spearmanr(now, final)[0]) if differ else None,
         swapped=float(((1 - order) / 2).mean()),
         leader_rank=1 + int((final > final[now.argmax()]).sum()),
         winner_rank=1 + int((now > now[final.argmax()]).sum()),
-    )
+    )  # fmt: skip
 
 
 def _ever_below(

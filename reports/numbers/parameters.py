@@ -93,7 +93,8 @@ def ranges(trials: Sequence[TrialRecord], space: Space | None) -> tuple[Range, .
 def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) -> Range:
     low, high, log = float(parameter.low), float(parameter.high), parameter.log
     values = [float(t.params[name]) for t in leading if name in t.params]
-    positions = tuple(_position(value, low, high, log) for value in values)
+    scale = math.log if log else float
+    positions = tuple((scale(v) - scale(low)) / (scale(high) - scale(low)) for v in values)
     n = max(1, len(positions))
     best = leading[0].params.get(name) if leading else None
     return Range(
@@ -103,13 +104,6 @@ def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) ->
         at_low=sum(_near(p, 0.0) for p in positions) / n,
         at_high=sum(_near(p, 1.0) for p in positions) / n,
     )  # fmt: skip
-
-
-def _position(value: float, low: float, high: float, log: bool) -> float:
-    """Where a value lies between two others, from 0 to 1, on a linear or a logarithmic scale."""
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
 
 
 def _near(position: float, end: float) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import count
 
 import numpy as np
 
@@ -64,6 +64,11 @@ class Bar(Numbers):
     lane: int
     start: datetime
     end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return (self.end - self.start).total_seconds()
 
 
 class Timeline(Numbers):
@@ -146,30 +151,24 @@ def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
     for _, worker, begin, end in started:
         first, last = spans.get(worker, (begin, end))
         spans[worker] = min(first, begin), max(last, end)
-    slots = _slots(spans)
-    lanes = sorted({(_host(worker), slot) for worker, slot in slots.items()})
+    lane_of = _lanes(spans)
+    lanes = sorted(set(lane_of.values()))
     several = len({host for host, _ in lanes}) > 1
-    lane = {worker: lanes.index((_host(worker), slot)) for worker, slot in slots.items()}
     names = (f"{host}, worker {s + 1}" if several else f"worker {s + 1}" for host, s in lanes)
     bars = (
-        Bar(number=t.number, kind=t.kind, lane=lane[worker], start=begin, end=end)
+        Bar(number=t.number, kind=t.kind, lane=lanes.index(lane_of[worker]), start=begin, end=end)
         for t, worker, begin, end in started
     )
     return Timeline(lanes=tuple(names), bars=tuple(bars))
 
 
-def _slots(spans: dict[str, tuple[datetime, datetime]]) -> dict[str, int]:
-    """Worker -> its slot on its host: the first one that is free from its first trial on."""
-    slots: dict[str, int] = {}
-    for _, workers in groupby(sorted(spans, key=lambda w: (_host(w), spans[w])), key=_host):
-        free_from: list[datetime] = []
-        for worker in workers:
-            begin, end = spans[worker]
-            free = [slot for slot, until in enumerate(free_from) if until <= begin]
-            slots[worker] = free[0] if free else len(free_from)
-            free_from[slots[worker] : slots[worker] + 1] = [end]
-    return slots
-
-
-def _host(worker: str) -> str:
-    return worker.rsplit(":", 1)[0]
+def _lanes(spans: dict[str, tuple[datetime, datetime]]) -> dict[str, tuple[str, int]]:
+    """Worker -> its host, and the first slot there that is free from its first trial on."""
+    lanes: dict[str, tuple[str, int]] = {}
+    free_from: dict[tuple[str, int], datetime] = {}
+    for worker, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
+        host = worker.rsplit(":", 1)[0]
+        slots = ((host, number) for number in count())
+        lanes[worker] = next(slot for slot in slots if free_from.get(slot, begin) <= begin)
+        free_from[lanes[worker]] = end
+    return lanes
