@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import plotly.graph_objects as go
 import typer
@@ -22,7 +23,6 @@ from studies.study import Place
 app = new_app()
 
 _UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
-
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 _MUST_AGREE = {
@@ -33,11 +33,9 @@ _SHOULD_AGREE = {"epochs": "the epochs of a training differ", "network": "the ne
 
 
 class Entry(Numbers):
-    """One study among others."""
+    """One study among others; its name tells the place too if others share it."""
 
     name: str
-    """Its name, with the place where it is if others share the name."""
-
     place: str
     winner: Winner | None
     cost: Cost
@@ -54,11 +52,10 @@ class Entry(Numbers):
 
 
 class Comparison(Numbers):
-    """Studies side by side."""
+    """Studies side by side, and what differs though their accuracies depend on it."""
 
     entries: tuple[Entry, ...]
     differences: tuple[str, ...]
-    """What the studies do not have in common though their accuracies depend on it."""
 
 
 @app.command()
@@ -86,13 +83,7 @@ def main(
 
 
 def place_of(study: str, runs: Path, storage: str | None = None) -> Place:
-    """Where a study is that was given as a name, as a folder, or as NAME@URL.
-
-    Args:
-        study: What was given.
-        runs: Folder of the studies that are given without one.
-        storage: URL of the storage of the studies that are given by name.
-    """
+    """Where a study is that was given as a folder, as NAME@URL, or as a name in the defaults."""
     name, at, url = study.partition("@")
     if at:
         return Place(name, runs / name, url)
@@ -102,14 +93,7 @@ def place_of(study: str, runs: Path, storage: str | None = None) -> Place:
 
 
 def write_comparison(places: Sequence[Place], out: Path) -> Path:
-    """Write a page, and its numbers beside it.
-
-    Args:
-        places: Where the studies are.
-        out: Folder to write to.
-
-    Returns:
-        The page.
+    """Write a page into a folder, and its numbers beside it; returns the page.
 
     Raises:
         ValueError: In one sentence, if there are fewer than two studies, one is not there, or the
@@ -128,10 +112,7 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
         read=sources[0].read, names=list(names),
     )  # fmt: skip
     name = re.sub("[^A-Za-z0-9-]+", "-", "_".join(place.name for place in places))[:120]
-    page = out / f"{name}.html"
-    numbers = comparison.model_dump_json(indent=1) + "\n"
-    write_files({page.with_suffix(".json"): numbers, page: html})
-    return page
+    return write_files(comparison, out / f"{name}.json", html, out / f"{name}.html")
 
 
 def compare(sources: Sequence[Source]) -> Comparison:
@@ -149,32 +130,23 @@ def compare(sources: Sequence[Source]) -> Comparison:
         for key, what in _SHOULD_AGREE.items()
         if any(t.get(key) != trainings[0].get(key) for t in trainings)
     ]
-    return Comparison(
-        entries=tuple(_entry(s, shared=names.count(s.place.name) > 1) for s in sources),
-        differences=tuple(differences),
-    )
+    entries = (_entry(s, shared=names.count(s.place.name) > 1) for s in sources)
+    return Comparison(entries=tuple(entries), differences=tuple(differences))
 
 
 def _entry(source: Source, *, shared: bool) -> Entry:
-    paid = cost(source.trials, source.total, source.epochs)
-    confirmations = seeds(source.confirmed, source.trials)
+    trials, name = source.trials, source.place.name
+    paid = cost(trials, source.total, source.epochs)
     where = source.storage if source.place.storage else str(source.place.folder)
-    name = source.place.name
     return Entry(
-        name=f"{name} ({where})" if shared else name,
-        place=where,
-        winner=winner(source.metrics, confirmations, source.trials),
-        cost=paid,
-        epochs_saved=paid.epochs_saved,
-        course=course(source.trials),
-    )
+        name=f"{name} ({where})" if shared else name, place=where,
+        winner=winner(source.metrics, seeds(source.confirmed, trials), trials),
+        cost=paid, epochs_saved=paid.epochs_saved, course=course(trials),
+    )  # fmt: skip
 
 
 def comparison_drawings(entries: Sequence[Entry]) -> list[Drawing]:
     """The best so far by trials, by time and by epochs."""
-    order = "Complete and pruned trials, in the order in which they ended."
-    time = "Wall time in which trials were running, without confirmations and final training."
-    paid = "What is paid for when the machines differ."
     names = ", ".join(e.name for e in entries)
     shown = any(s.best is not None for e in entries for s in e.course)
     return [
@@ -184,30 +156,31 @@ def comparison_drawings(entries: Sequence[Entry]) -> list[Drawing]:
             missing="No study has a complete trial yet.",
         )
         for field, title, axis, caption in (
-            ("trials", "By trials", "trials done", order),
-            ("seconds", "By time", "seconds", time),
-            ("epochs", "By epochs", "epochs trained", paid),
+            ("trials", "By trials", "trials done",
+             "Complete and pruned trials, in the order in which they ended."),
+            ("seconds", "By time", "seconds",
+             "Wall time in which trials were running, without confirmations and final training."),
+            ("epochs", "By epochs", "epochs trained",
+             "What is paid for when the machines differ."),
         )
     ]  # fmt: skip
 
 
 def _figure(entries: Sequence[Entry], field: str, axis: str) -> go.Figure:
-    traces: list[Any] = []
     scale = 1.0
     if field == "seconds":
         longest = max((s.seconds for e in entries for s in e.course), default=0.0)
         scale, axis = next((unit for unit in _UNITS if longest >= 2 * unit[0]), _UNITS[-1])
-    for number, entry in enumerate(entries):
-        steps = [step for step in entry.course if step.best is not None]
-        dash, colour = _DASHES[number % len(_DASHES)], COLOURS[number % len(COLOURS)]
-        traces.append(
-            go.Scatter(
-                x=[getattr(step, field) / scale for step in steps],
-                y=[step.best for step in steps], mode="lines", name=entry.name,
-                line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
-                hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
-            )
-        )  # fmt: skip
+    traces = [
+        go.Scatter(
+            x=[getattr(step, field) / scale for step in entry.course if step.best is not None],
+            y=[step.best for step in entry.course if step.best is not None],
+            mode="lines", name=entry.name,
+            line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+            hovertemplate=f"%{{y:.2%}} after %{{x:,.4~g}} {axis}",
+        )
+        for entry, colour, dash in zip(entries, cycle(COLOURS), cycle(_DASHES), strict=False)
+    ]  # fmt: skip
     return figure(traces, axis, "best validation accuracy", yaxis_tickformat=".1%")
 
 

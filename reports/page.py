@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
@@ -29,68 +30,50 @@ from reports.source import Source
 
 _SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
 
-_LARGEST = 96
-"""Side in pixels above which a picture is made smaller."""
-
-_LOSSLESS = 48
-"""Side up to which it is kept as it is: pixels of tiny images should be seen, not smeared."""
-
 
 def report_page(summary: Summary, source: Source) -> str:
     """The page about one study, as HTML."""
     model = summary.model
     sections = {
         "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
-        "search": list(search_drawings(summary)),
+        "search": search_drawings(summary),
         "parameters": list(parameter_drawings(summary, source)),
         "diagnosis": list(diagnosis_drawings(summary)),
         "model": list(model_drawings(model)) if model else [],
     }
     return render(
-        "report.html.j2",
-        sections,
-        s=summary,
-        findings=findings(summary),
-        signs=_SIGNS,
+        "report.html.j2", sections, s=summary, findings=findings(summary), signs=_SIGNS,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
-        best=source.place.folder / "best",
-        kept=source.predictions,
-        own=_own_strength(model),
+        best=source.place.folder / "best", kept=source.predictions, own=_own_strength(model),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
-    )
+    )  # fmt: skip
 
 
 def _picture_uri(pixels: np.ndarray) -> str:
     """A picture, `(height, width, 3)` uint8, as a data URI: the page needs no files beside it."""
     picture, held = Image.fromarray(np.ascontiguousarray(pixels)), BytesIO()
-    picture.thumbnail((_LARGEST, _LARGEST))
-    kind = "png" if max(picture.size) <= _LOSSLESS else "jpeg"
+    picture.thumbnail((96, 96))
+    # The pixels of tiny images should be seen, not smeared.
+    kind = "png" if max(picture.size) <= 48 else "jpeg"
     picture.save(held, kind, **({"optimize": True} if kind == "png" else {"quality": 85}))
     return f"data:image/{kind};base64,{base64.b64encode(held.getvalue()).decode()}"
 
 
 def _own_strength(model: Model | None) -> float | None:
     """The strength among the shown ones that the model was trained with."""
-    if model is None or model.augment is None or not model.strengths:
+    if model is None or (augment := model.augment) is None or not model.strengths:
         return None
-    augment = model.augment
     return min(model.strengths, key=lambda strength: abs(strength - augment))
 
 
 def render(template: str, drawn: Mapping[str, Sequence[Drawing]], **values: Any) -> str:
-    """The page.
-
-    Args:
-        template: Name of its template.
-        drawn: Section of the page -> its figures.
-        values: What else the template says.
-    """
-    scripts = [get_plotlyjs(), _file("page.js")]
+    """A page from its template, the figures of each section, and what else the template says."""
+    scripts = [get_plotlyjs(), _text_of("page.js")]
     figures = {d.key: _slim(d.figure) for part in drawn.values() for d in part if d.figure}
     return _environment().get_template(template).render(
         **values,
         drawn=drawn,
-        css=Markup(_file("page.css")),
+        css=Markup(_text_of("page.css")),
         scripts=[Markup(script) for script in scripts],
         digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
         data=for_script({"figures": figures, "templates": templates()}),
@@ -109,10 +92,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _file(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
+def _text_of(name: str) -> str:
+    return (files("reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _digest(script: str) -> str:

@@ -1,6 +1,5 @@
 """`python -m reports.run`: a study as one page to look at and to send to a colleague."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from records.command_line import new_app, run_app, user_mistakes
 from records.files import write_whole
+from reports.numbers import Numbers
 from reports.numbers.summary import summarise
 from reports.page import report_page
 from reports.source import read_source
@@ -35,40 +35,35 @@ def main(
 
 
 def write_report(place: Place, out: Path | None = None) -> Path:
-    """Write `index.html` and `summary.json`.
+    """Write `index.html` and `summary.json` into a folder; returns the page.
 
-    Args:
-        place: Where the study is.
-        out: Folder to write to; None = `report/` in the study's folder.
-
-    Returns:
-        The page.
+    Without a folder it is `report/` in the study's own.
 
     Raises:
         ValueError: In one sentence, if there is no such study or the files cannot be written.
     """
     source = read_source(place)
     summary = summarise(source)
-    page = (place.folder / "report" if out is None else out) / "index.html"
-    numbers = summary.model_dump_json(indent=1) + "\n"
-    write_files({page.with_name("summary.json"): numbers, page: report_page(summary, source)})
-    return page
+    folder = place.folder / "report" if out is None else out
+    html = report_page(summary, source)
+    return write_files(summary, folder / "summary.json", html, folder / "index.html")
 
 
-def write_files(contents: Mapping[Path, str]) -> None:
-    """Write the files of a report.
+def write_files(numbers: Numbers, numbers_path: Path, html: str, page: Path) -> Path:
+    """Write the numbers of a report and then its page, which it returns.
 
     Raises:
         ValueError: In one sentence, if one cannot be written.
     """
-    for path, content in contents.items():
-        try:
-            write_whole(path, content)
-        except OSError as error:
-            raise ValueError(
-                f"a report must be able to write its files, but '{path.parent}': "
-                f"{error.strerror}; --out takes another folder"
-            ) from error
+    try:
+        write_whole(numbers_path, numbers.model_dump_json(indent=1) + "\n")
+        write_whole(page, html)
+    except OSError as error:
+        raise ValueError(
+            f"a report must be able to write its files, but '{page.parent}': "
+            f"{error.strerror}; --out takes another folder"
+        ) from error
+    return page
 
 
 if __name__ == "__main__":

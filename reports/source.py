@@ -50,10 +50,8 @@ class Source:
     """A study as it was when it was read.
 
     Attributes:
-        place: Where it is.
         storage: URL without its password.
-        read: When.
-        trials: All trials, by number.
+        trials: All of them, by number.
         abandoned: Numbers of the trials that are marked as running although their process is gone.
         confirmed: Number of each confirmed trial -> validation accuracy per fresh seed.
         test_evaluations: How often a model was evaluated on the test images.
@@ -62,7 +60,7 @@ class Source:
         space: What is searched; None if unknown.
         machines: Host -> device, precision and versions, in words.
         metrics: Of the exported model; None if there is none or they are damaged.
-        predictions: On the test images; the same.
+        predictions: On the test images; None likewise.
         missing: What of `best/` could not be read, and why, a sentence each.
     """
 
@@ -107,28 +105,18 @@ def read_source(place: Place) -> Source:
     attributes = study.user_attrs
     fingerprint = attributes.get(FINGERPRINT, {})
     prefix = MACHINE.format(host="")
+    machines = {n.removeprefix(prefix): m for n, m in attributes.items() if n.startswith(prefix)}
     missing: list[str] = []
     metrics, predictions = _read_best(place.folder / "best", missing)
     return Source(
-        place=place,
-        storage=shown(place.url),
-        read=datetime.now().astimezone(),
-        trials=tuple(trial_records(study)),
-        abandoned=abandoned(study),
+        place=place, storage=shown(place.url), read=datetime.now().astimezone(),
+        trials=tuple(trial_records(study)), abandoned=abandoned(study),
         confirmed=confirmations(study),
         test_evaluations=int(attributes.get(TEST_EVALUATIONS, 0)),
-        settings=attributes.get(SETTINGS, {}),
-        fingerprint=fingerprint,
-        space=_space(fingerprint),
-        machines={
-            name.removeprefix(prefix): facts
-            for name, facts in attributes.items()
-            if name.startswith(prefix)
-        },
-        metrics=metrics,
-        predictions=predictions,
-        missing=tuple(missing),
-    )
+        settings=attributes.get(SETTINGS, {}), fingerprint=fingerprint,
+        space=_space(fingerprint), machines=machines,
+        metrics=metrics, predictions=predictions, missing=tuple(missing),
+    )  # fmt: skip
 
 
 def _space(fingerprint: dict[str, Any]) -> Space | None:
@@ -142,15 +130,15 @@ def _read_best(folder: Path, missing: list[str]) -> tuple[Metrics | None, Predic
     """What a study's `best/` holds; what is missing or damaged is said and left out."""
     if not folder.is_dir():
         return None, None
-    metrics = _attempt(folder / "metrics.json", _metrics, missing)
+    path = folder / "metrics.json"
+    metrics = _attempt(path, lambda p: parse_metrics(p.read_text(encoding="utf-8")), missing)
     predictions = _attempt(folder / "evaluation.npz", _predictions, missing)
     if metrics and predictions:
         shape = metrics.test.n, len(metrics.data.classes)
         if predictions.probabilities.shape != shape:
-            missing.append(
-                "best/evaluation.npz is not of the model that best/metrics.json describes."
-            )
-            predictions = None
+            other = "best/evaluation.npz is not of the model that best/metrics.json describes."
+            missing.append(other)
+            return metrics, None
     return metrics, predictions
 
 
@@ -163,10 +151,6 @@ def _attempt(path: Path, read: Callable[[Path], Content], missing: list[str]) ->
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         missing.append(f"best/{path.name} cannot be read: {reason}.")
     return None
-
-
-def _metrics(path: Path) -> Metrics:
-    return parse_metrics(path.read_text(encoding="utf-8"))
 
 
 def _predictions(path: Path) -> Predictions:

@@ -17,8 +17,6 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", GREY)
 SCALE = [[0.0, "#56B4E9"], [0.5, "#9B7FB4"], [1.0, "#D55E00"]]
 """From low or early to high or late; visible on both backgrounds."""
 
-PERCENT = ".0%"
-
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -27,13 +25,10 @@ class Drawing:
     """A place for a figure.
 
     Attributes:
-        key: Its name in the page.
-        title: Its heading.
         figure: What is drawn; None when there is nothing to draw.
         alt: What it shows, in a sentence.
         caption: How to read it.
         missing: Why nothing is drawn.
-        height: In pixels.
         width: "full", "half" or "third" of the page.
         wide: Whether it keeps its width on a phone, and scrolls sideways there.
     """
@@ -50,14 +45,7 @@ class Drawing:
 
 
 def figure(traces: list[Any], x: str, y: str, **layout: Any) -> go.Figure:
-    """A figure with axis titles, and its legend above it.
-
-    Args:
-        traces: What is drawn.
-        x: Title of the x axis.
-        y: Title of the y axis.
-        layout: Further keys of Plotly's layout.
-    """
+    """A figure with axis titles, its legend above it, and further keys of Plotly's layout."""
     drawn = go.Figure(traces)
     drawn.update_layout(xaxis_title=x, yaxis_title=y, **layout)
     return plain(drawn)

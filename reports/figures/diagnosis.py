@@ -11,15 +11,10 @@ from reports.numbers.diagnosis import Pruning, Seeds
 from reports.numbers.parameters import NEAR, Range
 from reports.numbers.summary import Summary
 
-_COLOURS: dict[str, str] = {
-    "complete": BLUE,
-    "pruned": GREY,
-    "diverged": ORANGE,
-    "out of memory": "#E69F00",
-    "timed out": PURPLE,
-    "failed": "#B22222",
-    "running": GREEN,
-}
+_COLOURS = {
+    "complete": BLUE, "pruned": GREY, "diverged": ORANGE, "out of memory": "#E69F00",
+    "timed out": PURPLE, "failed": "#B22222", "running": GREEN,
+}  # fmt: skip
 
 
 def diagnosis_drawings(summary: Summary) -> Iterator[Drawing]:
@@ -38,7 +33,6 @@ def diagnosis_drawings(summary: Summary) -> Iterator[Drawing]:
 
 
 def _ranges(ranges: Sequence[Range]) -> Drawing:
-    """Where in their ranges the leading trials lie."""
     rows = [(f"{r.name}<br>{r.low:g} to {r.high:g}{' (log)' if r.log else ''}", r.positions)
             for r in reversed(ranges)]  # fmt: skip
     leading = [(place, name) for name, places in rows for place in places]
@@ -64,7 +58,6 @@ def _ranges(ranges: Sequence[Range]) -> Drawing:
 
 
 def _outcomes(counts: Mapping[str, int]) -> Drawing:
-    """How the trials ended, as one bar."""
     traces = [
         go.Bar(
             orientation="h", x=[counts[kind]], y=["trials"], name=f"{kind} ({counts[kind]})",
@@ -79,12 +72,7 @@ def _outcomes(counts: Mapping[str, int]) -> Drawing:
 
 
 def _pruning(pruning: Pruning) -> Drawing:
-    """How well the order after each epoch tells the final one."""
     epochs = [e.epoch for e in pruning.early]
-    lines = (
-        ("rank correlation with the end", "correlation", {"color": BLUE}),
-        ("share of pairs that swap later", "swapped", {"color": ORANGE, "dash": "dot"}),
-    )
     traces = [
         go.Scatter(
             x=epochs, y=[getattr(e, field) for e in pruning.early], name=name, line=line,
@@ -92,7 +80,10 @@ def _pruning(pruning: Pruning) -> Drawing:
             hovertemplate="%{fullData.name} after epoch %{x}: %{y:.2f} (n = %{customdata})"
             "<extra></extra>",
         )
-        for name, field, line in lines
+        for name, field, line in (
+            ("rank correlation with the end", "correlation", {"color": BLUE}),
+            ("share of pairs that swap later", "swapped", {"color": ORANGE, "dash": "dot"}),
+        )
     ]  # fmt: skip
     drawn = figure(traces, "epoch", "", xaxis=epoch_axis(max(epochs)))
     if pruning.first_check:
@@ -110,7 +101,6 @@ def _pruning(pruning: Pruning) -> Drawing:
 
 
 def _seeds(seeds: Seeds) -> Drawing:
-    """Every confirmation, their means, and what the search had said."""
     rows = [(f"trial {c.number} (n = {c.n})", c) for c in reversed(seeds.candidates)]
     runs = [(value, name) for name, c in rows for value in c.confirmed]
     means = [(c.mean, name) for name, c in rows]
@@ -132,17 +122,15 @@ def _seeds(seeds: Seeds) -> Drawing:
 
 
 def _more(more: More) -> Drawing:
-    """The best so far, and what chance alone would have made of the same trials."""
-    lines = (
-        ("best so far", more.best, {"color": ORANGE, "width": 2, "shape": "hv"}),
-        ("in random order, on average", more.by_chance, {"color": GREY, "dash": "dash"}),
-    )
     traces = [
         go.Scatter(
             x=list(range(1, len(values) + 1)), y=list(values), name=name, mode="lines", line=line,
             hovertemplate="after %{x} trials: %{y:.2%}<extra></extra>",
         )
-        for name, values, line in lines
+        for name, values, line in (
+            ("best so far", more.best, {"color": ORANGE, "width": 2, "shape": "hv"}),
+            ("in random order, on average", more.by_chance, {"color": GREY, "dash": "dash"}),
+        )
     ]  # fmt: skip
     axis = {"tickformat": ".1%", "nticks": 7}
     return Drawing(
@@ -155,7 +143,6 @@ def _more(more: More) -> Drawing:
 def _dots(
     points: Sequence[tuple[float, str]], name: str, hover: str, line: float = 0, **marker: Any
 ) -> go.Scatter:
-    """Points at a value, in a row."""
     return go.Scatter(
         x=[x for x, _ in points], y=[y for _, y in points], mode="markers", name=name,
         marker={**marker, "line": {"width": line}}, hovertemplate=hover,

@@ -8,25 +8,10 @@ from plotly.subplots import make_subplots
 
 from records.metrics import ClassQuality
 from records.words import percent
-from reports.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PERCENT,
-    PURPLE,
-    Drawing,
-    epoch_axis,
-    figure,
-    plain,
-)
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure, plain
 from reports.numbers.model import Model, Reliability
 
-_LABELLED = 20
-"""Classes up to which the cells of a confusion matrix hold their numbers."""
-
-_LARGEST_MATRIX = 100
-"""Classes up to which there is a confusion matrix."""
+_LABELLED = 20  # Classes up to which the cells of a confusion matrix hold their numbers.
 
 
 def model_drawings(model: Model) -> Iterator[Drawing]:
@@ -34,21 +19,17 @@ def model_drawings(model: Model) -> Iterator[Drawing]:
     yield training(model.curves)
     if model.reliability is not None:
         yield _reliability(model.reliability)
-    if len(model.classes) <= _LARGEST_MATRIX:
+    if len(model.classes) <= 100:
         yield confusion(model.confusion, model.classes, shares=False)
         yield confusion(model.confusion_shares, model.classes, shares=True)
     yield _by_class(model.per_class, model.macro_f1)
 
 
 def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
-    """Loss, training accuracy and learning rate by epoch, one below the other.
-
-    Args:
-        curves: Field of the epoch records -> one value per epoch.
-    """
+    """Loss, training accuracy and learning rate by epoch, from the fields of epoch records."""
     rows = [
         ("train_loss", "loss (nats)", BLUE, ".3~f"),
-        ("train_accuracy", "accuracy", GREEN, PERCENT),
+        ("train_accuracy", "accuracy", GREEN, ".0%"),
         ("lr", "learning rate", PURPLE, ".2~g"),
     ]
     epochs = curves.get("epoch", [])
@@ -67,21 +48,14 @@ def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
         "training", "Final training", plain(drawn),
         f"Loss, training accuracy and learning rate over {len(epochs)} epochs.",
         "Of augmented images while training; nothing is validated, since all images are trained "
-        "on.",
-        height=520, width="half",
+        "on.", height=520, width="half",
     )  # fmt: skip
 
 
 def confusion(
     matrix: Sequence[Sequence[float | None]], classes: Sequence[str], *, shares: bool
 ) -> Drawing:
-    """A confusion matrix, true classes downwards, predicted ones across.
-
-    Args:
-        matrix: Images, or shares of the true class's images.
-        classes: Names, by label.
-        shares: Whether the cells are shares in [0, 1].
-    """
+    """A matrix of images or of their `shares`, true classes downwards, predicted ones across."""
     names, count = [_short(name, number) for number, name in enumerate(classes)], len(classes)
     form = ".0%" if shares else "d"
     cells = go.Heatmap(
@@ -103,32 +77,29 @@ def confusion(
 
 
 def _by_class(per_class: Mapping[str, ClassQuality], macro_f1: float) -> Drawing:
-    """Precision, recall and F1 of every class, the weakest class at the bottom."""
     order = sorted(per_class.items(), key=lambda item: item[1].f1)
     names = [_short(name, number) for number, (name, _) in enumerate(order)]
-    marks = (
-        ("precision", "precision", BLUE, "triangle-left"),
-        ("recall", "recall", GREEN, "triangle-right"),
-        ("f1", "F1", ORANGE, "diamond"),
-    )
     traces = [
         go.Scatter(
             x=[getattr(quality, field) for _, quality in order], y=names, mode="markers",
             name=title, marker={"color": colour, "symbol": symbol, "size": 11},
             hovertemplate="%{y}, %{fullData.name} %{x:.1%}<extra></extra>",
         )
-        for field, title, colour, symbol in marks
+        for field, title, colour, symbol in (
+            ("precision", "precision", BLUE, "triangle-left"),
+            ("recall", "recall", GREEN, "triangle-right"),
+            ("f1", "F1", ORANGE, "diamond"),
+        )
     ]  # fmt: skip
     return Drawing(
         "classes", "Precision, recall and F1 by class",
-        figure(traces, "share", "", xaxis_tickformat=PERCENT),
+        figure(traces, "share", "", xaxis_tickformat=".0%"),
         f"Precision, recall and F1 of {len(order)} classes; macro F1 {percent(macro_f1)}.",
         "Sorted by F1.", height=160 + 26 * len(order),
     )  # fmt: skip
 
 
 def _reliability(found: Reliability) -> Drawing:
-    """Accuracy by confidence, against the diagonal, and how many images lie where."""
     bins = [b for b in found.bins if b.n]
     drawn = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05
@@ -150,9 +121,9 @@ def _reliability(found: Reliability) -> Drawing:
         showlegend=False, hovertemplate="%{y} images<extra></extra>",
     )  # fmt: skip
     drawn.add_traces([accuracy, ideal, images], rows=[1, 1, 2], cols=[1, 1, 1])
-    drawn.update_yaxes(title="accuracy", range=[0, 1], tickformat=PERCENT, row=1, col=1)
+    drawn.update_yaxes(title="accuracy", range=[0, 1], tickformat=".0%", row=1, col=1)
     drawn.update_yaxes(title="images", nticks=3, row=2, col=1)
-    drawn.update_xaxes(range=[0, 1], tickformat=PERCENT)
+    drawn.update_xaxes(range=[0, 1], tickformat=".0%")
     drawn.update_xaxes(title="confidence", row=2, col=1)
     error = f"expected calibration error {percent(found.error)}"
     sure, right = percent(found.confidence), percent(found.accuracy)

@@ -9,23 +9,12 @@ from optuna.study import Study
 from plotly.colors import sample_colorscale
 
 from records.words import percent
-from reports.figures import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PERCENT,
-    SCALE,
-    Drawing,
-    figure,
-    plain,
-    readable_ticks,
-)
+from reports.figures import BLUE, GREY, ORANGE, SCALE, Drawing, figure, plain, readable_ticks
 from reports.numbers.parameters import Importances, chosen, replica, searched
 from reports.numbers.summary import Summary
 from reports.source import Source
 
 _MOST_LINES, _MOST_SLICES = 150, 12
-
 _VALUE = "validation accuracy"
 
 
@@ -59,7 +48,6 @@ def parameter_drawings(summary: Summary, source: Source) -> Iterator[Drawing]:
 
 
 def _importances(found: Importances) -> Drawing:
-    """How much each parameter matters."""
     key, title, n = "importances", "What matters", found.n
     if not found.parameters:
         few = f"Importances need ten complete trials of different accuracy; there are {n}."
@@ -73,7 +61,7 @@ def _importances(found: Importances) -> Drawing:
     rough = " With so few trials, read it as a hint." if n < 50 else ""
     return Drawing(
         key, title,
-        figure([bars], "share of the importance", "", xaxis_tickformat=PERCENT, bargap=0.35),
+        figure([bars], "share of the importance", "", xaxis_tickformat=".0%", bargap=0.35),
         f"Most important is {first.name} with {percent(first.share, 0)}.",
         f"PED-ANOVA: what decides whether a trial is among the best {found.good} of the {n} "
         f"complete ones.{rough}",
@@ -82,15 +70,14 @@ def _importances(found: Importances) -> Drawing:
 
 
 def _distribution(study: Study, n: int) -> Drawing:
-    """Which share of the complete trials stayed below an accuracy."""
     edf = drawn.plot_edf(study, target_name=_VALUE)
     edf.update_traces(
         line={"color": BLUE, "width": 2}, name="complete trials",
         hovertemplate="%{y:.0%} of the trials were at or below %{x:.2%}<extra></extra>",
     )  # fmt: skip
     edf.update_layout(showlegend=False)
-    edf.update_yaxes(title="share of the complete trials", tickformat=PERCENT)
-    edf.update_xaxes(title=_VALUE, tickformat=PERCENT)
+    edf.update_yaxes(title="share of the complete trials", tickformat=".0%")
+    edf.update_xaxes(title=_VALUE, tickformat=".0%")
     return Drawing(
         "edf", "Distribution of the results", plain(edf),
         f"Share of the {n} complete trials at or below each accuracy.",
@@ -99,16 +86,13 @@ def _distribution(study: Study, n: int) -> Drawing:
 
 
 def _slice(study: Study, name: str) -> Drawing:
-    """Accuracy by one parameter, coloured from the first trial to the last."""
     slices = drawn.plot_slice(study, params=[name], target_name=_VALUE)
     slices.update_traces(
-        marker={
-            "colorscale": SCALE, "showscale": False, "size": 8, "opacity": 0.85,
-            "line": {"width": 0},
-        },
+        marker={"colorscale": SCALE, "showscale": False, "size": 8, "opacity": 0.85,
+                "line": {"width": 0}},
         hovertemplate="%{x}: %{y:.2%}<extra></extra>",
     )  # fmt: skip
-    slices.update_yaxes(tickformat=PERCENT, title=_VALUE)
+    slices.update_yaxes(tickformat=".0%", title=_VALUE)
     return Drawing(
         f"slice-{name}", f"Accuracy by {name}", readable_ticks(plain(slices)),
         f"Validation accuracy of the complete trials by {name}.",
@@ -117,7 +101,6 @@ def _slice(study: Study, name: str) -> Drawing:
 
 
 def _rank(study: Study, first: str, second: str) -> Drawing:
-    """Two parameters against each other, coloured by rank."""
     ranks = drawn.plot_rank(study, params=[first, second], target_name=_VALUE)
     # The second trace only carries a colour bar, which takes a third of a small figure.
     ranks.data = ranks.data[:1]
@@ -130,13 +113,10 @@ def _rank(study: Study, first: str, second: str) -> Drawing:
 
 
 def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
-    """The accuracy over two parameters, interpolated between the trials."""
     contour = drawn.plot_contour(study, params=[first, second], target_name=_VALUE)
     contour.update_traces(
         colorscale="Cividis", reversescale=False, selector={"type": "contour"},
-        colorbar={
-            "outlinewidth": 0, "thickness": 12, "title": {"text": ""}, "tickformat": PERCENT,
-        },
+        colorbar={"outlinewidth": 0, "thickness": 12, "title": {"text": ""}, "tickformat": ".0%"},
     )  # fmt: skip
     contour.update_traces(
         marker={"color": ORANGE, "size": 6, "line": {"width": 1, "color": "white"}},
@@ -152,7 +132,6 @@ def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
 
 
 def _parallel(study: Study, parameters: int, shown: str) -> Drawing:
-    """Every trial as a line over all parameters."""
     parallel = drawn.plot_parallel_coordinate(study, target_name=_VALUE)
     lines = [trace for trace in parallel.data if trace.mode == "lines"]
     for trace in lines:

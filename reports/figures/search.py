@@ -1,39 +1,38 @@
 """The search: its winner, and trial by trial the results, the learning curves, the time line."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
 from records.words import percent
-from reports.figures import BLUE, GREEN, GREY, ORANGE, PERCENT, PURPLE, Drawing, epoch_axis, figure
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure
 from reports.numbers.summary import Summary, Winner
 from reports.numbers.trials import Bar, Curve, Curves, Point, Timeline
 
-_MARKS: dict[str, tuple[str, str]] = {
-    "complete": (BLUE, "circle"),
-    "pruned": (GREY, "x-thin-open"),
-    "diverged": (ORANGE, "triangle-down"),
-    "out of memory": (ORANGE, "square"),
-    "timed out": (PURPLE, "diamond"),
-    "failed": (PURPLE, "cross-thin-open"),
-    "running": (GREEN, "circle-open"),
-    "waiting": (GREY, "circle-open"),
-    "requeued": (GREY, "line-ew-open"),
+Item = TypeVar("Item", Point, Bar)
+_MARKS = {
+    "complete": {"color": BLUE, "symbol": "circle"},
+    "pruned": {"color": GREY, "symbol": "x-thin-open"},
+    "diverged": {"color": ORANGE, "symbol": "triangle-down"},
+    "out of memory": {"color": ORANGE, "symbol": "square"},
+    "timed out": {"color": PURPLE, "symbol": "diamond"},
+    "failed": {"color": PURPLE, "symbol": "cross-thin-open"},
+    "running": {"color": GREEN, "symbol": "circle-open"},
+    "waiting": {"color": GREY, "symbol": "circle-open"},
+    "requeued": {"color": GREY, "symbol": "line-ew-open"},
 }
 
 
-def search_drawings(summary: Summary) -> Iterator[Drawing]:
+def search_drawings(summary: Summary) -> list[Drawing]:
     """Results, curves and time line."""
-    yield _history(summary.history)
-    yield _curves(summary.curves, summary.history)
-    yield _timeline(summary.timeline)
+    points = summary.history
+    return [_history(points), _curves(summary.curves, points), _timeline(summary.timeline)]
 
 
 def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
     """The accuracy, from what the search claimed to what the test says, with intervals."""
-    found = winner.estimates
-    rows = list(reversed(found))
+    found, rows = winner.estimates, winner.estimates[::-1]
     intervals = {
         "array": [(e.high or e.accuracy) - e.accuracy for e in rows],
         "arrayminus": [e.accuracy - (e.low or e.accuracy) for e in rows],
@@ -58,39 +57,33 @@ def winner_drawing(winner: Winner, *, exported: bool) -> Drawing:
 
 
 def _history(points: Sequence[Point]) -> Drawing:
-    """Results by trial number, and the best so far."""
     title = "Optimisation history"
     if all(p.value is None for p in points):
         return Drawing("history", title, missing="No trial has ended with a result yet.")
-    traces: list[Any] = []
-    for kind in _kinds(points):
-        these = [p for p in points if p.kind == kind and p.value is not None]
-        colour, symbol = _MARKS[kind]
-        traces.append(
-            go.Scatter(
-                x=[p.number for p in these], y=[p.value for p in these], mode="markers", name=kind,
-                marker={"color": colour, "symbol": symbol, "size": 8, "line": {"width": 1.5}},
-                hovertemplate="trial %{x}: %{y:.2%}",
-            )
-        )  # fmt: skip
-    best = [p for p in points if p.best is not None]
-    traces.append(
+    traces = [
         go.Scatter(
-            x=[p.number for p in best], y=[p.best for p in best], mode="lines", name="best so far",
-            line={"color": ORANGE, "width": 2, "shape": "hv"},
-            hovertemplate="best up to trial %{x}: %{y:.2%}",
+            x=[p.number for p in group if p.value is not None],
+            y=[p.value for p in group if p.value is not None], mode="markers", name=kind,
+            marker={**_MARKS[kind], "size": 8, "line": {"width": 1.5}},
+            hovertemplate="trial %{x}: %{y:.2%}",
         )
+        for kind, group in _by_kind(points).items()
+    ]  # fmt: skip
+    best = [p for p in points if p.best is not None]
+    line = go.Scatter(
+        x=[p.number for p in best], y=[p.best for p in best], mode="lines", name="best so far",
+        line={"color": ORANGE, "width": 2, "shape": "hv"},
+        hovertemplate="best up to trial %{x}: %{y:.2%}",
     )  # fmt: skip
     return Drawing(
         "history", title,
-        figure(traces, "trial", "validation accuracy", yaxis_tickformat=PERCENT),
+        figure([*traces, line], "trial", "validation accuracy", yaxis_tickformat=".0%"),
         f"{len(points)} trials that ended; the best reached {percent(points[-1].best)}.",
         "Every trial that ended, by number; a pruned one with the accuracy that it had last.",
     )  # fmt: skip
 
 
 def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
-    """Validation accuracy by epoch of all trials, and the pruning threshold."""
     title, drawn = "Learning curves", curves.curves
     if not drawn:
         return Drawing("curves", title, missing="No trial has reported an epoch.")
@@ -111,15 +104,12 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
     pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
     return Drawing(
         "curves", title,
-        figure(
-            traces, "epoch", "validation accuracy", yaxis_tickformat=PERCENT, hovermode="closest",
-            xaxis=epoch_axis(last),
-        ),
+        figure(traces, "epoch", "validation accuracy", yaxis_tickformat=".0%",
+               hovermode="closest", xaxis=epoch_axis(last)),
         f"Validation accuracy by epoch of {len(drawn)} trials, {pruned} of them pruned"
         f"{threshold}.",
         f"A cross ends a pruned trial.{moved} "
-        "Epochs before the last may be scored on fewer of the validation images.",
-        height=440,
+        "Epochs before the last may be scored on fewer of the validation images.", height=440,
     )  # fmt: skip
 
 
@@ -159,38 +149,34 @@ def _threshold(curves: Curves) -> go.Scatter:
 
 
 def _timeline(timeline: Timeline) -> Drawing:
-    """Who ran what when: one row per worker, one bar per trial."""
     title, lanes, drawn = "Time line", timeline.lanes, timeline.bars
     if not lanes:
         return Drawing("timeline", title, missing="No trial has been started.")
-    traces = []
     # Of bars that are a pixel wide, outlines and patterns would be all that is left.
     few = len(drawn) <= 200
-    for kind in _kinds(drawn):
-        bars = [(b, (b.end - b.start).total_seconds()) for b in drawn if b.kind == kind]
-        traces.append(
-            go.Bar(
-                orientation="h", base=[bar.start for bar, _ in bars],
-                x=[seconds * 1000 for _, seconds in bars],
-                y=[lanes[bar.lane] for bar, _ in bars], name=kind,
-                marker={"color": _MARKS[kind][0], "line": {"width": 0.5 * few, "color": "#fff"}},
-                marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
-                customdata=[[bar.number, round(seconds, 1)] for bar, seconds in bars],
-                hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
-            )
-        )  # fmt: skip
+    outline = {"width": 0.5 * few, "color": "#fff"}
+    axis = {"type": "date", "nticks": 5, "tickangle": 0}
+    traces = [
+        go.Bar(
+            orientation="h", base=[bar.start for bar in bars], name=kind,
+            x=[bar.seconds * 1000 for bar in bars], y=[lanes[bar.lane] for bar in bars],
+            marker={"color": _MARKS[kind]["color"], "line": outline},
+            marker_pattern_shape="/" if few and kind in ("pruned", "requeued") else "",
+            customdata=[[bar.number, round(bar.seconds, 1)] for bar in bars],
+            hovertemplate="trial %{customdata[0]}, %{customdata[1]} s",
+        )
+        for kind, bars in _by_kind(drawn).items()
+    ]  # fmt: skip
     return Drawing(
         "timeline", title,
-        figure(
-            traces, "local time", "", barmode="overlay", bargap=0.35,
-            xaxis={"type": "date", "nticks": 5, "tickangle": 0}, yaxis={"autorange": "reversed"},
-        ),
+        figure(traces, "local time", "", barmode="overlay", bargap=0.35, xaxis=axis,
+               yaxis_autorange="reversed"),
         f"When each of {len(drawn)} trials ran, on {len(lanes)} workers.",
         "One row per worker; processes that followed one another share a row.",
         height=150 + 42 * min(len(lanes), 12),
     )  # fmt: skip
 
 
-def _kinds(items: Iterable[Point | Bar]) -> list[str]:
-    found = {item.kind for item in items}
-    return [kind for kind in _MARKS if kind in found]
+def _by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
+    kinds = {item.kind for item in items}
+    return {k: [item for item in items if item.kind == k] for k in _MARKS if k in kinds}

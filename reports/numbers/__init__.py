@@ -1,6 +1,8 @@
 """The numbers of a report: pure functions from plain values to plain, frozen values."""
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,10 +15,5 @@ class Numbers(BaseModel):
 
 def best_so_far(values: Sequence[float | None]) -> list[float | None]:
     """The highest value up to each place; None before the first."""
-    best: float | None = None
-    found = []
-    for value in values:
-        if value is not None and (best is None or value > best):
-            best = value
-        found.append(best)
-    return found
+    highest = accumulate((-math.inf if value is None else value for value in values), max)
+    return [None if best == -math.inf else best for best in highest]

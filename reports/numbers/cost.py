@@ -12,31 +12,24 @@ from reports.numbers import Numbers, best_so_far
 
 
 class Cost(Numbers):
-    """What the trials of a search cost; a trial that was run again counts once."""
+    """What the trials of a search cost; a trial that was run again counts once.
+
+    Attributes:
+        counts: How many trials stand how.
+        done: Trials that count towards the total: complete ones and all kinds of pruned ones.
+        busy_seconds: Wall time in which at least one trial was running, without pauses.
+        full_epochs: What the trials done would have taken without pruning; None if unknown.
+        images: Training images seen, with repetition, by the trials that ended.
+    """
 
     counts: dict[str, int]
-    """How many trials stand how."""
-
     done: int
-    """Trials that count towards the total: complete ones and all kinds of pruned ones."""
-
     total: int | None
-    """Trials that the study should end with."""
-
     trial_seconds: float
-    """Wall time of all trials together."""
-
     busy_seconds: float
-    """Wall time in which at least one trial was running: pauses between sessions do not count."""
-
     epochs: int
-    """Epochs that were trained and reported."""
-
     full_epochs: int | None
-    """Epochs that the trials which ended would have taken without pruning; None if unknown."""
-
     images: int
-    """Training images seen, with repetition, by the trials that ended."""
 
     @property
     def pruned_share(self) -> float | None:
@@ -50,54 +43,41 @@ class Cost(Numbers):
 
 
 class Step(Numbers):
-    """The study after one more trial, complete or pruned, in the order in which they ended."""
+    """The study after one more trial ended, complete or pruned: all so far, without pauses."""
 
     trials: int
     seconds: float
-    """Wall time in which trials were running; pauses between sessions do not count."""
-
     epochs: int
     best: float | None
-    """None before the first complete trial."""
 
 
 class More(Numbers):
-    """How the best grew, trial by trial, over those that are complete or pruned."""
+    """How the best grew, trial by trial, over those that are complete or pruned.
+
+    Attributes:
+        by_chance: Mean of the best of the first k over all orders of the same trials.
+        last_gain: What the second half of the trials added; None with fewer than ten.
+        by_chance_gain: The same in random order: what as many more would have brought at most.
+    """
 
     best: tuple[float | None, ...]
-    """The best complete trial so far, trial by trial."""
-
     by_chance: tuple[float, ...]
-    """What the best of the first k would be on average, had the same trials come in random
-    order."""
-
     last_gain: float | None
-    """What the second half of the trials added to the best; None with fewer than ten."""
-
     by_chance_gain: float | None
-    """The same in random order: what as many more of the same kind would have brought at most."""
 
 
 def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -> Cost:
-    """What the trials cost.
-
-    Args:
-        trials: All trials.
-        total: Trials that the study should end with.
-        epochs: Epochs of a full training.
-    """
+    """What the trials cost; `total` of them should end the study, a full one takes `epochs`."""
     done = [t for t in trials if t.done]
     counted = [t for t in trials if t.state != State.REQUEUED]
     return Cost(
-        counts=dict(Counter(t.kind for t in trials)),
-        done=len(done),
-        total=total,
+        counts=dict(Counter(t.kind for t in trials)), done=len(done), total=total,
         trial_seconds=sum(t.seconds or 0.0 for t in trials),
         busy_seconds=sum((end - begin).total_seconds() for begin, end in busy_spans(trials)),
         epochs=sum(len(t.curve) for t in done),
         full_epochs=len(done) * epochs if epochs else None,
         images=int(sum(n or 0 for t in counted for n in t.history.get("images", []))),
-    )
+    )  # fmt: skip
 
 
 def course(trials: Sequence[TrialRecord]) -> tuple[Step, ...]:
@@ -138,11 +118,10 @@ def more(trials: Sequence[TrialRecord]) -> More:
     half = len(values) // 2
     enough = len(values) >= 10 and best[half - 1] is not None
     return More(
-        best=tuple(best),
-        by_chance=tuple(chance),
+        best=tuple(best), by_chance=tuple(chance),
         last_gain=(best[-1] or 0.0) - (best[half - 1] or 0.0) if enough else None,
         by_chance_gain=chance[-1] - chance[half - 1] if enough else None,
-    )
+    )  # fmt: skip
 
 
 def expected_best(values: Sequence[float | None]) -> list[float]:

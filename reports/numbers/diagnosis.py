@@ -10,58 +10,53 @@ from records.statistics import Spread
 from records.trial import TrialRecord, finite, ranked
 from reports.numbers import Numbers
 
-LEADERS = 5
-"""How many of the best trials are held against the pruning threshold."""
+_LEADERS = 5  # How many of the best trials are held against the pruning threshold.
 
 
 class Early(Numbers):
-    """How well the order after one epoch tells the final order, over complete trials."""
+    """How well the order after one epoch tells the final order, over `n` complete trials.
+
+    Attributes:
+        correlation: Spearman's rank correlation in [-1, 1]; None if all values are equal.
+        swapped: Share of all pairs whose first one ended behind; ties count half.
+        leader_rank: The rank, in the end, of the trial that led after this epoch; 1 = it won.
+        winner_rank: The rank, after this epoch, of the trial that won in the end.
+    """
 
     epoch: int
     n: int
     correlation: float | None
-    """Spearman's rank correlation with the final accuracy, in [-1, 1]; None if all are equal."""
-
     swapped: float
-    """Share of all pairs in which the trial that was ahead ended behind; ties count half."""
-
     leader_rank: int
-    """The rank, in the end, of the trial that led after this epoch; 1 = it won."""
-
     winner_rank: int
-    """The rank, after this epoch, of the trial that won in the end."""
 
 
 class Pruning(Numbers):
-    """Early against final accuracy, epoch by epoch, without the last."""
+    """Early against final accuracy.
+
+    Attributes:
+        early: Epoch by epoch, without the last.
+        first_check: At the first pruning check; None without one, or if too few are complete.
+        below_threshold: Leading trials that were below today's threshold at a pruning check.
+        leaders: How many leading trials were held against it.
+        overtaken: Share of the pruning checks whose leader did not win; None without a check.
+    """
 
     early: tuple[Early, ...]
     first_check: Early | None
-    """That of the first pruning check; None if there is none, or too few are complete."""
-
     below_threshold: int
-    """How many leading trials were, at a pruning check, below the threshold as it stands now."""
-
     leaders: int
-    """How many leading trials were held against it."""
-
     overtaken: float | None
-    """Share of the pruning checks whose leader did not win; None without a check."""
 
 
 class Candidate(Numbers):
-    """A trial that was trained again with fresh seeds."""
+    """The validation accuracies of a trial: in the search, and again with fresh seeds."""
 
     number: int
     searched: float | None
-    """Validation accuracy in the search."""
-
     confirmed: tuple[float, ...]
-    """Validation accuracy per fresh seed."""
-
     mean: float
     std: float | None
-    """Sample standard deviation; None for a single seed."""
 
     @property
     def n(self) -> int:
@@ -70,17 +65,18 @@ class Candidate(Numbers):
 
 
 class Seeds(Numbers):
-    """All candidates, best mean first, and the spread among their seeds."""
+    """All candidates, best mean first, and the spread among their seeds.
+
+    Attributes:
+        spread: Pooled sample standard deviation over seeds; None without two of one trial.
+        lead: How far the best mean is ahead of the second; None with one candidate.
+        needed: The smallest lead that a t-test at 95 % tells from luck; None without a spread.
+    """
 
     candidates: tuple[Candidate, ...]
     spread: float | None
-    """Pooled sample standard deviation over seeds; None without two seeds of one trial."""
-
     lead: float | None
-    """How far the best mean is ahead of the second; None with one candidate."""
-
     needed: float | None
-    """The smallest lead that a t-test at 95 % could tell from luck; None without a spread."""
 
 
 def pruning(
@@ -89,19 +85,15 @@ def pruning(
     thresholds: Mapping[int, float],
     epochs: int | None,
 ) -> Pruning:
-    """Hold early results against late ones.
+    """Hold early results against late ones, of complete trials, since only they have an end.
 
-    Args:
-        trials: All trials; only complete ones are compared, since only they have an end.
-        checks: Epochs after which the pruner checks a trial.
-        thresholds: Epoch -> pruning threshold.
-        epochs: Epochs of a full training.
+    The pruner checks trials after `checks`; each epoch has its threshold, a training `epochs`.
     """
     complete = ranked(trials)
     last = epochs or max((max(t.curve, default=0) for t in complete), default=0)
     found = [early for e in range(1, last) if (early := _early(complete, e)) is not None]
     checked = [early for early in found if early.epoch in checks]
-    leaders = complete[:LEADERS] if thresholds and checks else []
+    leaders = complete[:_LEADERS] if thresholds and checks else []
     return Pruning(
         early=tuple(found),
         first_check=checked[0] if checked else None,
@@ -121,13 +113,12 @@ def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:
     differ = np.ptp(now) > 0 and np.ptp(final) > 0
     order = np.sign(now[first] - now[second]) * np.sign(final[first] - final[second])
     return Early(
-        epoch=epoch,
-        n=len(both),
+        epoch=epoch, n=len(both),
         correlation=float(scipy.stats.spearmanr(now, final)[0]) if differ else None,
         swapped=float(((1 - order) / 2).mean()),
         leader_rank=1 + int((final > final[now.argmax()]).sum()),
         winner_rank=1 + int((now > now[final.argmax()]).sum()),
-    )
+    )  # fmt: skip
 
 
 def _ever_below(
@@ -145,7 +136,14 @@ def _ever_below(
 def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord]) -> Seeds:
     """Hold the spread over seeds against the differences between candidates."""
     searched = {t.number: t.result for t in trials}
-    found = [_candidate(n, searched.get(n), runs) for n, runs in confirmed.items() if runs]
+    found = [
+        Candidate(
+            number=n, searched=searched.get(n), confirmed=tuple(runs),
+            mean=Spread.of(runs).mean, std=Spread.of(runs).std,
+        )
+        for n, runs in confirmed.items()
+        if runs
+    ]  # fmt: skip
     found.sort(key=lambda candidate: -candidate.mean)
     freedom = sum(c.n - 1 for c in found)
     squares = sum((c.n - 1) * c.std**2 for c in found if c.std is not None)
@@ -156,10 +154,3 @@ def seeds(confirmed: Mapping[int, Sequence[float]], trials: Sequence[TrialRecord
         error = spread * math.sqrt(1 / found[0].n + 1 / found[1].n)
         needed = error * float(scipy.stats.t.ppf(0.975, freedom))
     return Seeds(candidates=tuple(found), spread=spread, lead=lead, needed=needed)
-
-
-def _candidate(number: int, searched: float | None, runs: Sequence[float]) -> Candidate:
-    found, confirmed = Spread.of(runs), tuple(runs)
-    return Candidate(
-        number=number, searched=searched, confirmed=confirmed, mean=found.mean, std=found.std
-    )

@@ -1,6 +1,5 @@
 """Diagnostics in words: what is right or wrong with a search, and what to do about it."""
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from reports.numbers.cost import Cost, More
@@ -9,27 +8,22 @@ from reports.numbers.parameters import Range
 from reports.numbers.summary import Summary
 
 Verdict = Literal["good", "warning", "unknown"]
-
 Judgement = tuple[Verdict, str, str]
 """A verdict, what is found, and what to do."""
 
-_MANY = 0.1
-"""Share of diverged, out-of-memory or failed trials above which something should change."""
+_MANY = 0.1  # Share of trials of one bad kind above which something should change.
+_SWAPPED = 0.25  # Share of swapped pairs above which the first pruning check comes too early.
 
-_SWAPPED = 0.25
-"""Share of swapped pairs above which the first pruning check comes too early."""
+_ADVICE = {
+    "diverged": "Lower the upper end of the learning rate: these trials teach little.",
+    "out of memory": "Leave out the largest batch size or width, or start fewer workers.",
+    "timed out": "Raise trial_timeout, or train fewer epochs.",
+    "failed": "search.log says what went wrong, with tracebacks.",
+}
 
 
 class Finding(NamedTuple):
-    """One diagnosis.
-
-    Attributes:
-        key: Its name in the page.
-        question: What is asked.
-        verdict: How it stands, in a word.
-        text: What is found.
-        advice: What to do; empty when there is nothing to do.
-    """
+    """One diagnosis: its name in the page, what is found, and what to do if anything."""
 
     key: str
     question: str
@@ -40,13 +34,13 @@ class Finding(NamedTuple):
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
     """All diagnoses, in the order of the page."""
-    more = _more(summary.more, summary.seeds.spread)
+    spread = summary.seeds.spread
     return (
         Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
         Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
         Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
         Finding("seeds", "Is the winner really better?", *_seeds(summary.seeds)),
-        Finding("more", "Would more trials pay?", *more),
+        Finding("more", "Would more trials pay?", *_more(summary.more, spread)),
     )
 
 
@@ -57,49 +51,37 @@ def _ranges(found: tuple[Range, ...]) -> Judgement:
     n = max(len(r.positions) for r in known)
     at_edge = [r for r in known if r.edge]
     if not at_edge:
-        text = f"Yes: the best trial and most of the {n} leading ones lie inside all ranges."
-        return "good", text, ""
+        inside = f"Yes: the best trial and most of the {n} leading ones lie inside all ranges."
+        return "good", inside, ""
     where = "; ".join(
         f"{r.name} = {r.best:.4g} at the {'upper' if r.edge == 'high' else 'lower'} end of "
         f"{r.low:g} to {r.high:g}"
         for r in at_edge
     )
-    advice = (
+    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
+    return "warning", text, (
         "Better values may lie beyond. Unless the range ends there for a reason, widen it "
         "below [space.parameters] and search again under another name (--study)."
-    )
-    text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _outcomes(paid: Cost) -> Judgement:
     ended = paid.done + paid.counts.get("failed", 0)
     if not ended:
         return "unknown", "No trial has ended yet.", ""
-    bad = {kind: n for kind in _WHAT_TO_DO if (n := paid.counts.get(kind, 0))}
+    bad = {kind: n for kind in _ADVICE if (n := paid.counts.get(kind, 0))}
     shares = ", ".join(f"{n} {kind} ({n / ended:.0%})" for kind, n in bad.items())
-    many = [kind for kind, n in bad.items() if n / ended >= _MANY]
+    many = [_ADVICE[kind] for kind, n in bad.items() if n / ended >= _MANY]
     nothing = "none diverged, ran out of memory or failed"
     text = f"Of {ended} trials that ended, {shares or nothing}."
-    return "warning" if many else "good", text, " ".join(_WHAT_TO_DO[kind] for kind in many)
-
-
-_WHAT_TO_DO: Mapping[str, str] = {
-    "diverged": "Lower the upper end of the learning rate: these trials teach little.",
-    "out of memory": "Leave out the largest batch size or width, or start fewer workers.",
-    "timed out": "Raise trial_timeout, or train fewer epochs.",
-    "failed": "search.log says what went wrong, with tracebacks.",
-}
+    return "warning" if many else "good", text, " ".join(many)
 
 
 def _pruning(found: Pruning) -> Judgement:
     first = found.first_check
     if first is None:
-        text = (
-            "Early and late results can be compared once a pruner checks trials and three of "
-            "them are complete."
-        )
-        return "unknown", text, ""
+        later = "once a pruner checks trials and three of them are complete"
+        return "unknown", f"Early and late results can be compared {later}.", ""
     correlation = "-" if first.correlation is None else f"{first.correlation:.2f}"
     winner = "led" if first.winner_rank == 1 else f"was number {first.winner_rank}"
     leader = "won" if first.leader_rank == 1 else f"ended as number {first.leader_rank}"
@@ -113,17 +95,15 @@ def _pruning(found: Pruning) -> Judgement:
     )
     if first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
         return "good", text, ""
-    advice = (
+    return "warning", text, (
         "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
         '"percentile"), or not at all.'
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _seeds(found: Seeds) -> Judgement:
     if found.spread is None:
-        text = "The best trials have not been confirmed with two fresh seeds each."
-        return "unknown", text, ""
+        return "unknown", "The best trials have not been confirmed with two fresh seeds each.", ""
     spread = (
         f"The same training with another seed differs by {_points(found.spread)} (standard "
         f"deviation, pooled over {len(found.candidates)} trials)."
@@ -138,11 +118,10 @@ def _seeds(found: Seeds) -> Judgement:
     )
     if found.lead >= found.needed:
         return "good", text, ""
-    advice = (
+    return "warning", text, (
         "The first ones are equally good as far as this shows: take the cheapest of them, or "
         "confirm with more seeds (seeds under [confirm])."
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _more(found: More, spread: float | None) -> Judgement:
@@ -158,11 +137,10 @@ def _more(found: More, spread: float | None) -> Judgement:
     if found.last_gain <= (spread or 0.0):
         advice = "Hardly. Longer trainings, a wider range or another network would bring more."
         return "good", text, advice
-    advice = (
+    return "warning", text, (
         "Perhaps: the last gain was above what a seed changes. Run the same command with twice "
         "the --trials."
-    )
-    return "warning", text, advice
+    )  # fmt: skip
 
 
 def _points(share: float) -> str:

@@ -9,65 +9,58 @@ from records.statistics import BINS, calibration_error, confidence_bins
 from reports.numbers import Numbers
 from reports.source import Predictions
 
-_EXAMPLES, _PAIRS = 320, 10
+_EXAMPLES = 320
 
 
 class Bin(Numbers):
-    """The images whose confidence lies in one interval."""
+    """The images whose confidence lies in one interval; their means are None without images."""
 
     low: float
     high: float
     n: int
     confidence: float | None
-    """Mean confidence; None without images."""
-
     accuracy: float | None
 
 
 class Reliability(Numbers):
-    """Confidence against accuracy."""
+    """Mean confidence against accuracy over `n` images, and their expected calibration error."""
 
     bins: tuple[Bin, ...]
     error: float
-    """Expected calibration error: the mean gap, weighted by images (Guo et al., 2017)."""
-
     confidence: float
-    """Mean confidence over all images."""
-
     accuracy: float
     n: int
 
 
 class Confused(Numbers):
-    """Images of one class taken for another."""
+    """Images of one class taken for another; `share` is of those of the true class."""
 
     true: str
     predicted: str
     n: int
     share: float
-    """Of the images of the true class."""
 
 
 class Picture(Numbers):
-    """One test image that is kept as a picture, and what the model said of it."""
+    """One test image (`row`) that is kept as a picture, and what the model said of it."""
 
     picture: int
-    """Its place among the pictures."""
-
     row: int
-    """Its place in the test set."""
-
     true: str
     predicted: str
     probability: float
-    """Of the predicted class."""
-
     true_probability: float
-    """Of the true class."""
 
 
 class Model(Numbers):
-    """The exported model on the test images; what the predictions say is None without them."""
+    """The exported model on the test images; what the predictions say is None without them.
+
+    Attributes:
+        mirrored_accuracy: With mirrored views averaged.
+        errors: The errors that the model was surest of, surest first.
+        strengths: Of augmentation, as far as there are pictures of it.
+        augment: The strength that the model was trained with.
+    """
 
     description: str
     parameters: int
@@ -79,14 +72,10 @@ class Model(Numbers):
     confusion_shares: list[list[float | None]]
     confused: tuple[Confused, ...]
     mirrored_accuracy: float | None
-    """With mirrored views averaged."""
-
     reliability: Reliability | None
     errors: tuple[Picture, ...]
     examples: dict[str, tuple[Picture, ...]]
     strengths: tuple[float, ...]
-    """Strengths of augmentation that there are pictures of; the model's own among them."""
-
     augment: float | None
 
 
@@ -94,24 +83,22 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
     """All numbers of an exported model."""
     test, classes, training = metrics.test, metrics.data.classes, metrics.training
     strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
+    pictures = [_picture(kept, classes, n) for n in range(len(kept.rows))] if kept else []
+    wrong = kept.wrong_count if kept else 0
     return Model(
         description=f"{training.get('network')} of width {training.get('width')} and depth "
         f"{training.get('depth')}",
-        parameters=metrics.parameters,
-        classes=classes,
-        curves=metrics.curves,
-        per_class=test.per_class,
-        macro_f1=test.macro.f1,
+        parameters=metrics.parameters, classes=classes, curves=metrics.curves,
+        per_class=test.per_class, macro_f1=test.macro.f1,
         confusion=test.confusion_matrix,
         confusion_shares=row_shares(test.confusion_matrix),
-        confused=most_confused(test.confusion_matrix, classes, _PAIRS),
+        confused=most_confused(test.confusion_matrix, classes, 10),
         mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
         reliability=reliability(kept.labels, kept.probabilities) if kept else None,
-        errors=most_confident_errors(kept, classes) if kept else (),
-        examples=examples(kept, classes, _EXAMPLES) if kept else {},
-        strengths=tuple(strengths),
-        augment=training.get("augment"),
-    )
+        errors=tuple(pictures[:wrong]),
+        examples=examples(pictures[wrong:], len(classes)),
+        strengths=tuple(strengths), augment=training.get("augment"),
+    )  # fmt: skip
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
@@ -122,22 +109,19 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
         probabilities: `(N, classes)`.
     """
     found, count = confidence_bins(labels, probabilities), len(labels)
+    bins = (
+        Bin(
+            low=number / BINS, high=(number + 1) / BINS, n=int(n),
+            confidence=float(confidence / n) if n else None,
+            accuracy=float(right / n) if n else None,
+        )
+        for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
+    )  # fmt: skip
     return Reliability(
-        bins=tuple(
-            Bin(
-                low=number / BINS,
-                high=(number + 1) / BINS,
-                n=int(n),
-                confidence=float(confidence / n) if n else None,
-                accuracy=float(right / n) if n else None,
-            )
-            for number, (n, confidence, right) in enumerate(zip(*found, strict=True))
-        ),
-        error=calibration_error(labels, probabilities),
+        bins=tuple(bins), error=calibration_error(labels, probabilities), n=count,
         confidence=float(found.confidence.sum() / count),
         accuracy=float(found.right.sum() / count),
-        n=count,
-    )
+    )  # fmt: skip
 
 
 def row_shares(matrix: Sequence[Sequence[int]]) -> list[list[float | None]]:
@@ -164,24 +148,13 @@ def most_confused(
     )  # fmt: skip
 
 
-def most_confident_errors(kept: Predictions, classes: Sequence[str]) -> tuple[Picture, ...]:
-    """The errors that the model was surest of, surest first."""
-    return tuple(_picture(kept, classes, place) for place in range(kept.wrong_count))
-
-
-def examples(
-    kept: Predictions, classes: Sequence[str], most: int
-) -> dict[str, tuple[Picture, ...]]:
-    """Class -> some of its test images, right or wrong; at most so many in all.
-
-    With very many classes, only the first ones are shown.
-    """
-    each = max(1, most // max(1, len(classes)))
+def examples(pictures: Sequence[Picture], classes: int) -> dict[str, tuple[Picture, ...]]:
+    """Class -> some of its test images, right or wrong; of very many classes the first ones."""
+    each = max(1, _EXAMPLES // max(1, classes))
     found: dict[str, list[Picture]] = {}
-    for place in range(kept.wrong_count, len(kept.rows)):
-        picture = _picture(kept, classes, place)
+    for picture in pictures:
         shown = found.setdefault(picture.true, [])
-        if len(shown) < each and sum(map(len, found.values())) < most:
+        if len(shown) < each and sum(map(len, found.values())) < _EXAMPLES:
             shown.append(picture)
     return {name: tuple(shown) for name, shown in found.items() if shown}
 
@@ -191,10 +164,7 @@ def _picture(kept: Predictions, classes: Sequence[str], place: int) -> Picture:
     probabilities, true = kept.probabilities[row], int(kept.labels[row])
     predicted = int(probabilities.argmax())
     return Picture(
-        picture=place,
-        row=row,
-        true=classes[true],
-        predicted=classes[predicted],
+        picture=place, row=row, true=classes[true], predicted=classes[predicted],
         probability=float(probabilities[predicted]),
         true_probability=float(probabilities[true]),
-    )
+    )  # fmt: skip

@@ -5,7 +5,8 @@ then show the same moment, whatever is written to the study meanwhile.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import optuna
 from optuna.study import Study
@@ -18,35 +19,30 @@ from space import Choice, Float, Int, Space
 NEAR = 0.05
 """How near to an end of its range, as a share of it, a value counts as at the edge."""
 
-_MOST = 0.5
-"""Share of the leading trials at an edge above which it is worth a look."""
-
-_LEAST = 10
-"""Complete trials below which an importance says nothing."""
-
-_TOP, _TOP_LEAST = 0.1, 5
-"""Share of the trials that count as good for the importances, and how many at least."""
+_MOST = 0.5  # Share of the leading trials at an edge above which it is worth a look.
+_LEAST = 10  # Complete trials below which an importance says nothing.
+_GOOD, _GOOD_LEAST = 0.1, 5  # Share and number at least of the trials that count as good.
 
 
 class Range(Numbers):
-    """One numeric parameter, its range, and where the leading trials lie in it."""
+    """One numeric parameter, its range, and where the leading trials lie in it.
+
+    Attributes:
+        whole: Whether only whole numbers occur.
+        best: The value of the best trial; None if it does not have this parameter.
+        positions: Of the leading trials, best first, from 0 (low) to 1 (high), on the own scale.
+        at_low: Share of the leading trials at the lower edge.
+        at_high: Share of the leading trials at the upper edge.
+    """
 
     name: str
     low: float
     high: float
     log: bool
     whole: bool
-    """Whether only whole numbers occur."""
-
     best: float | None
-    """The value of the best trial; None if it does not have this parameter."""
-
     positions: tuple[float, ...]
-    """Of the leading trials, best first, from 0 (low) to 1 (high), on the range's own scale."""
-
     at_low: float
-    """Share of the leading trials at the lower edge."""
-
     at_high: float
 
     @property
@@ -74,16 +70,14 @@ class Importance(Numbers):
 
 
 class Importances(Numbers):
-    """PED-ANOVA (Watanabe et al., 2023) over the complete trials."""
+    """PED-ANOVA (Watanabe et al., 2023) over `n` complete trials, of which `good` count as good.
+
+    The most important parameter comes first; there are none with too few trials.
+    """
 
     parameters: tuple[Importance, ...]
-    """Most important first; empty with too few trials."""
-
     n: int
-    """Complete trials."""
-
     good: int
-    """How many of them count as good."""
 
 
 def ranges(trials: Sequence[TrialRecord], space: Space | None) -> tuple[Range, ...]:
@@ -99,27 +93,17 @@ def ranges(trials: Sequence[TrialRecord], space: Space | None) -> tuple[Range, .
 def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) -> Range:
     low, high, log = float(parameter.low), float(parameter.high), parameter.log
     values = [float(t.params[name]) for t in leading if name in t.params]
-    positions = tuple(_position(value, low, high, log) for value in values)
+    scale = math.log if log else float
+    positions = tuple((scale(v) - scale(low)) / (scale(high) - scale(low)) for v in values)
     n = max(1, len(positions))
     best = leading[0].params.get(name) if leading else None
     return Range(
-        name=name,
-        low=low,
-        high=high,
-        log=log,
-        whole=isinstance(parameter, Int),
+        name=name, low=low, high=high, log=log, whole=isinstance(parameter, Int),
         best=None if best is None else float(best),
         positions=positions,
         at_low=sum(_near(p, 0.0) for p in positions) / n,
         at_high=sum(_near(p, 1.0) for p in positions) / n,
-    )
-
-
-def _position(value: float, low: float, high: float, log: bool) -> float:
-    """Where a value lies between two others, from 0 to 1, on a linear or a logarithmic scale."""
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
+    )  # fmt: skip
 
 
 def _near(position: float, end: float) -> bool:
@@ -129,12 +113,9 @@ def _near(position: float, end: float) -> bool:
 def replica(
     trials: Sequence[TrialRecord], space: Space, only: Collection[int] | None = None
 ) -> Study:
-    """The complete trials as an Optuna study in memory; the others keep their numbers, empty.
+    """The complete trials, or `only` some by number, as an Optuna study in memory.
 
-    Args:
-        trials: All trials, by number.
-        space: What was searched.
-        only: Numbers of the trials to copy; None = all.
+    The others keep their numbers, empty.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -154,18 +135,16 @@ def chosen(trials: Sequence[TrialRecord], most: int) -> set[int]:
 
 def searched(study: Study) -> list[str]:
     """The parameters that complete trials have with at least two values."""
-    values: dict[str, set[object]] = {}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        for name, value in trial.params.items():
-            values.setdefault(name, set()).add(value)
-    return [name for name, found in values.items() if len(found) > 1]
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    names = dict.fromkeys(name for trial in complete for name in trial.params)
+    return [n for n in names if len({t.params[n] for t in complete if n in t.params}) > 1]
 
 
 def importances(study: Study) -> Importances:
     """How much each parameter matters, in milliseconds also for a thousand trials."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     n, names = len(complete), searched(study)
-    good = min(n, max(_TOP_LEAST, round(_TOP * n)))
+    good = min(n, max(_GOOD_LEAST, round(_GOOD * n)))
     if n < _LEAST or not names or len({t.value for t in complete}) < 2:
         return Importances(parameters=(), n=n, good=good)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good / n)
@@ -177,20 +156,16 @@ def importances(study: Study) -> Importances:
 def _copy(trial: TrialRecord | None, space: Space) -> FrozenTrial:
     if trial is None or (value := trial.result) is None:
         return create_trial(state=TrialState.FAIL)
-    values = dict(_known(trial, space))
+    values: dict[str, Any] = {}
+    for name, found in trial.params.items():
+        parameter = space.parameters.get(name)
+        if parameter is None or not parameter.contains(found):
+            continue
+        if isinstance(parameter, Float):  # With as many digits as people can read.
+            found = min(max(float(f"{found:.4g}"), parameter.low), parameter.high)
+        values[name] = found
     # Asked for its values, it says of which distributions they are.
     asked = FixedTrial(values)
     for name in values:
         space.parameters[name].suggest(name, asked)
     return create_trial(value=value, params=asked.params, distributions=asked.distributions)
-
-
-def _known(trial: TrialRecord, space: Space) -> Iterator[tuple[str, object]]:
-    """The parameters, with as many digits as people can read."""
-    for name, value in trial.params.items():
-        parameter = space.parameters.get(name)
-        if parameter is None or not parameter.contains(value):
-            continue
-        if isinstance(parameter, Float):
-            value = min(max(float(f"{value:.4g}"), parameter.low), parameter.high)
-        yield name, value

@@ -18,19 +18,20 @@ from reports.source import Source
 
 
 class Winner(Numbers):
-    """The winner: of the export, else of the confirmations, else of the search."""
+    """The winner: of the export, else of the confirmations, else of the search.
+
+    Attributes:
+        estimates: From what the search claimed to what the test says, as far as it is there.
+        selection_gap: What the search claimed above the mean with fresh seeds.
+        stale: Whether the study has moved on since the export: another trial would win now.
+    """
 
     trial: int
     decided_by: str
     params: dict[str, Any]
     estimates: tuple[Estimate, ...]
-    """From what the search claimed to what the test says, as far as it is there."""
-
     selection_gap: float | None
-    """What the search claimed above the mean with fresh seeds."""
-
     stale: bool
-    """Whether the study has moved on since the export: another trial would win now."""
 
 
 class Command(Numbers):
@@ -41,27 +42,26 @@ class Command(Numbers):
 
 
 class Origin(Numbers):
-    """Where the results come from."""
+    """How to get the same again: commands, what results depend on, the resolved configuration."""
 
     commands: tuple[Command, ...]
     facts: dict[str, str]
-    """What results depend on, in words."""
-
     configuration: dict[str, Any]
-    """The resolved configuration of the search."""
 
 
 class Summary(Numbers):
-    """All numbers of a report."""
+    """All numbers of a report.
+
+    Attributes:
+        state: How the study stands, in words.
+        missing: What could not be read, a sentence each.
+        importances: None when the space is not known.
+    """
 
     study: str
     read: datetime
     state: str
-    """How the study stands, in words."""
-
     missing: tuple[str, ...]
-    """What could not be read, a sentence each."""
-
     winner: Winner | None
     test_evaluations: int
     cost: Cost
@@ -71,8 +71,6 @@ class Summary(Numbers):
     curves: Curves
     timeline: Timeline
     importances: Importances | None
-    """None when the space is not known."""
-
     ranges: tuple[Range, ...]
     pruning: Pruning
     seeds: Seeds
@@ -91,36 +89,26 @@ def summarise(source: Source) -> Summary:
     thresholds = {p.epoch: p.value for p in drawn.thresholds}
     paid = cost(trials, source.total, epochs)
     return Summary(
-        study=source.place.name,
-        read=source.read,
-        state=_state(source, paid),
-        missing=source.missing,
-        winner=winner(metrics, confirmations, trials),
+        study=source.place.name, read=source.read, state=_state(source, paid),
+        missing=source.missing, winner=winner(metrics, confirmations, trials),
         test_evaluations=source.test_evaluations,
-        cost=paid,
-        pruned_share=paid.pruned_share,
-        epochs_saved=paid.epochs_saved,
-        history=history(trials),
-        curves=drawn,
+        cost=paid, pruned_share=paid.pruned_share, epochs_saved=paid.epochs_saved,
+        history=history(trials), curves=drawn,
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
         importances=None if space is None else importances(replica(trials, space)),
         ranges=ranges(trials, space),
         pruning=pruning(trials, drawn.checks, thresholds, epochs),
-        seeds=confirmations,
-        more=more(trials),
+        seeds=confirmations, more=more(trials),
         model=model(metrics, source.predictions) if metrics else None,
-        origin=origin(source),
-    )
+        origin=Origin(
+            commands=tuple(Command(purpose=what, line=line) for what, line in _repeat(source)),
+            facts=dict(_facts(source)), configuration=source.settings,
+        ),
+    )  # fmt: skip
 
 
 def winner(metrics: Metrics | None, seeds: Seeds, trials: Sequence[TrialRecord]) -> Winner | None:
-    """The winner as far as it is known; None without a complete trial.
-
-    Args:
-        metrics: Of the export.
-        seeds: The confirmations.
-        trials: All trials.
-    """
+    """The winner as far as it is known; None without a complete trial."""
     if metrics is not None:
         leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
         return Winner(
@@ -154,15 +142,6 @@ def _state(source: Source, paid: Cost) -> str:
         exported = source.metrics is not None
         return f"finished: {done}" if exported else f"searched: {done}, nothing exported yet"
     return f"stopped: {done}" if source.trials else "not begun: no trials yet"
-
-
-def origin(source: Source) -> Origin:
-    """How to get the same again."""
-    return Origin(
-        commands=tuple(Command(purpose=purpose, line=line) for purpose, line in _repeat(source)),
-        facts=dict(_facts(source)),
-        configuration=source.settings,
-    )
 
 
 def _repeat(source: Source) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import count
 
 import numpy as np
 
@@ -12,68 +12,69 @@ from reports.numbers import Numbers, best_so_far
 
 
 class Point(Numbers):
-    """One trial that ended or was pruned."""
+    """One trial that ended or was pruned.
+
+    Attributes:
+        value: Validation accuracy: the result of a complete trial, the last one of another.
+        best: The best complete trial up to this one.
+    """
 
     number: int
     kind: str
     value: float | None
-    """Validation accuracy: the result of a complete trial, the last one of another."""
-
     best: float | None
-    """The best complete trial up to this one."""
 
 
 class Curve(Numbers):
-    """One trial, epoch by epoch."""
+    """Validation accuracy of one trial by epoch, counted from 1; None where it was not finite."""
 
     number: int
     kind: str
     epochs: tuple[int, ...]
-    """Counted from 1."""
-
     values: tuple[float | None, ...]
-    """Validation accuracy; None where it was not finite."""
 
 
 class Threshold(Numbers):
-    """The pruning threshold after one epoch, as it stands now."""
+    """The pruning threshold after one epoch, as `n` complete trials set it now."""
 
     epoch: int
     value: float
     n: int
-    """Complete trials that it is taken from."""
 
 
 class Curves(Numbers):
-    """All learning curves, and what the pruner holds them against."""
+    """All learning curves, and what the pruner holds them against.
+
+    Attributes:
+        thresholds: Empty if the pruner has no such threshold, or nothing is complete.
+        checks: Epochs after which the pruner checks a trial.
+    """
 
     curves: tuple[Curve, ...]
     thresholds: tuple[Threshold, ...]
-    """Empty if the pruner has no such threshold, or nothing is complete."""
-
     threshold_name: str
     checks: tuple[int, ...]
-    """Epochs after which the pruner checks a trial."""
 
 
 class Bar(Numbers):
-    """One trial on the time line."""
+    """One trial on the time line; its lane is counted from 0."""
 
     number: int
     kind: str
     lane: int
-    """Which worker, counted from 0: the rank of its lane."""
-
     start: datetime
     end: datetime
 
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return (self.end - self.start).total_seconds()
+
 
 class Timeline(Numbers):
-    """Who ran what when."""
+    """Who ran what when: the names of the lanes, and the trials on them."""
 
     lanes: tuple[str, ...]
-    """What each lane is called."""
-
     bars: tuple[Bar, ...]
 
 
@@ -97,24 +98,21 @@ def _last_value(trial: TrialRecord) -> float | None:
 def curves(
     trials: Sequence[TrialRecord], epochs: int | None, pruner: str, keep: float, prune_after: float
 ) -> Curves:
-    """The curves of all trials that reported anything.
+    """The curves of all trials that reported anything, and when the pruner checked them.
 
-    Args:
-        trials: All trials.
-        epochs: Epochs of a full training; None = as many as the longest curve has.
-        pruner: Name of the pruner.
-        keep: Share of the complete trials not to fall behind with `percentile`.
-        prune_after: Share of the epochs without pruning, and between two pruning checks.
+    Without `epochs` of a full training, as many as the longest curve has. A trial must be among
+    the best share `keep`; `prune_after` is the share of the epochs between two checks.
     """
     shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
+    checked = pruner in ("median", "percentile")
     epochs = epochs or max((max(t.curve) for t in shown), default=0)
-    quantile = {"median": 0.5, "percentile": 1 - keep}.get(pruner)
+    quantile = 0.5 if pruner == "median" else 1 - keep
     which = "median" if pruner == "median" else f"{1 - keep:.0%} quantile"
     return Curves(
         curves=tuple(map(_curve, shown)),
-        thresholds=() if quantile is None else thresholds(shown, quantile),
+        thresholds=thresholds(shown, quantile) if checked else (),
         threshold_name=f"{which} of the complete trials",
-        checks=() if quantile is None else pruning_checks(prune_after, epochs),
+        checks=pruning_checks(prune_after, epochs) if checked else (),
     )
 
 
@@ -147,46 +145,30 @@ def _curve(trial: TrialRecord) -> Curve:
 
 
 def timeline(trials: Sequence[TrialRecord], now: datetime) -> Timeline:
-    """Who ran what when; processes of one host that never met share a lane.
-
-    Args:
-        trials: All trials.
-        now: When the study was read, the end of trials that are running.
-    """
+    """Who ran what when, up to now; processes of one host that never met share a lane."""
     started = [(t, t.worker, t.started, t.ended or now) for t in trials if t.worker and t.started]
     spans: dict[str, tuple[datetime, datetime]] = {}
     for _, worker, begin, end in started:
         first, last = spans.get(worker, (begin, end))
         spans[worker] = min(first, begin), max(last, end)
-    slots = _slots(spans)
-    lanes = sorted({(_host(worker), slot) for worker, slot in slots.items()})
+    lane_of = _lanes(spans)
+    lanes = sorted(set(lane_of.values()))
     several = len({host for host, _ in lanes}) > 1
-    bars = [
-        Bar(
-            number=t.number,
-            kind=t.kind,
-            lane=lanes.index((_host(worker), slots[worker])),
-            start=begin,
-            end=end,
-        )
-        for t, worker, begin, end in started
-    ]
     names = (f"{host}, worker {s + 1}" if several else f"worker {s + 1}" for host, s in lanes)
+    bars = (
+        Bar(number=t.number, kind=t.kind, lane=lanes.index(lane_of[worker]), start=begin, end=end)
+        for t, worker, begin, end in started
+    )
     return Timeline(lanes=tuple(names), bars=tuple(bars))
 
 
-def _slots(spans: dict[str, tuple[datetime, datetime]]) -> dict[str, int]:
-    """Worker -> its slot on its host: the first one that is free from its first trial on."""
-    slots: dict[str, int] = {}
-    for _, workers in groupby(sorted(spans, key=lambda w: (_host(w), spans[w])), key=_host):
-        free_from: list[datetime] = []
-        for worker in workers:
-            begin, end = spans[worker]
-            free = [slot for slot, until in enumerate(free_from) if until <= begin]
-            slots[worker] = free[0] if free else len(free_from)
-            free_from[slots[worker] : slots[worker] + 1] = [end]
-    return slots
-
-
-def _host(worker: str) -> str:
-    return worker.rsplit(":", 1)[0]
+def _lanes(spans: dict[str, tuple[datetime, datetime]]) -> dict[str, tuple[str, int]]:
+    """Worker -> its host, and the first slot there that is free from its first trial on."""
+    lanes: dict[str, tuple[str, int]] = {}
+    free_from: dict[tuple[str, int], datetime] = {}
+    for worker, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
+        host = worker.rsplit(":", 1)[0]
+        slots = ((host, number) for number in count())
+        lanes[worker] = next(slot for slot in slots if free_from.get(slot, begin) <= begin)
+        free_from[lanes[worker]] = end
+    return lanes

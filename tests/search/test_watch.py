@@ -2,26 +2,27 @@
 
 import json
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from optuna_dashboard import get_note
 
 from records.metrics import read_metrics
 from search.display.dashboard import Watch
 from search.display.progress import EventLog
 from studies.study import make_or_resume
-from tests.search.processes import ONCE, finished, log_of, start_search, wait_until
+from tests.search.processes import ONCE, finished, log_of, records, start_search, wait_until
 
 OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
-TRIALS = 6
 TRAINING = {"epochs": 6, "batch_size": 32}
 
 
@@ -35,65 +36,56 @@ def study_at(base: str) -> dict:
     return json.loads(get(f"{base}/api/studies/{summary['study_id']}?after=0"))
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory):
-    """A search's folder, output, what its dashboard showed meanwhile, and its processes."""
-    folder = tmp_path_factory.mktemp("watched")
-    process = start_search(
+def start(folder: Path, trials: int, *words: str) -> subprocess.Popen:
+    return start_search(
         folder,
-        *("--dashboard", "--trials", TRIALS),
+        *("--trials", trials, *words),
         data={"dataset": "digits", "image_size": 16},
         training=TRAINING,
         confirm=ONCE,
         logging={"tensorboard": True},
         report=True,
     )
-    wait_until(lambda: "http://127.0.0.1:" in log_of(folder))
-    base = re.search(r"http://127.0.0.1:\d+", log_of(folder))[0]
-    children = psutil.Process(process.pid).children(recursive=True)
-    seen = []
-    while process.poll() is None:
-        try:
-            with workers_stopped(process.pid):
-                seen.append(up_to_date(base))
-        except (OSError, ValueError):  # It ends with the search, perhaps in mid-sentence.
-            break
-        time.sleep(0.3)
-    return folder, finished(process), seen, children
 
 
-@contextmanager
-def workers_stopped(parent: int):
-    """The trainings wait, so that a busy machine cannot end them between two looks."""
-    workers = [
-        child
-        for child in psutil.Process(parent).children(recursive=True)
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
-    for worker in workers:
-        worker.suspend()
-    try:
-        yield
-    finally:
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.resume()
+@dataclass
+class Watched:
+    """A search's folder and total, what its dashboard showed meanwhile, and its processes."""
+
+    folder: Path
+    trials: int
+    seen: list[dict]
+    children: list[psutil.Process]
 
 
-def up_to_date(base: str) -> dict:
-    """What the dashboard shows, once the notes know of every trial that has ended."""
-    for _ in range(50):
-        study = study_at(base)
-        ended = sum(trial["state"] in ("Complete", "Pruned") for trial in study["trials"])
-        if headline(study) == ("Searching", ended) or headline(study)[0] == "Confirming":
-            break
-        time.sleep(0.2)
-    return study
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A search that goes on until enough was seen of it, and is ended by a second command."""
+    folder, seen = tmp_path_factory.mktemp("watched"), []
+    first = start(folder, 1000, "--dashboard")
+    url = re.compile(r"http://127.0.0.1:\d+")
+    wait_until(lambda: url.search(log_of(folder)))
+    base = url.search(log_of(folder))[0]
+
+    def enough() -> bool:
+        seen.append(study_at(base))
+        return len({done for _, done in map(headline, seen)}) > 3
+
+    wait_until(enough, seconds=200.0)
+    first.send_signal(signal.SIGINT)
+    finished(first, code=130)
+    # The trial that was stopped is run again.
+    trials = sum(record.done for record in records(folder)) + 1
+    second = start(folder, trials, "--dashboard")
+    wait_until(lambda: len(url.findall(log_of(folder))) == 2)
+    children = psutil.Process(second.pid).children(recursive=True)
+    finished(second)
+    return Watched(folder, trials, seen, children)
 
 
 def headline(study: dict) -> tuple[str, int]:
     """What the search is doing, and how many trials are done, as the study's note says."""
-    found = re.search(r"\*\*(\w+)[^:]*: (\d+) of \d+", study["note"]["body"])
+    found = re.search(r"\*\*(\w+)[^:]*: (\d+) of 1000 trials done", study["note"]["body"])
     return (found[1], int(found[2])) if found else ("", 0)
 
 
@@ -103,7 +95,7 @@ def base(watched):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = watched[0] / "runs" / "tiny"
+    folder = watched.folder / "runs" / "tiny"
     command = [Path(sys.executable).with_name("optuna-dashboard"), f"sqlite:///{folder}/study.db"]
     words = ["--artifact-dir", folder / "artifacts", "--port", port, "--server", "wsgiref"]
     process = subprocess.Popen(
@@ -122,31 +114,38 @@ def answers(port: int) -> bool:
 
 
 def test_everything_moves_while_the_search_runs(watched) -> None:
-    seen = watched[2]
-    headlines = [headline(study) for study in seen if study["note"]["body"]]
-    done = [count for _, count in headlines]
-    assert done == sorted(done)
-    assert len(set(done)) >= 3
-    assert {doing for doing, _ in headlines} >= {"Searching", "Confirming"}
-    notes = {trial["note"]["body"] for study in seen for trial in study["trials"]}
+    headlines = [headline(study) for study in watched.seen]
+    assert headlines == sorted(headlines)
+    assert {doing for doing, _ in headlines} - {""} == {"Searching"}
+    notes = {trial["note"]["body"] for study in watched.seen for trial in study["trials"]}
     assert any(note.startswith("**Running**") for note in notes)
     assert any(note.startswith("**Complete**") for note in notes)
 
 
+def test_the_notes_say_what_follows_the_trials(tiny_plan) -> None:
+    plan = tiny_plan()
+    study = make_or_resume(plan.place, plan.purpose())
+    watch = Watch(plan, study, EventLog(plan.folder), print)
+    watch.doing = "confirming and training the winner"
+    watch.update()
+    assert "**Confirming and training the winner: 0 of 6 trials done**" in get_note(study)
+
+
 def test_the_dashboard_ends_with_the_search(watched) -> None:
-    children = watched[3]
-    assert len(children) >= 2  # A worker and the dashboard.
-    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert len(watched.children) >= 2  # A worker and the dashboard.
+    assert psutil.wait_procs(watched.children, timeout=20)[1] == []
 
 
 def test_the_notes_say_how_it_ended(watched, base) -> None:
     study = study_at(base)
-    metrics = json.loads((watched[0] / "runs/tiny/best/metrics.json").read_text())
+    metrics = json.loads((watched.folder / "runs/tiny/best/metrics.json").read_text())
     note = study["note"]["body"]
-    assert f"**Finished: {TRIALS} of {TRIALS} trials done**" in note
+    assert f"**Finished: {watched.trials} of {watched.trials} trials done**" in note
     assert f"| test accuracy | {metrics['test']['accuracy']:.2%} " in note
     assert "| data | digits: 1,295 training, 143 validation" in note
-    for trial in study["trials"]:
+    ended = [trial for trial in study["trials"] if trial["state"] in ("Complete", "Pruned")]
+    assert len(ended) == watched.trials
+    for trial in ended:
         body, accuracy = trial["note"]["body"], trial["values"][0]
         assert body.startswith(f"**{trial['state']}**: ")
         assert f"{accuracy:.2%} validation accuracy after" in body
@@ -155,7 +154,7 @@ def test_the_notes_say_how_it_ended(watched, base) -> None:
 
 
 def test_plots_and_files_of_the_model_are_there(watched, base) -> None:
-    best, study = watched[0] / "runs" / "tiny" / "best", study_at(base)
+    best, study = watched.folder / "runs" / "tiny" / "best", study_at(base)
     metrics = json.loads((best / "metrics.json").read_text())
     plots = {
         plot["id"]: json.loads(plot["graph_object"]) for plot in study["plotly_graph_objects"]
@@ -171,7 +170,7 @@ def test_plots_and_files_of_the_model_are_there(watched, base) -> None:
     assert files["config.toml"] == (best / "config.toml").read_bytes()
 
 
-def test_a_browser_shows_it(base, browser, tmp_path) -> None:
+def test_a_browser_shows_it(watched, base, browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     faults = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -180,7 +179,9 @@ def test_a_browser_shows_it(base, browser, tmp_path) -> None:
     page.wait_for_selector("text=Final training: loss and accuracy")
     page.wait_for_selector("text=model-card.md")
     page.goto(f"{base}/dashboard/studies/1/note")
-    page.wait_for_selector(f"strong:has-text('Finished: {TRIALS} of {TRIALS} trials done')")
+    page.wait_for_selector(
+        f"strong:has-text('Finished: {watched.trials} of {watched.trials} trials done')"
+    )
     assert page.locator("table").count() == 2
     page.goto(f"{base}/dashboard/studies/1/trials?numbers=0")
     page.wait_for_selector("strong:has-text('Complete')")
@@ -193,15 +194,8 @@ def test_a_browser_shows_it(base, browser, tmp_path) -> None:
 
 
 def test_run_again_nothing_piles_up(watched, base) -> None:
-    before, folder = study_at(base), watched[0]
-    process = start_search(
-        folder,
-        *("--trials", TRIALS),
-        data={"dataset": "digits", "image_size": 16},
-        training=TRAINING,
-        confirm=ONCE,
-        report=True,
-    )
+    before, folder = study_at(base), watched.folder
+    process = start(folder, watched.trials)
     output = finished(process)
     assert f"optuna-dashboard sqlite:///{folder}/runs/tiny/study.db --artifact-dir" in output
     after = study_at(base)
@@ -215,9 +209,9 @@ def test_event_files_of_the_whole_search(watched) -> None:
         "tensorboard.backend.event_processing.event_accumulator",
         reason="event files: tensorboard is not installed",
     )
-    folder = watched[0] / "runs" / "tiny" / "tensorboard"
+    folder = watched.folder / "runs" / "tiny" / "tensorboard"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"final", *(f"trial-{i:04d}" for i in range(TRIALS))}
+    assert names == {"final", *(f"trial-{i:04d}" for i in range(watched.trials))}
     events = accumulator.EventAccumulator(str(folder / "final")).Reload()
     assert [scalar.step for scalar in events.Scalars("loss/train")] == list(range(1, 7))
     assert "accuracy/validation" not in events.Tags()["scalars"]
