@@ -7,8 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
 from serve.decode import UnreadablePicture
-from serve.library.similar import Collection
 from serve.model import Prediction
+from serve.similar import Collection
 from serve.web.openapi import (
     ClassReply,
     NeighbourReply,

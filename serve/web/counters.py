@@ -21,7 +21,6 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        """Start at zero."""
         registry = self._registry = CollectorRegistry()
         self.requests = Counter(
             "convsearch_requests", "Requests answered", ["endpoint", "status"], registry=registry

@@ -10,9 +10,9 @@ from flask import Request, current_app
 from PIL import Image
 from werkzeug.exceptions import ServiceUnavailable
 
-from serve.library.similar import load_collection
-from serve.library.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.model import Model, Prediction
+from serve.similar import load_collection
+from serve.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.web.batcher import Batcher
 from serve.web.config import ServiceConfig
 from serve.web.counters import Counters
