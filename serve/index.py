@@ -51,12 +51,12 @@ def main(
         loaded = Model(find_model(model))
         path = index or Path(f"{folder.resolve().name}.index")
         opened = index_for(path, loaded, folder)
-    done = update(opened, loaded, folder)
+    added, kept, dropped, unreadable = update(opened, loaded, folder)
     say(
-        f"{path}: {done.kept + done.added} pictures ({done.added} new or changed, {done.kept} "
-        f"as before, {done.dropped} gone, {done.unreadable} not readable)"
+        f"{path}: {kept + added} pictures ({added} new or changed, {kept} as before, "
+        f"{dropped} gone, {unreadable} not readable)"
     )
-    return SOME_FAILED if done.unreadable else 0
+    return SOME_FAILED if unreadable else 0
 
 
 class Entry(NamedTuple):
@@ -71,15 +71,6 @@ class Entry(NamedTuple):
     embedding: np.ndarray
 
 
-class Update(NamedTuple):
-    """How many pictures were new or changed, as before, gone, and not readable."""
-
-    added: int
-    kept: int
-    dropped: int
-    unreadable: int
-
-
 class Index:
     """An index on disk; a change is there as a whole or not at all.
 
@@ -88,14 +79,12 @@ class Index:
         model: SHA-256 of the `model.onnx` that made it.
         root: Absolute path of the picture folder.
         features: Length of an embedding.
+
+    Raises:
+        ValueError: In one sentence, if it is not there or no index.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open an index that exists.
-
-        Raises:
-            ValueError: In one sentence, if it is not there or no index.
-        """
         self.path = path
         try:
             with self._connected() as database:
@@ -192,13 +181,16 @@ def index_for(path: Path, model: Model, folder: Path) -> Index:
     return index
 
 
-def update(index: Index, model: Model, folder: Path) -> Update:
+def update(index: Index, model: Model, folder: Path) -> tuple[int, int, int, int]:
     """Look at what is new or changed, forget what is gone, complain of what cannot be read.
 
     Args:
         index: Of this folder, by this model.
         model: Says what pictures show.
         folder: The pictures.
+
+    Returns:
+        How many pictures were new or changed, as before, gone, and not readable.
     """
     known, there = index.states(), _states(folder)
     todo = [path for path, state in there.items() if known.get(path) != state]
@@ -219,7 +211,7 @@ def update(index: Index, model: Model, folder: Path) -> Update:
     gone = {path for path in known if path not in there or path in unreadable}
     index.drop(gone)
     added = len(todo) - len(unreadable)
-    return Update(added, len(there) - len(todo), len(gone), len(unreadable))
+    return added, len(there) - len(todo), len(gone), len(unreadable)
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
