@@ -39,6 +39,7 @@ _Unsure = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
 ]
+_Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
 
 @app.command()
@@ -52,13 +53,11 @@ def main(  # noqa: PLR0913 - one argument per flag
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     processes: _Processes = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="wait for a model that is not there yet")
-    ] = False,
+    wait: _Wait = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     _prepare()
-    from serve.model import find_model, metrics_of
+    from serve.model import find_model
     from serve.web.config import ServiceConfig
 
     host = host.strip("[]")
@@ -71,12 +70,7 @@ def main(  # noqa: PLR0913 - one argument per flag
         folder = find_model(model)
         if wait:
             _wait_for(folder)
-        # What the files are, as far as that can be seen without loading.
-        metrics_of(folder)
-        if index is not None:
-            from serve.index import Index
-
-            Index(index)
+        _check(folder, index)
         listening = _listen(host, port)
 
     with listening:
@@ -102,6 +96,16 @@ def _announce(folder: Path, host: str, listening: socket.socket) -> None:
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
     print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
+
+
+def _check(folder: Path, index: Path | None) -> None:
+    """Whether the files are what they should be, as far as that can be seen without loading."""
+    from serve.index import Index
+    from serve.model import metrics_of
+
+    metrics_of(folder)
+    if index is not None:
+        Index(index)
 
 
 def _wait_for(folder: Path) -> None:
