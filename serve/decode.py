@@ -14,9 +14,9 @@ from PIL import Image, UnidentifiedImageError
 
 from records.pixels import FORMATS, square_pixels, upright_rgb
 
-Turn = Callable[[int], AbstractContextManager[None]]
-
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+Turn = Callable[[int], AbstractContextManager[object]]
+"""Gets a picture's number of pixels, as its head says it; entered while they are decoded. It may
+wait, or refuse by raising."""
 
 
 class UnreadablePicture(Exception):
@@ -31,19 +31,13 @@ class TooManyPixels(UnreadablePicture):
     """It is larger than allowed."""
 
 
-def at_once(pixels: int) -> AbstractContextManager[None]:
-    """The turn of a picture where nobody else has to wait: now."""
-    return nullcontext()
-
-
-def decode(picture: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray:
+def decode(picture: Path | bytes, side: int, turn: Turn = nullcontext) -> np.ndarray:
     """Read a picture, upright, as RGB on white, cut to its centre square and resized.
 
     Args:
         picture: A JPEG, PNG or WebP file, or its content; of an animation the first frame counts.
         side: Height and width of the result in pixels.
-        turn: Gets the number of pixels, as the file's head says it; entered while they are
-            decoded. It may wait, or refuse by raising.
+        turn: When it may be decoded; by default at once.
 
     Returns:
         `(side, side, 3)` uint8.
@@ -55,7 +49,7 @@ def decode(picture: Path | bytes, side: int, turn: Turn = at_once) -> np.ndarray
         return square_pixels(image, side)
 
 
-def thumbnail(path: Path, side: int, turn: Turn = at_once) -> bytes:
+def thumbnail(path: Path, side: int, turn: Turn = nullcontext) -> bytes:
     """A picture, upright and whole, as a JPEG of at most `side` x `side` pixels.
 
     Raises:
@@ -85,7 +79,7 @@ def _reasons() -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise NotAPicture("not a JPEG, PNG or WebP picture") from None
-    except _BOMBS:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooManyPixels("it has more pixels than a picture may have") from None
     except OSError as error:
         raise UnreadablePicture(error.strerror or str(error)) from None

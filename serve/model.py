@@ -37,27 +37,29 @@ class Prediction(NamedTuple):
 
 
 class Model:
-    """A model as it was exported. Safe to use from several threads.
+    """A model as it was exported, in a `best/` folder. Safe to use from several threads.
 
     Attributes:
-        folder: The `best/` folder.
+        folder: What a search exported: `model.onnx` and `metrics.json` are needed.
         metrics: What the export says of it.
+
+    Raises:
+        ValueError: In one sentence, if the folder does not hold a model that can be used.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        """Load a `best/` folder.
-
-        Args:
-            folder: What a search exported: `model.onnx` and `metrics.json` are needed.
-            threads: Threads that compute one run of the network.
-
-        Raises:
-            ValueError: In one sentence, if the folder does not hold a model that can be used.
-        """
         self.folder = folder
         self.metrics = metrics_of(folder)
         self._session = _session(folder / "model.onnx", threads)
-        self._check()
+        taken = [tuple(i.shape[1:]) for i in self._session.get_inputs() if i.name == "images"]
+        given = [(o.name, o.shape[1]) for o in self._session.get_outputs()[:1]]
+        expected = (self.side, self.side, 3), ("probabilities", len(self.classes))
+        if (taken, given) != ([expected[0]], [expected[1]]):
+            raise ValueError(
+                f"model.onnx must take {self.side}x{self.side} images and know "
+                f"{len(self.classes)} classes, as metrics.json says, but takes {taken} and gives "
+                f"{given}: '{folder}' holds files of different exports"
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,18 +93,6 @@ class Model:
             batch = {"images": images[start : start + self.at_once]}
             predictions += map(Prediction, *self._session.run(None, batch))
         return predictions
-
-    def _check(self) -> None:
-        """Whether the network is the one that the metrics are about."""
-        taken = [tuple(i.shape[1:]) for i in self._session.get_inputs() if i.name == "images"]
-        given = [(o.name, o.shape[1]) for o in self._session.get_outputs()[:1]]
-        expected = (self.side, self.side, 3), ("probabilities", len(self.classes))
-        if (taken, given) != ([expected[0]], [expected[1]]):
-            raise ValueError(
-                f"model.onnx must take {self.side}x{self.side} images and know "
-                f"{len(self.classes)} classes, as metrics.json says, but takes {taken} and gives "
-                f"{given}: '{self.folder}' holds files of different exports"
-            )
 
 
 def find_model(given: Path | None, runs: Path = Path("runs")) -> Path:

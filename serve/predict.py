@@ -1,36 +1,52 @@
-"""`python -m serve.predict IMAGE...`: what pictures show."""
+"""`python -m serve.predict IMAGE...`: what pictures show.
+
+Files are found, decoded by threads, and predicted in batches, in order; the other commands use
+this, too.
+"""
 
 import json
+import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.machine import cores
+from records.pixels import SUFFIXES
+from serve.decode import UnreadablePicture, decode
+from serve.model import Model, Prediction, find_model
 
 app = new_app()
 
-_Images = Annotated[list[Path], typer.Argument(help="files, folders, or - for stdin")]
 ModelOption = Annotated[
     Path | None, typer.Option(help="exported folder [the only one in runs/*/best]")
 ]
 
+_STDIN = Path("-")
+
+_FEW = 200
+"""A progress bar for fewer would only flicker."""
+
 
 @app.command()
 def main(
-    images: _Images,
+    images: Annotated[list[Path], typer.Argument(help="files, folders, or - for stdin")],
     model: ModelOption = None,
     top: Annotated[int, typer.Option(min=1, help="classes to name per picture")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Say what pictures show, the most probable classes first."""
-    from serve.library.reading import pictures, predictions
-    from serve.model import Model, find_model
-
     with user_mistakes():
         loaded = Model(find_model(model))
-        paths = pictures(images)
+        # Files that are named count as pictures whatever they are called.
+        paths = [path for one in images for path in (below(one) if one.is_dir() else [one])]
         if not paths:
             named = ", ".join(f"'{path}'" for path in images)
             raise ValueError(f"there must be pictures to look at, but {named} hold none")
@@ -57,6 +73,70 @@ def _json(path: Path, best: list[tuple[str, float]]) -> str:
 def _row(path: Path, best: list[tuple[str, float]], width: int) -> str:
     cells = [f"{printable(name)} {probability:6.1%}" for name, probability in best]
     return f"{printable(str(path)):{width}}  {'   '.join(cells)}"
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """All pictures below a folder, by their suffix, sorted.
+
+    Hidden files and folders are left out, and links to folders are not followed. A folder that
+    cannot be opened comes last, as if it were a picture: reading it will fail, and whoever reads
+    says so.
+    """
+    closed: list[Path] = []
+    for place, folders, files in os.walk(
+        folder, onerror=lambda e: closed.append(Path(e.filename))
+    ):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(place, name) for name in sorted(files) if not name.startswith(".")]
+        # A pipe would never end; a link to nowhere is named when it cannot be read.
+        yield from (
+            path
+            for path in paths
+            if path.suffix.lower() in SUFFIXES and (path.is_file() or not path.exists())
+        )
+    yield from closed
+
+
+def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Prediction | str]]:
+    """What a model says of files, in the order given; memory does not grow with their number.
+
+    Args:
+        model: Says what they show.
+        paths: Files, or `-` for stdin.
+
+    Yields:
+        Each file with its prediction, or with the reason why it cannot be read.
+    """
+    starts = range(0, len(paths), model.at_once)
+    with ThreadPoolExecutor(cores()) as pool:
+
+        def decoded(start: int) -> Iterator[np.ndarray | str]:
+            chunk = paths[start : start + model.at_once]
+            return pool.map(lambda path: _decode_or_say_why(path, model.side), chunk)
+
+        following = decoded(0)
+        for start in _tracked(starts, len(paths)):
+            images = list(following)
+            # While the network looks at these, threads decode the next ones.
+            following = decoded(start + model.at_once)
+            good = [image for image in images if not isinstance(image, str)]
+            found = iter(model.predict(np.stack(good)) if good else ())
+            for path, image in zip(paths[start : start + model.at_once], images, strict=True):
+                yield path, image if isinstance(image, str) else next(found)
+
+
+def _decode_or_say_why(path: Path, side: int) -> np.ndarray | str:
+    try:
+        return decode(sys.stdin.buffer.read() if path == _STDIN else path, side)
+    except UnreadablePicture as error:
+        return str(error)
+
+
+def _tracked(starts: range, count: int) -> Iterable[int]:
+    screen = Console(stderr=True)
+    if count < _FEW or not screen.is_terminal:
+        return starts
+    return track(starts, f"{count:,} pictures", console=screen, transient=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,21 +14,21 @@ import typer
 
 from records.command_line import new_app, run_app, user_mistakes
 from records.machine import cores
-from serve.predict import ModelOption
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from serve.web.config import ServiceConfig
 
 app = new_app()
 
 KEY = "CONVSEARCH_API_KEY"
 """Where the API key is read from; never an argument, which everybody on the machine can see."""
 
-_LOOK = 1.0
-"""Seconds between two looks for a model that is waited for."""
-
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
+# Not from `serve.predict`, which imports NumPy before `_prepare` has run.
+_Model = Annotated[Path | None, typer.Option(help="exported folder [the only one in runs/*/best]")]
 _Processes = Annotated[
     int | None, typer.Option(min=1, help="processes that answer [one per core]")
 ]
@@ -40,11 +39,12 @@ _Unsure = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
 ]
+_Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
 
 @app.command()
 def main(  # noqa: PLR0913 - one argument per flag
-    model: ModelOption = None,
+    model: _Model = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 8000,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     index: Annotated[
@@ -53,9 +53,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     processes: _Processes = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="wait for a model that is not there yet")
-    ] = False,
+    wait: _Wait = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     _prepare()
@@ -75,31 +73,23 @@ def main(  # noqa: PLR0913 - one argument per flag
         _check(folder, index)
         listening = _listen(host, port)
 
-    def make_app() -> "Flask":
-        from serve.web.app import create_app
-
-        return create_app(folder, config, index)
-
     with listening:
+        make_app = partial(_make_app, folder, config, index)
         announce = partial(_announce, folder, host, listening)
-        return _answer(make_app, listening, processes or cores(), announce)
+        if hasattr(os, "fork"):
+            from serve.web.prefork import run_processes
+
+            return run_processes(make_app, listening, processes or cores(), announce)
+        from serve.web.server import run_alone
+
+        return run_alone(make_app, listening, announce)
 
 
-def _answer(
-    make_app: Callable[[], "Flask"],
-    listening: socket.socket,
-    processes: int,
-    announce: Callable[[], None],
-) -> int:
-    if hasattr(os, "fork"):
-        from serve.web.prefork import run_processes
+def _make_app(folder: Path, config: "ServiceConfig", index: Path | None) -> "Flask":
+    # Only in a process that answers: it decides how to count when it is imported.
+    from serve.web.app import create_app
 
-        return run_processes(make_app, listening, processes, announce)
-    from serve.web.server import run_alone
-
-    with user_mistakes():
-        app = make_app()
-    return run_alone(app, listening, announce)
+    return create_app(folder, config, index)
 
 
 def _announce(folder: Path, host: str, listening: socket.socket) -> None:
@@ -110,21 +100,21 @@ def _announce(folder: Path, host: str, listening: socket.socket) -> None:
 
 def _check(folder: Path, index: Path | None) -> None:
     """Whether the files are what they should be, as far as that can be seen without loading."""
+    from serve.index import Index
     from serve.model import metrics_of
 
     metrics_of(folder)
     if index is not None:
-        from serve.library.index import Index
-
         Index(index)
 
 
 def _wait_for(folder: Path) -> None:
     """Until a search has exported; all files of an export appear at once."""
-    if not (folder / "metrics.json").is_file():
+    exported = (folder / "metrics.json").is_file
+    if not exported():
         print(f"waiting for a model in {folder}", flush=True)
-    while not (folder / "metrics.json").is_file():
-        time.sleep(_LOOK)
+    while not exported():
+        time.sleep(1)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,14 +1,21 @@
-"""`python -m serve.similar IMAGE --index FILE`: the most similar pictures of a collection."""
+"""`python -m serve.similar IMAGE --index FILE`: the most similar pictures of a collection.
+
+They are found by the cosine similarity to every picture of an index; `docs/serving.md` says up to
+what size that is quick.
+"""
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import numpy as np
 import typer
 
 from records.command_line import SOME_FAILED, complain, new_app, run_app, say, user_mistakes
-from serve.predict import ModelOption
+from serve.index import Index
+from serve.model import Model, find_model
+from serve.predict import ModelOption, predictions
 
 app = new_app()
 
@@ -22,10 +29,6 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
 ) -> int:
     """Name the pictures of a collection that are most like this one."""
-    from serve.library.reading import predictions
-    from serve.library.similar import load_collection
-    from serve.model import Model, find_model
-
     with user_mistakes():
         loaded = Model(find_model(model))
         collection = load_collection(index, loaded)
@@ -41,6 +44,70 @@ def main(
         else:
             say(f"{near.similarity:.4f}  {near.name:12}  {path}")
     return 0
+
+
+class Neighbour(NamedTuple):
+    """A similar picture.
+
+    Attributes:
+        picture: Its place in the collection.
+        path: Relative to the collection's folder.
+        name: The class that the model sees in it.
+        similarity: Cosine of the angle between the embeddings, in [-1, 1]; the same picture has 1.
+    """
+
+    picture: int
+    path: str
+    name: str
+    similarity: float
+
+
+class Collection:
+    """An index in memory: the pictures' folder, their paths in it, the class that the model sees
+    in each, and their embeddings, `(N, features)` float32.
+    """
+
+    def __init__(self, root: Path, paths: list[str], names: list[str], embeddings: np.ndarray):
+        self.root, self.paths, self._names = root, paths, names
+        self._directions = _unit(embeddings)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def nearest(self, embedding: np.ndarray, count: int) -> list[Neighbour]:
+        """The most similar pictures, the most similar first; of equal ones by path.
+
+        Args:
+            embedding: `(features,)` float32.
+            count: How many, at least 1; fewer if there are fewer.
+        """
+        cosines = self._directions @ _unit(embedding[None])[0]
+        count = min(count, len(cosines))
+        # Sorting all of a large collection would cost more than comparing.
+        chosen = np.argpartition(-cosines, count - 1)[:count] if count else np.arange(0)
+        chosen = chosen[np.lexsort((chosen, -cosines[chosen]))]
+        return [
+            Neighbour(int(i), self.paths[i], self._names[i], float(np.clip(cosines[i], -1, 1)))
+            for i in chosen
+        ]
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    """The same directions with length 1; zeros, which have none, stay zeros."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    scaled: np.ndarray = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return scaled
+
+
+def load_collection(path: Path, model: Model) -> Collection:
+    """Read an index that this model made.
+
+    Raises:
+        ValueError: In one sentence, if it is no index, or another model's.
+    """
+    index = Index(path)
+    index.check_model(model)
+    return Collection(Path(index.root), *index.load())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,17 @@
-"""`python -m serve.tag FOLDER`: file a picture collection by class."""
+"""`python -m serve.tag FOLDER`: sort a picture collection by class.
 
-from collections.abc import Mapping
+A table names the class of every picture, and copies of the pictures go to folders by class.
+"""
+
+import csv
+import errno
+import filecmp
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +24,16 @@ from records.command_line import (
     say,
     user_mistakes,
 )
-from serve.predict import ModelOption
-
-if TYPE_CHECKING:
-    from serve.model import Model
+from serve.model import Model, find_model
+from serve.predict import ModelOption, below, predictions
+from serve.thresholds import per_class, read_held_out
 
 app = new_app()
+
+_REVIEW = "review"
+"""The folder of pictures that somebody should look at."""
+
+_COLUMNS = ("path", "class", "probability", "second_class", "second_probability", "filed_under")
 
 _Out = Annotated[Path | None, typer.Option(help="CSV file to write [tags-of-FOLDER.csv]")]
 _CopyTo = Annotated[
@@ -45,10 +58,6 @@ def main(
     precision: _Precision = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
-    from serve.library.reading import below
-    from serve.library.tag import AlreadyThere, check_folders
-    from serve.model import Model, find_model
-
     with user_mistakes():
         loaded = Model(find_model(model))
         table = out or Path(f"tags-of-{folder.resolve().name}.csv")
@@ -58,22 +67,20 @@ def main(
         if not paths:
             raise ValueError(f"there must be pictures to tag, but '{folder}' holds none")
         if copy_to is not None:
-            check_folders(loaded.classes, folder, copy_to)
+            _check_folders(loaded.classes, folder, copy_to)
         thresholds = _thresholds(loaded, threshold, precision)
     try:
         bad = _tag_all(loaded, folder, paths, table, copy_to, thresholds)
-    except AlreadyThere as error:
-        complain(f"{table}: {error}")
+    except FileExistsError as error:
+        complain(f"{table}: {error.strerror}")
         return USER_MISTAKE
     return SOME_FAILED if bad else 0
 
 
 def _thresholds(
-    model: "Model", threshold: float | None, precision: float | None
+    model: Model, threshold: float | None, precision: float | None
 ) -> Mapping[str, float | None]:
     """Least probability per class."""
-    from serve.library.thresholds import per_class, read_held_out
-
     if precision is None:
         return dict.fromkeys(model.classes, 0.5 if threshold is None else threshold)
     if threshold is not None:
@@ -103,7 +110,7 @@ def _thresholds(
 
 
 def _tag_all(
-    model: "Model",
+    model: Model,
     root: Path,
     paths: list[Path],
     table: Path,
@@ -111,28 +118,78 @@ def _tag_all(
     thresholds: Mapping[str, float | None],
 ) -> int:
     """Returns how many pictures could not be read or copied."""
-    from serve.library.reading import predictions
-    from serve.library.tag import REVIEW, AlreadyThere, copy, new_table, tag
-
     bad = trusted = 0
-    with new_table(table) as writer:
+    with _new_table(table) as writer:
         for path, found in predictions(model, paths):
             if isinstance(found, str):
                 bad += 1
                 complain(f"{path}: {found}")
                 continue
-            tagged = tag(path.relative_to(root), found.top(model.classes, 2), thresholds)
-            writer.writerow(tagged.row())
-            trusted += tagged.filed_under != REVIEW
+            (name, probability), (second, less) = found.top(model.classes, 2)
+            least = thresholds[name]
+            sure = least is not None and probability >= least
+            trusted += sure
+            place, folder = path.relative_to(root), name if sure else _REVIEW
+            writer.writerow([place, name, f"{probability:.4f}", second, f"{less:.4f}", folder])
             if copy_to is not None:
                 try:
-                    copy(root, copy_to, tagged)
-                except (OSError, AlreadyThere) as error:
+                    _copy(path, copy_to / folder / place)
+                except OSError as error:
                     bad += 1
-                    reason = error.strerror if isinstance(error, OSError) else error
-                    complain(f"{path}: not copied, {reason}")
+                    complain(f"{path}: not copied, {error.strerror}")
     say(f"{len(paths)} pictures: {trusted} trusted, {bad} failed; see {table}")
     return bad
+
+
+def _check_folders(classes: tuple[str, ...], root: Path, target: Path) -> None:
+    """Whether every class can have a folder of its own."""
+    if target.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"copies must not go into the folder that is tagged ('{root}'), but got '{target}'"
+        )
+    bad = [name for name in classes if Path(name).name != name or name == _REVIEW]
+    if bad:
+        raise ValueError(
+            f"to copy by class, the names of classes must be names of folders other than "
+            f"'{_REVIEW}', but got {', '.join(map(repr, bad))}: leave --copy-to out"
+        )
+
+
+@contextmanager
+def _new_table(path: Path) -> Iterator[Any]:
+    """A CSV writer; the file is there when all of it is."""
+    scratch = path.with_name(f".{path.name}.part")
+    # File names are bytes, and need not be text: they are written as they are.
+    with scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        yield writer
+    _into_place(scratch, path)
+
+
+def _copy(picture: Path, goal: Path) -> None:
+    """What is there already stays."""
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    if goal.exists() and filecmp.cmp(picture, goal, shallow=False):
+        return
+    scratch = goal.with_name(f".{goal.name}.part")
+    shutil.copy2(picture, scratch)
+    _into_place(scratch, goal)
+
+
+def _into_place(scratch: Path, goal: Path) -> None:
+    """Give a finished file its name, unless something else has that."""
+    taken = FileExistsError(errno.EEXIST, "another file of this name is there")
+    try:
+        os.link(scratch, goal)
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # Some file systems, of memory cards for instance, have no links.
+        if goal.exists():
+            raise taken from None
+        shutil.copy2(scratch, goal)
+    finally:
+        scratch.unlink()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
-from serve.decode import UnreadablePicture
-from serve.library.similar import Collection
-from serve.model import Prediction
+from serve.decode import UnreadablePicture, thumbnail
+from serve.similar import Collection
 from serve.web.openapi import (
     ClassReply,
     NeighbourReply,
@@ -23,20 +22,22 @@ from serve.web.service import Service, service
 
 api = Blueprint("api", __name__)
 
-MOST_NAMED = 1000
+_MOST_NAMED = 1000
 """Classes or pictures that may be asked for."""
 
 _THUMBNAIL = 160
+"""Pixels of its longer side."""
 
 
 @api.post("/api/predict")
 def predict() -> Response:
     """What pictures show."""
-    here, top = service(), _number("top", 5)
-    found = [
-        _prediction(here, name, prediction, top)
-        for name, prediction in zip(*here.predict(request), strict=True)
-    ]
+    here, count = service(), _number("top", 5)
+    found = []
+    for file, prediction in zip(*here.predict(request), strict=True):
+        best = prediction.top(here.model.classes, count)
+        top = [ClassReply(name=name, probability=round(p, 6)) for name, p in best]
+        found.append(PredictionReply(file=file, top=top, unsure=best[0][1] < here.unsure_below))
     return _json(PredictReply(predictions=found))
 
 
@@ -64,7 +65,7 @@ def picture(picture: int) -> Response:
         raise NotFound(f"there are {len(collection)} pictures, but number {picture} is asked")
     path = Path(collection.root, collection.paths[picture])
     try:
-        content = here.decoder.thumbnail(path, _THUMBNAIL)
+        content = thumbnail(path, _THUMBNAIL, here.decoder.turn)
     except UnreadablePicture as error:
         raise NotFound(f"picture {picture} of the index cannot be read: {error}") from None
     return Response(content, mimetype="image/jpeg")
@@ -99,17 +100,7 @@ def metrics() -> Response:
 @api.get("/openapi.json")
 def openapi() -> Response:
     """This interface, described."""
-    here = service()
-    return jsonify(document(here.config.api_key is not None))
-
-
-def _prediction(here: Service, file: str, prediction: Prediction, top: int) -> PredictionReply:
-    best = prediction.top(here.model.classes, top)
-    return PredictionReply(
-        file=file,
-        top=[ClassReply(name=name, probability=round(p, 6)) for name, p in best],
-        unsure=best[0][1] < here.unsure_below,
-    )
+    return jsonify(document(service().config.api_key is not None))
 
 
 def _collection(here: Service) -> Collection:
@@ -126,8 +117,8 @@ def _number(name: str, default: int) -> int:
         raise BadRequest(f"the only parameter is {name}, but got '{next(iter(given))[:40]}'")
     text = values[0]
     fits = len(values) == 1 and text.isascii() and text.isdigit() and len(text) < 9
-    if not (fits and 1 <= int(text) <= MOST_NAMED):
-        raise BadRequest(f"{name} must be a number from 1 to {MOST_NAMED}, but got '{text[:40]}'")
+    if not (fits and 1 <= int(text) <= _MOST_NAMED):
+        raise BadRequest(f"{name} must be a number from 1 to {_MOST_NAMED}, but got '{text[:40]}'")
     return int(text)
 
 

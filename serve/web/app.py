@@ -14,9 +14,8 @@ from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, Unauthoriz
 from serve.model import Model
 from serve.web.api import api
 from serve.web.config import ServiceConfig
-from serve.web.counters import Counters
 from serve.web.openapi import ErrorReply
-from serve.web.service import NAME, Service
+from serve.web.service import NAME, Counters, Service
 from serve.web.uploads import InMemory
 
 _LOG = logging.getLogger("serve.requests")
@@ -61,9 +60,7 @@ class _App(Flask):
 
 
 def create_app(
-    model: Model | str | Path,
-    config: ServiceConfig | None = None,
-    index: str | Path | None = None,
+    model: Model | str | Path, config: ServiceConfig | None = None, index: str | Path | None = None
 ) -> Flask:
     """The service for one model; any WSGI server can run it.
 
@@ -79,12 +76,12 @@ def create_app(
     config = config or ServiceConfig()
     app = _App("serve", static_folder=str(_PAGE), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = config.most_bytes
-    service = app.extensions[NAME] = Service(
-        loaded, config, None if index is None else Path(index)
-    )
+    service = Service(loaded, config, None if index is None else Path(index))
+    app.extensions[NAME] = service
     _observe(app, service.counters)
     _protect(app, config)
-    _answer_errors(app)
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _bug)
     app.register_blueprint(api)
     app.add_url_rule("/", "page", lambda: send_from_directory(_PAGE, "index.html"))
     return app
@@ -120,8 +117,10 @@ def _protect(app: Flask, config: ServiceConfig) -> None:
         # A page elsewhere could reach in through a name of its own that means this machine.
         if config.hosts is not None and urlsplit(f"//{request.host}").hostname not in config.hosts:
             raise BadRequest(f"Host '{request.host}' is not trusted.")
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-            _refuse_foreign()
+        # Pages of other sites may link here, and do nothing else.
+        link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not link:
+            raise Forbidden("requests from pages of other sites are not answered")
         if config.api_key is not None and request.endpoint not in _OPEN:
             _check_key(config.api_key.get_secret_value())
 
@@ -132,33 +131,21 @@ def _protect(app: Flask, config: ServiceConfig) -> None:
         return response
 
 
-def _refuse_foreign() -> None:
-    """Pages of other sites may link here, and do nothing else."""
-    if request.headers.get("Sec-Fetch-Mode") != "navigate" or request.method != "GET":
-        raise Forbidden("requests from pages of other sites are not answered")
-
-
 def _check_key(key: str) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # Hashes have the same length, so that the comparison takes the same time for every guess.
-    same = hmac.compare_digest(_hash(given.strip()), _hash(key))
+    hashes = [
+        sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given.strip(), key)
+    ]
+    same = hmac.compare_digest(*hashes)
     if scheme.lower() != "bearer" or not same:
         raise Unauthorized(
             "this needs the service's key in the header 'Authorization: Bearer KEY'"
         )
 
 
-def _hash(text: str) -> bytes:
-    return sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def _answer_errors(app: Flask) -> None:
-    """All errors in the same form: werkzeug's exceptions, with a word that stays the same."""
-    app.register_error_handler(HTTPException, _refused)
-    app.register_error_handler(Exception, _bug)
-
-
 def _refused(error: HTTPException) -> Response:
+    """All errors have the same form, with a word that stays the same."""
     status = error.code or 500
     response = _reply(status, _WORDS.get(status, "refused"), str(error.description))
     response.headers.update(_WITH.get(status, {}))

@@ -6,10 +6,10 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
+from prometheus_client import Gauge, Histogram
 from werkzeug.exceptions import ServiceUnavailable
 
 from serve.model import Model, Prediction
-from serve.web.counters import Counters
 
 
 class _Job(NamedTuple):
@@ -20,19 +20,13 @@ class _Job(NamedTuple):
 class Batcher:
     """One thread that runs the network; what arrives while it is busy makes up its next batch.
 
-    Nobody waits for a batch to fill up: alone, a request is answered at once.
+    Nobody waits for a batch to fill up: alone, a request is answered at once. At most
+    `most_waiting` pictures may wait for their prediction, including those in the network.
     """
 
-    def __init__(self, model: Model, most_waiting: int, counters: Counters) -> None:
-        """Start with an empty queue; the thread starts with the first request.
-
-        Args:
-            model: Says what pictures show.
-            most_waiting: How many pictures may wait for their prediction, those that the network
-                looks at included; a request beyond that is turned away.
-            counters: What batches and waiting pictures are counted in.
-        """
-        self._model, self._most_waiting, self._counters = model, most_waiting, counters
+    def __init__(self, model: Model, most_waiting: int, sizes: Histogram, waiting: Gauge) -> None:
+        self._model, self._most_waiting = model, most_waiting
+        self._sizes, self._gauge = sizes, waiting
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._thread: threading.Thread | None = None
@@ -78,7 +72,12 @@ class Batcher:
             # Before they hear of it, since their next request may follow at once.
             with self._changed:
                 self._wait_more(-sum(len(job.images) for job in taken))
-            _hand_out(jobs, found)
+            for job in jobs:
+                if isinstance(found, Exception):
+                    job.done.set_exception(found)
+                else:
+                    job.done.set_result(found[: len(job.images)])
+                    found = found[len(job.images) :]
 
     def _next(self) -> list[_Job]:
         """As many requests as fit into one run of the network, at least one."""
@@ -94,24 +93,13 @@ class Batcher:
 
     def _wait_more(self, count: int) -> None:
         self.waiting += count
-        self._counters.waiting.set(self.waiting)
+        self._gauge.set(self.waiting)
 
     def _ask(self, jobs: list[_Job]) -> list[Prediction] | Exception:
         try:
             images = np.concatenate([job.images for job in jobs])
-            self._counters.batches.observe(len(images))
+            self._sizes.observe(len(images))
             return self._model.predict(images)
         # Whatever it is, those who wait must hear of it, and the thread must live on.
         except Exception as error:  # noqa: BLE001
             return error
-
-
-def _hand_out(jobs: list[_Job], found: list[Prediction] | Exception) -> None:
-    """Everybody their part."""
-    start = 0
-    for job in jobs:
-        if isinstance(found, Exception):
-            job.done.set_exception(found)
-        else:
-            job.done.set_result(found[start : start + len(job.images)])
-        start += len(job.images)

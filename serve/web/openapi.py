@@ -86,10 +86,6 @@ class StatusReply(Reply):
     status: str
 
 
-_REPLIES: tuple[type[Reply], ...] = (
-    ErrorReply, ModelReply, PredictReply, SimilarReply, StatusReply,
-)  # fmt: skip
-
 _REASONS = {
     400: "a field or parameter is missing or wrong",
     401: "the key is missing or wrong",
@@ -104,17 +100,14 @@ _UPLOADS = (413, 415, 422, 503)
 
 
 def document(needs_key: bool) -> dict[str, Any]:
-    """OpenAPI 3.1.
-
-    Args:
-        needs_key: Whether the service asks for a key.
-    """
+    """OpenAPI 3.1, of a service that asks for a key or does not."""
+    replies = (ErrorReply, ModelReply, PredictReply, SimilarReply, StatusReply)
     _, schemas = models_json_schema(
-        [(reply, "serialization") for reply in _REPLIES],
+        [(reply, "serialization") for reply in replies],
         ref_template="#/components/schemas/{model}",
     )
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
-    paths, protected = _open_paths(), _protected_paths()
+    protected = _protected_paths()
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for operation in (one for path in protected.values() for one in path.values()):
@@ -123,45 +116,41 @@ def document(needs_key: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "convsearch model", "version": "1"},
-        "paths": {**protected, **paths},
+        "paths": {
+            **protected,
+            "/healthz": {"get": _operation("Alive", _ref(StatusReply))},
+            "/readyz": {"get": _operation("Ready", _ref(StatusReply), 503)},
+        },
         "components": components,
     }
 
 
 def _protected_paths() -> dict[str, Any]:
-    number = {"in": "path", "name": "picture", "required": True, "schema": _integer(0)}
+    file = {"type": "string", "format": "binary"}
+    files = {"type": "array", "minItems": 1, "items": file}
+    number = {"type": "integer", "minimum": 0}
+    picture = {"in": "path", "name": "picture", "required": True, "schema": number}
+    predict = _operation("What pictures show", _ref(PredictReply), *_UPLOADS)
+    similar = _operation("Similar pictures", _ref(SimilarReply), *_UPLOADS, 404)
     small = _operation("A small picture of the index", {}, 404, 503, media="image/jpeg")
     return {
-        "/api/predict": {"post": _upload("What pictures show", "top", 5, PredictReply)},
-        "/api/similar": {"post": _upload("Similar pictures", "count", 6, SimilarReply, 404)},
-        "/api/pictures/{picture}": {"get": {**small, "parameters": [number]}},
+        "/api/predict": {"post": {**predict, **_upload(files, "top", 5)}},
+        "/api/similar": {"post": {**similar, **_upload(file, "count", 6)}},
+        "/api/pictures/{picture}": {"get": {**small, "parameters": [picture]}},
         "/api/model": {"get": _operation("What answers", _ref(ModelReply))},
         "/metrics": {"get": _operation("For Prometheus", {"type": "string"}, media="text/plain")},
     }
 
 
-def _open_paths() -> dict[str, Any]:
-    return {
-        "/healthz": {"get": _operation("Alive", _ref(StatusReply))},
-        "/readyz": {"get": _operation("Ready", _ref(StatusReply), 503)},
-    }
-
-
-def _upload(
-    title: str, parameter: str, default: int, reply: type[Reply], *errors: int
-) -> dict[str, Any]:
-    file = {"type": "string", "format": "binary"}
-    many = {"type": "array", "minItems": 1, "items": file}
-    image = many if reply is PredictReply else file
+def _upload(image: dict[str, Any], parameter: str, default: int) -> dict[str, Any]:
+    """What a request with pictures holds."""
     form = {
         "schema": {"type": "object", "required": ["image"], "properties": {"image": image}},
         "encoding": {"image": {"contentType": "image/jpeg, image/png, image/webp"}},
     }
+    number = {"type": "integer", "minimum": 1, "maximum": 1000, "default": default}
     return {
-        **_operation(title, _ref(reply), *_UPLOADS, *errors),
-        "parameters": [
-            {"in": "query", "name": parameter, "schema": {**_integer(1, 1000), "default": default}}
-        ],
+        "parameters": [{"in": "query", "name": parameter, "schema": number}],
         "requestBody": {"required": True, "content": {"multipart/form-data": form}},
     }
 
@@ -175,14 +164,7 @@ def _operation(
 
 def _errors(*statuses: int) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref(ErrorReply)}}
-    return {
-        str(status): {"description": _REASONS[status], "content": content} for status in statuses
-    }
-
-
-def _integer(least: int, most: int | None = None) -> dict[str, Any]:
-    bounds = {"minimum": least} if most is None else {"minimum": least, "maximum": most}
-    return {"type": "integer", **bounds}
+    return {str(one): {"description": _REASONS[one], "content": content} for one in statuses}
 
 
 def _ref(reply: type[Reply]) -> dict[str, Any]:

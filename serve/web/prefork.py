@@ -28,16 +28,12 @@ _PATIENCE = 8
 """Seconds until a process is killed that was told to end; containers are killed after ten."""
 
 
-class _Token:
-    """Something that one process can take, and no other after it."""
-
-    def __init__(self) -> None:
-        self._pipe, write = os.pipe()
-        os.write(write, b"1")
-        os.close(write)
-
-    def take(self) -> bool:
-        return os.read(self._pipe, 1) == b"1"
+def _once() -> Callable[[], bool]:
+    """What is true when it is called for the first time by any of the processes."""
+    read, write = os.pipe()
+    os.write(write, b"1")
+    os.close(write)
+    return lambda: os.read(read, 1) == b"1"
 
 
 class _Worker(Worker):  # type: ignore[misc]
@@ -84,7 +80,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
     ) -> None:
         self._make_app, self._processes, self._announce = make_app, processes, announce
-        self.process, self.first_ready, self.first_mistake = os.getpid(), _Token(), _Token()
+        self.process, self.first_ready, self.first_mistake = os.getpid(), _once(), _once()
         # What the processes count lies in files there, and is gone at the end.
         self._scratch = tempfile.mkdtemp(prefix="convsearch-serve-")
         # prometheus_client looks for it when it is imported, which only the processes may do.
@@ -113,13 +109,13 @@ class _Application(BaseApplication):  # type: ignore[misc]
             return self._make_app()
         except ValueError as error:
             # All processes find the same mistake: one of them tells it, and all end.
-            if self.first_mistake.take():
+            if self.first_mistake():
                 complain(str(error))
             os.kill(self.process, signal.SIGTERM)
             raise SystemExit(0) from None
 
     def _ready(self, worker: Worker) -> None:
-        if self.first_ready.take():
+        if self.first_ready():
             self._announce()
 
     def _ended(self, arbiter: Arbiter, worker: Worker) -> None:
@@ -127,7 +123,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
         mark_process_dead(worker.pid)
         # It has no sockets any more when it was told to end.
-        if arbiter.LISTENERS and self.first_ready.take():
+        if arbiter.LISTENERS and self.first_ready():
             raise HaltServer("a process died before any could answer")
 
     def _clean_up(self, arbiter: Arbiter) -> None:
@@ -160,4 +156,4 @@ def run_processes(
         # The processes leave by it, too.
         if os.getpid() != application.process or ended.code:
             raise
-    return 0 if application.first_mistake.take() else USER_MISTAKE
+    return 0 if application.first_mistake() else USER_MISTAKE

@@ -1,5 +1,6 @@
 """`Service`: a model with everything around it that requests need."""
 
+import os
 from collections.abc import Sized
 from functools import cached_property
 from pathlib import Path
@@ -8,18 +9,62 @@ from typing import cast
 import numpy as np
 from flask import Request, current_app
 from PIL import Image
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from werkzeug.exceptions import ServiceUnavailable
 
-from serve.library.similar import load_collection
-from serve.library.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.model import Model, Prediction
+from serve.similar import load_collection
+from serve.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.web.batcher import Batcher
 from serve.web.config import ServiceConfig
-from serve.web.counters import Counters
 from serve.web.openapi import AccuracyReply, ModelReply
 from serve.web.uploads import Decoder
 
 NAME = "convsearch"
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+
+class Counters:
+    """What Prometheus can ask for at `/metrics`.
+
+    Attributes:
+        requests: Requests answered, by endpoint and status.
+        seconds: Time of a request after it was received, by endpoint.
+        images: Pictures answered.
+        batches: Pictures per run of the network.
+        waiting: Pictures that wait for the network.
+    """
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "convsearch_requests", "Requests answered", ["endpoint", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "convsearch_request_seconds", "Time of a request after it was received", ["endpoint"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.images = Counter("convsearch_images", "Pictures answered", registry=registry)
+        self.batches = Histogram(
+            "convsearch_batch_images", "Pictures per run of the network", buckets=_SIZES,
+            registry=registry,
+        )  # fmt: skip
+        self.waiting = Gauge(
+            "convsearch_waiting_images", "Pictures waiting", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+
+    def text(self) -> bytes:
+        """In Prometheus' format, summed over the processes of the service."""
+        registry = self._registry
+        # Where processes count together, prometheus_client keeps what each counts in a folder.
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        return generate_latest(registry)
 
 
 class Service:
@@ -33,21 +78,22 @@ class Service:
         batcher: Asks the model.
         decoder: Reads uploads.
         queue: Requests that wait for a thread of the server, which puts its own queue here.
+
+    Raises:
+        ValueError: In one sentence, if the index cannot be used.
     """
 
     def __init__(self, model: Model, config: ServiceConfig, index: Path | None) -> None:
-        """Put it together, and run the network once, which takes longer the first time.
-
-        Raises:
-            ValueError: In one sentence, if the index cannot be used.
-        """
         self.model, self.config = model, config
         self.collection = None if index is None else load_collection(index, model)
         self.counters = Counters()
-        self.batcher = Batcher(model, config.most_waiting, self.counters)
+        self.batcher = Batcher(
+            model, config.most_waiting, self.counters.batches, self.counters.waiting
+        )
         self.decoder = Decoder(model.side, config)
         self.queue: Sized = ()
         self.unsure_below, self._unsure_because = _unsure(model, config)
+        # The network takes longer the first time.
         model.predict(np.zeros((1, model.side, model.side, 3), np.uint8))
         Image.init()
 

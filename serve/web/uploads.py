@@ -4,11 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from flask import Request
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import (
     BadRequest,
     RequestEntityTooLarge,
@@ -20,7 +18,7 @@ from werkzeug.exceptions import (
 from serve import decode
 from serve.web.config import ServiceConfig
 
-FIELD = "image"
+_FIELD = "image"
 
 _LARGE = 4_000_000
 """Pixels from which on a picture is decoded alone: it takes long, and much memory."""
@@ -40,7 +38,6 @@ class Decoder:
     """Decodes uploads; large pictures one after the other, so that the others go on."""
 
     def __init__(self, side: int, config: ServiceConfig) -> None:
-        """Remember the model's size of pictures, and what is allowed."""
         self._side, self._config = side, config
         self._one_large = threading.Lock()
         self._places = threading.BoundedSemaphore(_LARGE_WAITING)
@@ -51,38 +48,25 @@ class Decoder:
         Raises:
             HTTPException: What is wrong with the request, by its subclass.
         """
-        files = self._files(request)
-        names = [file.filename or FIELD for file in files]
-        decoded = [self._decode(n, f.read()) for n, f in zip(names, files, strict=True)]
-        return names, np.stack(decoded)
-
-    def thumbnail(self, path: Path, side: int) -> bytes:
-        """A picture of the collection as a small JPEG.
-
-        Raises:
-            UnreadablePicture: It is gone, or damaged.
-            ServiceUnavailable: Too many large pictures wait already.
-        """
-        return decode.thumbnail(path, side, self._turn)
-
-    def _files(self, request: Request) -> list[FileStorage]:
         if request.mimetype != "multipart/form-data":
             raise UnsupportedMediaType(
                 f"pictures must be sent as multipart/form-data, but the content type is "
                 f"'{request.mimetype or 'missing'}'"
             )
-        files = request.files.getlist(FIELD)
+        files = request.files.getlist(_FIELD)
         if not files:
-            raise BadRequest(f"a request must hold at least one file in the field '{FIELD}'")
+            raise BadRequest(f"a request must hold at least one file in the field '{_FIELD}'")
         if len(files) > self._config.most_images:
             raise RequestEntityTooLarge(
                 f"a request may hold {self._config.most_images} pictures, but has {len(files)}"
             )
-        return files
+        names = [file.filename or _FIELD for file in files]
+        decoded = [self._decode(n, f.read()) for n, f in zip(names, files, strict=True)]
+        return names, np.stack(decoded)
 
     def _decode(self, name: str, content: bytes) -> np.ndarray:
         try:
-            return decode.decode(content, self._side, self._turn)
+            return decode.decode(content, self._side, self.turn)
         except decode.NotAPicture as error:
             raise UnsupportedMediaType(f"'{name}': {error}") from None
         except decode.TooManyPixels as error:
@@ -91,7 +75,13 @@ class Decoder:
             raise UnprocessableEntity(f"'{name}' cannot be decoded: {error}") from None
 
     @contextmanager
-    def _turn(self, pixels: int) -> Iterator[None]:
+    def turn(self, pixels: int) -> Iterator[None]:
+        """The turn of a picture with so many pixels.
+
+        Raises:
+            TooManyPixels: It has more than allowed.
+            ServiceUnavailable: Too many large pictures wait already.
+        """
         if pixels > self._config.most_pixels:
             raise decode.TooManyPixels(
                 f"a picture may have {self._config.most_pixels:,} pixels, but has {pixels:,}"

@@ -56,10 +56,10 @@ def collection(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def index(collection, best) -> Path:
     """Its index."""
-    from serve.library.index import index_for, update
+    from serve.index import index_for, update
 
     path, model = collection.parent / "album.index", Model(best)
-    update(index_for(path, model, collection), model, collection, print)
+    update(index_for(path, model, collection), model, collection)
     return path
 
 

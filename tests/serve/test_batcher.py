@@ -10,7 +10,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from serve.model import Prediction
 from serve.web.batcher import Batcher
-from serve.web.counters import Counters
+from serve.web.service import Counters
 from tests.conftest import stripes
 from tests.serve.conftest import wait_until
 
@@ -42,6 +42,11 @@ def pixels(predictions: list[Prediction]) -> list[tuple[float, float]]:
     return [(one.probabilities.item(), one.embedding.item()) for one in predictions]
 
 
+def new_batcher(model, most_waiting: int, counters: Counters | None = None) -> Batcher:
+    counters = counters or Counters()
+    return Batcher(model, most_waiting, counters.batches, counters.waiting)
+
+
 @pytest.fixture
 def slow():
     network = Slow()
@@ -50,7 +55,7 @@ def slow():
 
 
 def test_what_waits_makes_up_the_next_batch(slow) -> None:
-    batcher = Batcher(slow, 100, counters := Counters())
+    batcher = new_batcher(slow, 100, counters := Counters())
     with ThreadPoolExecutor(20) as pool:
         first = pool.submit(batcher.predict, images(1), 30)
         slow.entered.get(timeout=30)
@@ -67,7 +72,7 @@ def test_what_waits_makes_up_the_next_batch(slow) -> None:
 
 
 def test_more_than_may_wait_are_turned_away(slow) -> None:
-    batcher = Batcher(slow, 5, Counters())
+    batcher = new_batcher(slow, 5)
     with ThreadPoolExecutor(2) as pool:
         pool.submit(batcher.predict, images(1), 30)
         slow.entered.get(timeout=30)
@@ -81,7 +86,7 @@ def test_more_than_may_wait_are_turned_away(slow) -> None:
 
 
 def test_who_gave_up_is_not_answered(slow) -> None:
-    batcher = Batcher(slow, 100, Counters())
+    batcher = new_batcher(slow, 100)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(batcher.predict, images(1), 30)
         slow.entered.get(timeout=30)
@@ -95,7 +100,7 @@ def test_who_gave_up_is_not_answered(slow) -> None:
 
 def test_a_fault_reaches_those_who_wait_and_the_next_are_answered(slow) -> None:
     slow.let.set()
-    batcher = Batcher(slow, 100, Counters())
+    batcher = new_batcher(slow, 100)
     with pytest.raises(RuntimeError, match="the network broke"):
         batcher.predict(images(255), 30)
     assert pixels(batcher.predict(images(7), 30)) == [(7, 107)]
@@ -104,7 +109,7 @@ def test_a_fault_reaches_those_who_wait_and_the_next_are_answered(slow) -> None:
 
 def test_predictions_are_those_of_the_model(model) -> None:
     pictures, _ = stripes(60, seed=5)
-    batcher = Batcher(model, 1000, Counters())
+    batcher = new_batcher(model, 1000)
     with ThreadPoolExecutor(12) as pool:
         found = list(pool.map(lambda one: batcher.predict(one[None], 30), pictures))
     np.testing.assert_allclose(

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from serve.library.index import Entry, Index
-from serve.library.similar import Collection, load_collection
+from serve.index import Entry, Index
 from serve.model import Model
+from serve.similar import Collection, load_collection
 from tests.serve.conftest import encoded, stripe, wait_until
 
 

@@ -130,7 +130,7 @@ def test_a_collection_is_optional(model) -> None:
 
 
 def test_a_picture_of_the_collection_that_is_gone_is_said_to_be(best, tmp_path) -> None:
-    from serve.library.index import Entry, Index
+    from serve.index import Entry, Index
 
     model = Model(best)
     index = Index.new(tmp_path / "x", model.digest, str(tmp_path), model.features)

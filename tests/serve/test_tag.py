@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from serve.library.thresholds import HeldOut, overall, per_class, read_held_out
 from serve.model import Model
+from serve.thresholds import HeldOut, overall, per_class, read_held_out
 from tests.serve.conftest import encoded, stripe
 
 

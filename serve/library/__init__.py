@@ -1,1 +1,0 @@
-"""Folders of pictures: tagged, indexed, searched for similar ones."""
