@@ -1,7 +1,7 @@
 """`python -m reports.compare`: studies side by side, from one place or several."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,7 +137,7 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
 def compare(sources: Sequence[Source]) -> Comparison:
     """Work out all numbers."""
     names = [source.place.name for source in sources]
-    prints = [source.fingerprint for source in sources]
+    prints = [_without_folder(source.fingerprint) for source in sources]
     differences = [
         f"{what}: the accuracies cannot be held against one another"
         for key, what in _MUST_AGREE.items()
@@ -153,6 +153,12 @@ def compare(sources: Sequence[Source]) -> Comparison:
         entries=tuple(_entry(s, shared=names.count(s.place.name) > 1) for s in sources),
         differences=tuple(differences),
     )
+
+
+def _without_folder(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """A fingerprint whose data are their content; 0.1.0 kept the folder's name too."""
+    data = {k: v for k, v in fingerprint.get("data", {}).items() if k != "name"}
+    return {**fingerprint, "data": data}
 
 
 def _entry(source: Source, *, shared: bool) -> Entry:

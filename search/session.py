@@ -206,7 +206,7 @@ class Session:
         self.pool.kill()
         try:
             with self.plan.place.lock():
-                requeue_dead(self.study, Observer())
+                requeue_dead(self.study, Observer(self.study))
         except Exception as error:
             if not is_full_disk(error):  # Then the next search clears them.
                 raise

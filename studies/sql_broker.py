@@ -65,7 +65,7 @@ class SqlBroker(Broker):
         """Sign for this process from now on; failures before now are not held against it."""
         self._study, self._total, self._lock = study, total, place.lock()
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._owner, self._observer = Owner.this_process(), Observer()
+        self._owner, self._observer = Owner.this_process(), Observer(study)
         self._trials: dict[int, Trial] = {}
         self._before = {
             t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -201,6 +202,15 @@ def make_folder(folder: Path) -> None:
             f"a study needs a folder in which files can be made, but '{folder}': "
             f"{error.strerror}; give another --runs or --storage"
         ) from None
+
+
+def is_on_one_machine(study: Study) -> bool:
+    """Whether all who use a study are on one machine: a write-ahead log works nowhere else."""
+    storage = getattr(study._storage, "_backend", study._storage)  # Behind Optuna's cache.
+    if not isinstance(storage, RDBStorage) or storage.engine.dialect.name != "sqlite":
+        return False
+    with storage.engine.connect() as connection:
+        return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 def close_storage(storage: RDBStorage) -> None:

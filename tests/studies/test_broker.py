@@ -119,7 +119,7 @@ def test_a_requeued_trial_is_run_again_and_counts_once(place) -> None:
 def test_trials_of_living_owners_are_left_alone(place) -> None:
     study = begun(place)
     claim = claimed(broker_of(study, place, 3))
-    requeue_dead(study, Observer())
+    requeue_dead(study, Observer(study))
     assert study.get_trials()[claim.number].state == TrialState.RUNNING
 
 
