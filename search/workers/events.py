@@ -33,12 +33,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class Ended:
-    """A training ended.
-
-    Attributes:
-        job: What it is called.
-        outcome: How, and why.
-    """
+    """A training ended: how, and why."""
 
     job: str
     outcome: Outcome

@@ -114,7 +114,8 @@ def make_study(
     fingerprint = {
         "space": SPACE if space is None else space,
         "training": {"epochs": EPOCHS, "network": "convnet"},
-        "seed": 3, "recipe": "cpu", "data": about.get("data", {"images": "abc"}), "split": about.get("split", "s"),
+        "seed": 3, "recipe": "cpu", "data": about.get("data", {"images": "abc"}),
+        "split": about.get("split", "s"),
     }  # fmt: skip
     settings = {
         "trials": about.get("total", len(trials)),
