@@ -172,7 +172,9 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        if (deaths := _deaths(trial)) < MAX_DEATHS:
+        further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
+        deaths = 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
+        if deaths < MAX_DEATHS:
             _run_again(study, trial, deaths)
         else:
             epoch = len(trial.intermediate_values) + 1
@@ -189,14 +191,11 @@ def finished(trials: Sequence[FrozenTrial]) -> int:
 
 
 def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
-    """Stop a search in which nothing works any more.
+    """Raise `TooManyFailures` if the last trials, by number, all failed.
 
     Args:
         trials: All trials of the study.
         before: Numbers of trials that ended before this search began; not held against it.
-
-    Raises:
-        TooManyFailures: The last trials that ended, by number, all failed.
     """
     ignored = requeued(trials) | before
     ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
@@ -223,12 +222,6 @@ def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
     for key, value in about.items():
         if value is not None:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
-
-
-def _deaths(trial: FrozenTrial) -> int:
-    """Deaths in a row without getting further, this one included."""
-    further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
-    return 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
 
 
 def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:

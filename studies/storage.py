@@ -168,16 +168,13 @@ def _refuse_foreign(path: Path) -> None:
             tables = {name for (name,) in found}
             state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        raise ValueError(_foreign(path, str(error))) from None
-    if state != "ok":
-        raise ValueError(_foreign(path, f"it is damaged ({state.splitlines()[0]})"))
-    if tables and "studies" not in tables:
-        others = ", ".join(sorted(tables)[:3])
-        raise ValueError(_foreign(path, f"it holds other tables ({others})"))
-
-
-def _foreign(path: Path, reason: str) -> str:
-    return (
+        reason = str(error)
+    else:
+        if state == "ok" and (not tables or "studies" in tables):
+            return
+        others = f"it holds other tables ({', '.join(sorted(tables)[:3])})"
+        reason = others if state == "ok" else f"it is damaged ({state.splitlines()[0]})"
+    raise ValueError(
         f"storage must be a SQLite file of Optuna or a new one, but '{path}' is neither: "
         f"{reason}; it is left as it is: move it away, or give another --study or --storage"
     )

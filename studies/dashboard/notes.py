@@ -83,8 +83,8 @@ class DashboardNotes:
         # Pieces cannot be removed; empty ones add nothing.
         blank = [""] * (len(old) - len(pieces))
         for place, piece in enumerate([*pieces, *blank]):
-            self._set(f"{_name(key)}note_str:{place}", piece)
-        version = f"{_name(key)}note_ver"
+            self._set(f"{_prefix(key)}note_str:{place}", piece)
+        version = f"{_prefix(key)}note_ver"
         self._set(version, int(present.get(version, 0)) + 1)
 
     def _set(self, name: str, value: str | int) -> None:
@@ -100,12 +100,12 @@ def with_ours(note: str, ours: str) -> str:
 
 def _pieces(key: int | None, present: Mapping[str, Any]) -> list[str]:
     pieces: list[str] = []
-    while (name := f"{_name(key)}note_str:{len(pieces)}") in present:
+    while (name := f"{_prefix(key)}note_str:{len(pieces)}") in present:
         pieces.append(present[name])
     return pieces
 
 
-def _name(key: int | None) -> str:
+def _prefix(key: int | None) -> str:
     """What the attributes of a note begin with: a trial's id in the storage, None = the study."""
     return "dashboard:" if key is None else f"dashboard:{key}:"
 
@@ -150,7 +150,14 @@ def sparkline(values: Sequence[float]) -> str:
     if not finite:
         return ""
     low, high = min(finite), max(finite)
-    return "".join(_block(value, low, high) for value in spread(values, _WIDEST))
+
+    def block(value: float) -> str:
+        if not math.isfinite(value):
+            return " "
+        share = (value - low) / (high - low) if high > low else 0.5
+        return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]
+
+    return "".join(map(block, spread(values, _WIDEST)))
 
 
 def spread(values: Sequence[Item], count: int) -> list[Item]:
@@ -161,14 +168,20 @@ def spread(values: Sequence[Item], count: int) -> list[Item]:
 
 
 def _outcome(trial: TrialRecord) -> str:
-    epochs, accuracy = _epochs(trial), _accuracy(trial)
+    epochs = f"{len(trial.curve)} epoch{'' if len(trial.curve) == 1 else 's'}"
+    accuracy = "no result"
+    if trial.curve:
+        accuracy = f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
+    seconds = "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
+    text = trial.reason or "for no known reason"
+    reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
     match trial.state:
         case "complete":
-            return f"**Complete**: {accuracy} after {epochs}{_time(trial)}."
+            return f"**Complete**: {accuracy} after {epochs}{seconds}."
         case "pruned":
-            return f"**Pruned**: {_reason(trial)}. {accuracy} after {epochs}{_time(trial)}."
+            return f"**Pruned**: {reason}. {accuracy} after {epochs}{seconds}."
         case "failed":
-            return f"**Failed** after {epochs}: {_reason(trial)}"
+            return f"**Failed** after {epochs}: {reason}"
         case "running":
             planned = (trial.config or {}).get("epochs")
             of = f" of {planned}" if planned else ""
@@ -180,26 +193,6 @@ def _outcome(trial: TrialRecord) -> str:
             )
         case _:
             return "**Waiting** for a worker."
-
-
-def _accuracy(trial: TrialRecord) -> str:
-    if not trial.curve:
-        return "no result"
-    return f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
-
-
-def _epochs(trial: TrialRecord) -> str:
-    count = len(trial.curve)
-    return f"{count} epoch{'' if count == 1 else 's'}"
-
-
-def _time(trial: TrialRecord) -> str:
-    return "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
-
-
-def _reason(trial: TrialRecord) -> str:
-    text = trial.reason or "for no known reason"
-    return escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
 
 
 def _curve(trial: TrialRecord) -> str:
@@ -218,15 +211,10 @@ def _table(trial: TrialRecord) -> str:
     heads = ["epoch", "validation accuracy", *(_COLUMNS[name] for name in more)]
     lines = [_row(heads), _row(["---:"] * len(heads))]
     for epoch in spread(sorted(trial.curve), _MOST_EPOCHS):
-        cells = [_number(values, epoch) for values in more.values()]
+        known = [v[epoch - 1] if epoch <= len(v) else None for v in more.values()]
+        cells = ["-" if value is None else f"{value:.4g}" for value in known]
         lines.append(_row([str(epoch), percent(trial.curve[epoch]), *cells]))
     return "\n".join(lines)
-
-
-def _number(values: Sequence[float | None], epoch: int) -> str:
-    """The value of an epoch, counted from 1."""
-    value = values[epoch - 1] if epoch <= len(values) else None
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _facts(title: str, rows: Rows) -> str:
@@ -236,10 +224,3 @@ def _facts(title: str, rows: Rows) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _block(value: float, low: float, high: float) -> str:
-    if not math.isfinite(value):
-        return " "
-    share = (value - low) / (high - low) if high > low else 0.5
-    return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]
