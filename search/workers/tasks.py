@@ -17,17 +17,15 @@ from train_core.data.prepare import PreparedData, prepare
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains here.
-
-    Attributes:
-        device: In words.
-        gpus: How many there are.
-        precision: Of `precision = "auto"`, "bfloat16" or "float32".
-    """
+    """What trains here."""
 
     device: str
+    """In words."""
+
     gpus: int
+
     precision: str
+    """That of `precision = "auto"`: "bfloat16" or "float32"."""
 
     @property
     def recipe(self) -> RecipeName:
