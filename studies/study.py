@@ -121,20 +121,18 @@ def find(place: Place, *, to_write: bool = True) -> Study:
     _quiet()
     if place.storage is None and not (place.folder / "study.db").is_file():
         known = sorted(path.parent.name for path in place.folder.parent.glob("*/study.db"))
-        raise _no_study(place, place.folder.parent, known)
+        raise ValueError(_no_study(place, place.folder.parent, known))
     storage = open_storage(place.url, to_write=to_write)
     try:
         return _closing(optuna.load_study(study_name=place.name, storage=storage), storage)
     except KeyError:
         known = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
         close_storage(storage)
-        raise _no_study(place, shown(place.url), known) from None
+        raise ValueError(_no_study(place, shown(place.url), known)) from None
 
 
-def _no_study(place: Place, where: object, known: Sequence[str]) -> ValueError:
-    return ValueError(
-        f"there is no study '{place.name}' in '{where}': it holds {', '.join(known) or 'none'}"
-    )
+def _no_study(place: Place, where: object, known: Sequence[str]) -> str:
+    return f"there is no study '{place.name}' in '{where}': it holds {', '.join(known) or 'none'}"
 
 
 def work_on(place: Place, config: StudyConfig, space: Space, epochs: int) -> Study:
