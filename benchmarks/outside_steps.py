@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.measure import head
 from records.trial import TrialRecord
+from studies.attributes import trial_records
 from studies.study import Place, find
-from studies.trials import trial_records
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import optuna
 from benchmarks.measure import Watched, head, watch
 from benchmarks.peer_searches import Answer, Job, trials_of
 from records.toml import write_toml
-from studies.storage import sqlite_url
+from studies.study import Place
 from train_core.config import TrainConfig, load_recipe
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
@@ -153,7 +153,7 @@ def _convsearch(job: Job) -> Entry:
 
 
 def _study(folder: Path) -> optuna.Study:
-    return optuna.load_study(study_name=_NAME, storage=sqlite_url(folder / _NAME))
+    return optuna.load_study(study_name=_NAME, storage=Place(_NAME, folder / _NAME).url)
 
 
 def _points(ours: Entry, base: Job) -> tuple[dict[str, bool | int | float | str], ...]:

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import head
+from studies.attributes import trial_records
 from studies.study import Place, find
-from studies.trials import trial_records
 from train_core.config import TrainConfig, load_run_config
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device

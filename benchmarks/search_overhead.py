@@ -25,8 +25,8 @@ from search.trial import RunTrials
 from search.workers.events import Ended
 from search.workers.interrupts import StopFlag
 from search.workers.worker import Slot, Worker
+from studies.attributes import trial_records
 from studies.study import find, make_or_resume
-from studies.trials import trial_records
 from train_core.config import TrainConfig
 from train_core.data.prepare import prepare
 

@@ -12,12 +12,10 @@ import numpy as np
 from records.metrics import Metrics, parse_metrics
 from records.trial import TrialRecord
 from space import Space, parse_space
-from studies.attributes import MACHINE, TEST_EVALUATIONS
-from studies.fingerprint import FINGERPRINT
+from studies.attributes import MACHINE, TEST_EVALUATIONS, confirmations, trial_records
 from studies.owner import abandoned
 from studies.storage import shown
-from studies.study import SETTINGS, Place, find
-from studies.trials import confirmations, trial_records
+from studies.study import FINGERPRINT, SETTINGS, Place, find
 
 Content = TypeVar("Content")
 

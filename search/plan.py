@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from records.toml import validate, without_none
 from search.config import SearchConfig
 from space import Space, Value, load_space, parse_space
-from studies.sampler import seed_for
+from studies.algorithms import seed_for
 from studies.storage import shown
 from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, training_for

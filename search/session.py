@@ -18,19 +18,16 @@ from search.display.result import SearchResult
 from search.finalize.finish import Finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
-from search.workers.checkpoints import sweep_trials
-from search.workers.event_files import refuse_missing
 from search.workers.events import Done, Ended, Event
-from search.workers.interrupts import Interrupts, StopNow
+from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.pool import WorkerPool
-from search.workers.prepare import prepare_apart
-from search.workers.probe import LookAround, Machine, MeasureSpeed
-from studies.attributes import MACHINE
+from search.workers.tasks import LookAround, Machine, MeasureSpeed, prepare_apart
+from search.workers.training_files import refuse_missing, sweep_trials
+from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
 from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
-from studies.trials import trial_records
 
 
 def run_search(
@@ -84,7 +81,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["Session
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        with WorkerPool(config.workers.threads) as pool, Interrupts(pool.stop) as interrupts:
+        with WorkerPool(config.workers.threads) as pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             prepared = prepare_apart(config.data, pool.stop)
             machine: Machine = pool.call(LookAround())
@@ -206,7 +203,7 @@ class Session:
         self.pool.kill()
         try:
             with self.plan.place.lock():
-                requeue_dead(self.study, Observer())
+                requeue_dead(self.study, Observer(self.study))
         except Exception as error:
             if not is_full_disk(error):  # Then the next search clears them.
                 raise

@@ -2,17 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from search.plan import Plan
-from search.workers.checkpoints import checkpoint_of_trial
-from search.workers.event_files import event_files_of_trial
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
+from search.workers.training_files import checkpoint_of_trial, event_files_of_trial
 from search.workers.worker import Worker
+from space import Value
 from studies.broker import Answer, Broker, Claim
 from studies.sql_broker import SqlBroker
 from studies.study import work_on
@@ -32,14 +32,11 @@ _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 def open_broker(plan: Plan) -> Broker:
     """The broker of the study's database."""
     study = work_on(plan.place, plan.config.study, plan.space, plan.training.epochs)
-    return SqlBroker(
-        study,
-        plan.place,
-        plan.config.trials,
-        plan.space,
-        plan.fixed,
-        lambda point, index: plan.trial_config(point, index).model_dump(),
-    )
+
+    def configure(point: Mapping[str, Value], index: int) -> Mapping[str, Any]:
+        return plan.trial_config(point, index).model_dump()
+
+    return SqlBroker(study, plan.place, plan.config.trials, plan.space, plan.fixed, configure)
 
 
 @dataclass(frozen=True)
@@ -77,15 +74,7 @@ class RunTrials:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial in a worker.
-
-    Attributes:
-        claim: What the broker handed out.
-        plan: The search.
-        broker: Who handed it out.
-        worker: The worker.
-        engines: Its buffers and images.
-    """
+    """One trial in a worker, with the worker's buffers and images."""
 
     claim: Claim
     plan: Plan
@@ -119,7 +108,6 @@ class Trial:
         follow: Callable[[Iterable[EpochRecord]], Iterable[EpochRecord]],
         checkpoint: "Checkpoint",
     ) -> Generator[Event, None, Outcome]:
-        """Train; faults and what the training itself cannot survive are outcomes too."""
         from train_core.fit import fit
 
         history: list[EpochRecord] = []

@@ -1,9 +1,13 @@
 """What is written on trials and studies besides what Optuna keeps itself, and how it is read."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+
+from records.outcome import Cause, State
+from records.trial import TrialRecord
 
 INDEX = "index"
 """The trial's place in the search; a trial that is run again keeps it, its number changes."""
@@ -50,6 +54,21 @@ TEST_EVALUATIONS = "test_evaluations"
 MACHINE = "machine:{host}"
 """The study's attribute with what trained on a host: device, precision and versions, in words."""
 
+_STATES: Mapping[TrialState, State] = {
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED,
+    TrialState.FAIL: State.FAILED,
+    TrialState.RUNNING: State.RUNNING,
+    TrialState.WAITING: State.WAITING,
+}
+
+_CAUSES = {
+    "diverged": Cause.DIVERGED,
+    "out of memory": Cause.OUT_OF_MEMORY,
+    "over the trial_timeout": Cause.TIMED_OUT,
+    "its worker died": Cause.WORKER_DIED,
+}
+
 
 def requeued(trials: Sequence[FrozenTrial]) -> set[int]:
     """Numbers of the trials that were stopped from outside and enqueued again.
@@ -65,3 +84,50 @@ def index_of(study: Study, trial: FrozenTrial) -> int:
         return int(trial.user_attrs[INDEX])
     trials = study.get_trials(deepcopy=False)
     return len(set(range(trial.number)) - requeued(trials))
+
+
+def trial_records(study: Study) -> list[TrialRecord]:
+    """All trials, by number."""
+    trials = study.get_trials(deepcopy=False)
+    ignored = requeued(trials)
+    return [_record(trial, trial.number in ignored) for trial in trials]
+
+
+def confirmations(study: Study) -> dict[int, list[float]]:
+    """Number of each confirmed trial -> validation accuracy per fresh seed, in [0, 1]."""
+    found: dict[int, dict[int, float]] = {}
+    pattern = re.compile(CONFIRMED.format(trial=r"(\d+)", seed=r"(\d+)"))
+    for name, value in study.user_attrs.items():
+        if match := pattern.fullmatch(name):
+            found.setdefault(int(match[1]), {})[int(match[2])] = float(value)
+    return {trial: [seeds[s] for s in sorted(seeds)] for trial, seeds in sorted(found.items())}
+
+
+def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
+    owner = trial.user_attrs.get(OWNER)
+    return TrialRecord(
+        number=trial.number,
+        index=trial.user_attrs.get(INDEX),
+        state=State.REQUEUED if stopped else _STATES[trial.state],
+        accuracy=trial.value if trial.state.is_finished() else None,
+        params=dict(trial.params),
+        config=trial.user_attrs.get(CONFIG),
+        curve=dict(trial.intermediate_values),
+        history=trial.user_attrs.get(HISTORY, {}),
+        cause=_cause(trial),
+        reason=trial.user_attrs.get(REASON),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+        worker=owner and f"{owner['host']}:{owner['pid']}",
+    )
+
+
+def _cause(trial: FrozenTrial) -> Cause | None:
+    """Why it was pruned or failed; 0.1.0 wrote a sentence only."""
+    if (cause := trial.user_attrs.get(CAUSE)) is not None:
+        return Cause(cause)
+    reason = trial.user_attrs.get(REASON)
+    if reason is None or trial.state not in (TrialState.PRUNED, TrialState.FAIL):
+        return None
+    otherwise = Cause.RULE if trial.state == TrialState.PRUNED else Cause.ERROR
+    return next((c for start, c in _CAUSES.items() if reason.startswith(start)), otherwise)

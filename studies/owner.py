@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from studies.attributes import OWNER
+from studies.storage import is_on_one_machine
 
 EVERY = 30.0
 """Seconds between two signs of life."""
@@ -72,10 +73,17 @@ class Owner(BaseModel):
         """The study's attribute with the signs of life of its session."""
         return _sign(self.machine or self.host, self.session)
 
-    def is_dead(self) -> bool:
-        """Whether the process is known to be gone; of those elsewhere nothing is known."""
+    def is_dead(self, *, one_machine: bool = False) -> bool:
+        """Whether the process is known to be gone; of those elsewhere nothing is known.
+
+        Args:
+            one_machine: Whether it can only have run on this machine: another boot is then one
+                that is over. Another container of this boot may still live.
+        """
         if not self.is_here:
-            return False
+            if not one_machine or self.machine is None or (here := this_machine()) is None:
+                return False
+            return self.machine.partition("/")[0] != here.partition("/")[0]
         if self.ticks is not None:
             return _ticks(self.pid) != self.ticks
         try:
@@ -94,7 +102,6 @@ class Heartbeat:
     """
 
     def __init__(self, study: Study) -> None:
-        """Write nothing yet."""
         self._study, self._last = study, -EVERY
         self._sign = _sign(this_machine() or this_host(), os.getpid())
 
@@ -109,11 +116,14 @@ class Observer:
     """Watches the signs of life of other machines, by this process's own monotonic clock.
 
     What a sign says does not count, only whether it changes: clocks differ.
+
+    Args:
+        study: Where they are read.
     """
 
-    def __init__(self) -> None:
-        """Nothing was seen yet."""
-        self._seen: dict[str, tuple[object, float]] = {}
+    def __init__(self, study: Study) -> None:
+        self._one_machine = is_on_one_machine(study)
+        self._last: dict[str, tuple[object, float]] = {}
 
     def is_gone(self, owner: Owner, signs: Mapping[str, Any]) -> bool:
         """Whether a trial's owner is gone; call it now and then.
@@ -123,15 +133,15 @@ class Observer:
             signs: The study's attributes. Of a session elsewhere that never gave a sign, nothing
                 is known.
         """
-        if owner.is_here:
-            return owner.is_dead()
-        if (sign := signs.get(owner.sign)) is None:
+        if owner.is_dead(one_machine=self._one_machine):
+            return True
+        if owner.is_here or (sign := signs.get(owner.sign)) is None:
             return False
         now = time.monotonic()
-        last, since = self._seen.get(owner.sign, (None, now))
+        last, since = self._last.get(owner.sign, (None, now))
         if sign != last:
             since = now
-        self._seen[owner.sign] = sign, since
+        self._last[owner.sign] = sign, since
         return now - since > GRACE
 
 
@@ -147,13 +157,15 @@ def abandoned(study: Study) -> frozenset[int]:
     A single look cannot see whether a sign changes, so here its time counts.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    signs = study.user_attrs if running else {}
+    if not running:
+        return frozenset()
+    signs, now, one_machine = study.user_attrs, time.time(), is_on_one_machine(study)
     owners = {trial.number: owner_of(trial) for trial in running}
     return frozenset(
         number
         for number, owner in owners.items()
         if owner is not None
-        and (owner.is_dead() or time.time() - signs.get(owner.sign, time.time()) > GRACE)
+        and (owner.is_dead(one_machine=one_machine) or now - signs.get(owner.sign, now) > GRACE)
     )
 
 

@@ -62,10 +62,9 @@ class SqlBroker(Broker):
         fixed: Mapping[str, object],
         configure: Configure,
     ) -> None:
-        """Sign for this process from now on; failures before now are not held against it."""
-        self._study, self._total, self._lock = study, total, place.lock()
+        self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._owner, self._observer = Owner.this_process(), Observer()
+        self._owner, self._observer = Owner.this_process(), Observer(study)
         self._trials: dict[int, Trial] = {}
         self._before = {
             t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()
@@ -73,15 +72,13 @@ class SqlBroker(Broker):
 
     def claim(self, n: int) -> Claims:
         """Clear the trials of dead owners, count, and ask for up to `n` that are missing."""
-        asked: list[Trial] = []
-        with self._lock:
+        with self._place.lock():
             given_up = requeue_dead(self._study, self._observer)
             trials = self._study.get_trials(deepcopy=False)
             refuse_failing(trials, self._before)
             done = finished(trials)
             running = sum(t.state == TrialState.RUNNING for t in trials)
-            for _ in range(min(n, self._total - done - running)):
-                asked.append(self._ask())
+            asked = [self._ask() for _ in range(min(n, self._total - done - running))]
         claims = []
         # Outside the lock: nobody has to wait for what is written here.
         for trial in asked:
@@ -107,13 +104,9 @@ class SqlBroker(Broker):
         return Answer.PRUNE if prune else Answer.GO
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
-        """Write the outcome, unless the trial is no longer this worker's.
-
-        Pruning is told and not raised: an exception keeps every frame it has passed alive, and
-        with them the network.
-        """
+        """Write the outcome, unless the trial is no longer this worker's."""
         del self._trials[claim.number]
-        with self._lock:
+        with self._place.lock():
             trials = self._study.get_trials(deepcopy=False)
             now = trials[claim.number]
             if now.state != TrialState.RUNNING or claim.number in requeued(trials):
@@ -179,7 +172,9 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        if (deaths := _deaths(trial)) < MAX_DEATHS:
+        further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
+        deaths = 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
+        if deaths < MAX_DEATHS:
             _run_again(study, trial, deaths)
         else:
             epoch = len(trial.intermediate_values) + 1
@@ -196,14 +191,11 @@ def finished(trials: Sequence[FrozenTrial]) -> int:
 
 
 def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
-    """Stop a search in which nothing works any more.
+    """Raise `TooManyFailures` if the last trials, by number, all failed.
 
     Args:
         trials: All trials of the study.
         before: Numbers of trials that ended before this search began; not held against it.
-
-    Raises:
-        TooManyFailures: The last trials that ended, by number, all failed.
     """
     ignored = requeued(trials) | before
     ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
@@ -218,6 +210,8 @@ def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
 
 def _end(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
     _write(study, trial, {CAUSE: outcome.cause, REASON: outcome.reason})
+    # Told and not raised: an exception keeps every frame it has passed alive, and with them the
+    # network.
     if outcome.state == State.COMPLETE:
         study.tell(trial.number, outcome.accuracy)
     else:
@@ -230,27 +224,16 @@ def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
-def _deaths(trial: FrozenTrial) -> int:
-    """Deaths in a row without getting further, this one included."""
-    further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
-    return 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
-
-
-def _passed(trial: FrozenTrial) -> int:
-    """Epochs after which this run of the trial or an earlier one was told to go on."""
-    reported = len(trial.intermediate_values)
-    pruned_at = int(trial.user_attrs.get(PRUNED_AT, reported + 1))
-    return max(min(reported, pruned_at - 1), int(trial.user_attrs.get(PASSED, 0)))
-
-
 def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
     """Enqueue a trial again, then end it; a kill between the two does no harm."""
     if trial.number not in requeued(study.get_trials(deepcopy=False)):
+        reported = len(trial.intermediate_values)
+        passed = min(reported, int(trial.user_attrs.get(PRUNED_AT, reported + 1)) - 1)
         attributes: dict[str, Any] = {
             RETRY_OF: trial.number,
             INDEX: index_of(study, trial),
             DEATHS: deaths,
-            PASSED: _passed(trial),
+            PASSED: max(passed, int(trial.user_attrs.get(PASSED, 0))),
         }
         # Without a config it was stopped before all values were there; without given ones, the
         # sampler draws the same again from the trial's index.

@@ -1,15 +1,20 @@
 """Optuna storages by URL, SQLite set up so that readers and writers do not block each other."""
 
+import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import sqlalchemy
+from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -18,10 +23,8 @@ from records.files import is_full_disk
 BUSY_TIMEOUT = 60.0
 """Seconds that a SQLite connection waits for another one's write."""
 
-
-def sqlite_url(folder: Path) -> str:
-    """The URL of the study file in a study's folder."""
-    return f"sqlite:///{folder / 'study.db'}"
+_YEAR = 31_536_000
+"""Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever."""
 
 
 def backend(url: str) -> str:
@@ -70,7 +73,8 @@ def make_storage(url: str) -> RDBStorage:
     Raises:
         ValueError: In one sentence, if there can be no such storage. Passwords are not shown.
     """
-    path = sqlite_file(url) if backend(url) == "sqlite" else None
+    backend(url)
+    path = sqlite_file(url)
     try:
         if path is not None:
             _refuse_foreign(path)
@@ -93,7 +97,8 @@ def open_storage(url: str, *, to_write: bool = True) -> RDBStorage:
     Raises:
         ValueError: In one sentence, if there is no such storage. Passwords are not shown.
     """
-    path = sqlite_file(url) if backend(url) == "sqlite" else None
+    backend(url)
+    path = sqlite_file(url)
     options = _sqlite_options(path, to_write)
     if not _holds_study(url, path, options):
         raise ValueError(f"there is no study in '{shown(url)}' yet: a search makes one")
@@ -126,27 +131,22 @@ def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) 
 def _sqlite_options(path: Path | None, to_write: bool) -> dict[str, Any]:
     if path is None:
         return {}
-    if to_write or _can_be_written(path):
+    # SQLite makes other files beside it.
+    if to_write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         return {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": _Connection}}
     # A new connection every time, since a writer elsewhere may come and go.
     return {"creator": lambda: _connect_read_only(path), "poolclass": NullPool}
 
 
 class _Connection(sqlite3.Connection):
-    """A SQLite connection whose commits cost no full sync.
+    """One whose commits cost no full sync.
 
-    In write-ahead mode a power cut may then take back the last commits, but cannot damage the
-    file.
+    In write-ahead mode a power cut may then take back the last ones, but cannot damage the file.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.execute("PRAGMA synchronous=NORMAL")
-
-
-def _can_be_written(path: Path) -> bool:
-    """Whether SQLite may change the file, and make others beside it."""
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -168,20 +168,73 @@ def _refuse_foreign(path: Path) -> None:
             tables = {name for (name,) in found}
             state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        raise ValueError(_foreign(path, str(error))) from None
-    if state != "ok":
-        raise ValueError(_foreign(path, f"it is damaged ({state.splitlines()[0]})"))
-    if tables and "studies" not in tables:
-        raise ValueError(
-            _foreign(path, f"it holds other tables ({', '.join(sorted(tables)[:3])})")
-        )
-
-
-def _foreign(path: Path, reason: str) -> str:
-    return (
+        reason = str(error)
+    else:
+        if state == "ok" and (not tables or "studies" in tables):
+            return
+        others = f"it holds other tables ({', '.join(sorted(tables)[:3])})"
+        reason = others if state == "ok" else f"it is damaged ({state.splitlines()[0]})"
+    raise ValueError(
         f"storage must be a SQLite file of Optuna or a new one, but '{path}' is neither: "
         f"{reason}; it is left as it is: move it away, or give another --study or --storage"
     )
+
+
+def study_lock(
+    url: str, name: str, folder: Path, what: str = ""
+) -> AbstractContextManager[object]:
+    """A lock of one study across processes and, where the storage can hold it, across hosts.
+
+    Args:
+        url: The storage's URL.
+        name: The study's name.
+        folder: The study's folder, where the lock is when the storage cannot hold one; then it
+            reaches as far as the folder does.
+        what: Which one; "" = the one around all that counts or asks for trials.
+
+    Raises:
+        ValueError: In one sentence, now if no file can be made where the lock should be, on
+            entering if the database cannot be reached.
+    """
+    kind = backend(url)
+    label = hashlib.sha256((f"{name}:{what}" if what else name).encode())
+    if kind == "postgresql":
+        key = int.from_bytes(label.digest()[:8], signed=True)
+        return _server_lock(url, f"SELECT pg_advisory_lock({key})")
+    if kind in ("mysql", "mariadb"):
+        return _server_lock(
+            url,
+            # A server that hangs up on the idle also lets go of their locks.
+            f"SET SESSION wait_timeout = {_YEAR}",
+            f"SELECT GET_LOCK('convsearch-{label.hexdigest()[:32]}', {_YEAR})",
+        )
+    path = sqlite_file(url) or folder / "study"
+    # Where no lock file can be made, waiting for the lock would have no end.
+    make_folder(path.parent)
+    return FileLock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
+
+
+@contextmanager
+def _server_lock(url: str, *statements: str) -> Iterator[None]:
+    """Hold what the last statement gives for as long as the connection is open."""
+    try:
+        connection = _lock_engine(url).connect()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise ValueError(cannot_open(url, error)) from None
+    with connection:
+        for statement in statements:
+            result = connection.execute(sqlalchemy.text(statement))
+        # PostgreSQL's function returns nothing, MySQL's 1, or NULL for an error without a word.
+        granted = result.scalar()
+        assert granted in ("", 1), f"the database did not give the lock but {granted!r}"
+        yield
+
+
+@cache
+def _lock_engine(url: str) -> sqlalchemy.Engine:
+    # Without a pool, leaving closes the connection, and the server lets go even after a kill.
+    # Without a transaction either: servers may end those that do nothing for long.
+    return sqlalchemy.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 def make_folder(folder: Path) -> None:
@@ -201,6 +254,15 @@ def make_folder(folder: Path) -> None:
             f"a study needs a folder in which files can be made, but '{folder}': "
             f"{error.strerror}; give another --runs or --storage"
         ) from None
+
+
+def is_on_one_machine(study: Study) -> bool:
+    """Whether all who use a study are on one machine: a write-ahead log works nowhere else."""
+    storage = getattr(study._storage, "_backend", study._storage)  # Behind Optuna's cache.
+    if not isinstance(storage, RDBStorage) or storage.engine.dialect.name != "sqlite":
+        return False
+    with storage.engine.connect() as connection:
+        return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 def close_storage(storage: RDBStorage) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +13,20 @@ from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 
 from space import Space, Value
+from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
-from studies.fingerprint import FINGERPRINT, refuse_other
-from studies.lock import study_lock
-from studies.pruner import build_pruner
-from studies.sampler import IndexedSampler
 from studies.storage import (
     close_storage,
     make_folder,
     make_storage,
     open_storage,
     shown,
-    sqlite_url,
+    study_lock,
 )
+
+FINGERPRINT = "fingerprint"
+"""The study's attribute with what it was made with, so that no two searches are mixed."""
 
 SETTINGS = "settings"
 """The study's attribute with the resolved configuration of the search."""
@@ -49,7 +49,7 @@ class Place:
     @property
     def url(self) -> str:
         """URL of the storage, whether it was given or not."""
-        return self.storage or sqlite_url(self.folder)
+        return self.storage or f"sqlite:///{self.folder / 'study.db'}"
 
     def lock(self, what: str = "") -> AbstractContextManager[object]:
         """The lock around everything that counts or asks for trials, or another one by name."""
@@ -97,7 +97,7 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
         study = _closing(made, storage)
         stored = study.user_attrs.get(FINGERPRINT)
         if stored is not None:
-            refuse_other(stored, fingerprint, place.name, purpose.defaults, purpose.ignored)
+            _refuse_other(stored, fingerprint, place.name, purpose.defaults, purpose.ignored)
         else:
             _refuse_foreign(study, place)
             study.set_user_attr(FINGERPRINT, fingerprint)
@@ -121,20 +121,18 @@ def find(place: Place, *, to_write: bool = True) -> Study:
     _quiet()
     if place.storage is None and not (place.folder / "study.db").is_file():
         known = sorted(path.parent.name for path in place.folder.parent.glob("*/study.db"))
-        raise ValueError(
-            f"there is no study '{place.name}' in '{place.folder.parent}': "
-            f"it holds {', '.join(known) or 'none'}"
-        )
+        raise ValueError(_no_study(place, place.folder.parent, known))
     storage = open_storage(place.url, to_write=to_write)
     try:
         return _closing(optuna.load_study(study_name=place.name, storage=storage), storage)
     except KeyError:
         known = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
         close_storage(storage)
-        raise ValueError(
-            f"there is no study '{place.name}' in '{shown(place.url)}': "
-            f"it holds {', '.join(known) or 'none'}"
-        ) from None
+        raise ValueError(_no_study(place, shown(place.url), known)) from None
+
+
+def _no_study(place: Place, where: object, known: Sequence[str]) -> str:
+    return f"there is no study '{place.name}' in '{where}': it holds {', '.join(known) or 'none'}"
 
 
 def work_on(place: Place, config: StudyConfig, space: Space, epochs: int) -> Study:
@@ -163,3 +161,44 @@ def _refuse_foreign(study: Study, place: Place) -> None:
 def _quiet() -> None:
     """Optuna logs a line per trial; what people should see is the search's own display."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _refuse_other(
+    stored: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    study: str,
+    defaults: Mapping[str, Any],
+    ignored: Collection[str],
+) -> None:
+    """Refuse to mix two searches, in one sentence that spells out every difference."""
+    changes = [
+        f"{name} = {_shown(old)}, not {_shown(new)}"
+        for name, old, new in _differences(stored, wanted, defaults)
+        if name not in ignored
+    ]
+    if changes:
+        raise ValueError(
+            f"a study can only go on with what it was made with, but study '{study}' has "
+            f"{'; '.join(changes)}: undo that, or start another study with --study NAME"
+        )
+
+
+def _differences(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    """Dotted key, what was stored, and what is wanted, where these are not the same."""
+    for key in [*stored, *(key for key in wanted if key not in stored)]:
+        default, new = defaults.get(key), wanted.get(key)
+        section = default if isinstance(default, Mapping) else {}
+        old = stored.get(key, None if section else default)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            for name, before, now in _differences(old, new, section):
+                yield f"{key}.{name}", before, now
+        elif old != new:
+            yield key, old, new
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
+    return "nothing" if value is None else str(value)

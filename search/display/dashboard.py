@@ -17,13 +17,11 @@ from search.display.counts import Counts, count
 from search.display.introduction import plan_lines
 from search.display.progress import EventLog
 from search.plan import Plan
-from studies.attributes import TEST_EVALUATIONS
+from studies.attributes import TEST_EVALUATIONS, trial_records
 from studies.dashboard.artifacts import artifacts_folder, attach
-from studies.dashboard.notes import Rows, study_note
-from studies.dashboard.writer import DashboardNotes
+from studies.dashboard.notes import DashboardNotes, Rows, study_note
 from studies.storage import shown
 from studies.study import Place
-from studies.trials import trial_records
 
 _EVERY = 2.0
 """Seconds between two updates of the notes, at least; the dashboard reads them every ten."""

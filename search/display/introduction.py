@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from records.words import duration
 from search.display.counts import Counts
 from search.plan import Plan
-from search.workers.probe import Machine
+from search.workers.tasks import Machine
 
 
 def introduce(

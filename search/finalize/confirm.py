@@ -15,12 +15,11 @@ from records.statistics import Spread
 from records.trial import TrialRecord
 from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
-from search.workers.checkpoints import checkpoint_of_confirmation
-from search.workers.event_files import EventFiles
 from search.workers.events import Began, Ended, EpochEnded, Event
+from search.workers.training_files import EventFiles, checkpoint_of_confirmation
 from search.workers.worker import Worker
+from studies.algorithms import seed_for
 from studies.attributes import CONFIRMED
-from studies.sampler import seed_for
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
 

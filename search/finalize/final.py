@@ -19,12 +19,11 @@ from records.statistics import calibration_error
 from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_predictions
 from search.finalize.confirm import Candidate, confirmation_config, train
 from search.plan import Plan, final_data
-from search.workers.checkpoints import checkpoint_of_final
-from search.workers.event_files import event_files_of_final
 from search.workers.events import Event, Warned
+from search.workers.training_files import checkpoint_of_final, event_files_of_final
 from search.workers.worker import Worker
+from studies.algorithms import seed_for
 from studies.attributes import TEST_EVALUATIONS
-from studies.sampler import seed_for
 from studies.study import find
 from train_core.config import RunConfig, TrainConfig
 

@@ -13,11 +13,11 @@ from search.export.card import describe
 from search.finalize.confirm import Candidate, Confirm, candidates, keep, missing
 from search.finalize.final import Finalize
 from search.plan import Plan
-from search.workers.checkpoints import sweep_finish
 from search.workers.events import Done, Event
 from search.workers.pool import WorkerPool
+from search.workers.training_files import sweep_finish
 from search.workers.worker import Task
-from studies.trials import trial_records
+from studies.attributes import trial_records
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,9 @@ class CoreShare:
     """
 
     def __init__(self, fixed: int | None, register: Path | None = None) -> None:
-        """Sign in."""
         self._fixed, self._threads = fixed, fixed or 1
-        self._register = (
-            register or Path(tempfile.gettempdir()) / f"convsearch-{getpass.getuser()}"
-        )
+        everybody = Path(tempfile.gettempdir()) / f"convsearch-{getpass.getuser()}"
+        self._register = register or everybody
         self._last: _CpuTimes | None = None
         if fixed is None:
             self._register.mkdir(mode=0o700, exist_ok=True)

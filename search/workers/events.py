@@ -8,13 +8,7 @@ from records.outcome import Outcome
 
 @dataclass(frozen=True)
 class Began:
-    """A training begins.
-
-    Attributes:
-        job: What it is called, for instance "trial 12".
-        description: The training in one line.
-        epochs: How many it will have.
-    """
+    """A training begins; its job is what it is called, for instance "trial 12"."""
 
     job: str
     description: str
@@ -33,12 +27,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class Ended:
-    """A training ended.
-
-    Attributes:
-        job: What it is called.
-        outcome: How, and why.
-    """
+    """A training ended: how, and why."""
 
     job: str
     outcome: Outcome
@@ -53,15 +42,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task could not be done.
-
-    Attributes:
-        message: One line for people.
-        details: The traceback, for the log; empty for a user's mistake.
-    """
+    """A task could not be done: one line for people, and the traceback for the log."""
 
     message: str
-    details: str = ""
+    details: str
 
 
 @dataclass(frozen=True)

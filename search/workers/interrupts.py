@@ -3,10 +3,10 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.sharedctypes import RawValue
 from threading import current_thread, main_thread
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,7 +23,6 @@ class StopFlag:
     """
 
     def __init__(self) -> None:
-        """Nobody is asked yet."""
         self._value = RawValue("b", 0)
 
     def is_set(self) -> bool:
@@ -51,39 +50,31 @@ def signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@dataclass
 class Interrupts:
-    """While entered, the first signal sets a flag, and the second raises `StopNow`.
+    """Number of the signal that came; None = none."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def interruptible(stop: StopFlag) -> Iterator[Interrupts]:
+    """In the block, the first signal sets the flag, and the second raises `StopNow`.
 
     Outside the main thread, where Python allows no handlers, it does nothing.
-
-    Attributes:
-        signal: Number of the signal that came; None = none.
     """
+    interrupts = Interrupts()
 
-    def __init__(self, stop: StopFlag) -> None:
-        """Remember what to set."""
-        self._stop = stop
-        self.signal: int | None = None
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> Self:
-        """Take the signals over."""
-        if current_thread() is main_thread():
-            self._before = {n: signal.signal(n, self._received) for n in SIGNALS}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give them back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+    def received(number: int, frame: FrameType | None) -> None:
+        if interrupts.signal is not None:
             raise StopNow
-        self.signal = number
-        self._stop.set()
+        interrupts.signal = number
+        stop.set()
+
+    ours = SIGNALS if current_thread() is main_thread() else ()
+    before = {number: signal.signal(number, received) for number in ours}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Any, Self
 
 from search.workers.events import Done, Ended, EpochEnded, Event, Failed, WorkerLost
@@ -30,7 +29,6 @@ class TaskFailed(Exception):
     """
 
     def __init__(self, failed: Failed) -> None:
-        """Take over what the worker said."""
         super().__init__(failed.message)
         self.details = failed.details
 
@@ -67,6 +65,8 @@ class _Member:
 class WorkerPool:
     """Worker processes and what they are doing.
 
+    Use it in a `with` statement, so that no process is left behind.
+
     Args:
         threads: CPU threads of each worker; None = an even share of the cores.
         role: What the processes are called, for those who look at them from outside.
@@ -82,16 +82,9 @@ class WorkerPool:
     _members: list[_Member] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Use it in a `with` statement, so that no process is left behind."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Send everybody home, or end them when something went wrong."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.kill() if kind else self.close()
 
     def grow(self, count: int) -> None:
@@ -142,18 +135,17 @@ class WorkerPool:
     def close(self) -> None:
         """Let the workers go when they are done."""
         for member in self._members:
-            try:
+            with suppress(OSError):  # It is gone already.
                 member.connection.send(None)
-            except OSError:  # It is gone already.
-                continue
-        for member in self._members:
-            member.process.join()
-        self._members.clear()
+        self._join()
 
     def kill(self) -> None:
         """End the workers at once; their trials are taken over by whoever asks next."""
         for member in self._members:
             member.process.kill()
+        self._join()
+
+    def _join(self) -> None:
         for member in self._members:
             member.process.join()
         self._members.clear()

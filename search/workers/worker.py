@@ -41,7 +41,6 @@ class Worker:
     """What tasks find in a worker's process: the device, the data, the stop signal."""
 
     def __init__(self, slot: Slot, stop: StopFlag) -> None:
-        """Load nothing yet."""
         self.slot, self._stop = slot, stop
         self._engines: dict[str, EnginePool] = {}
 

@@ -59,7 +59,13 @@ def main(
         return 0
     with user_mistakes():
         refuse_unusable(storage)
-        server = _server(host, port, _dashboard(storage, artifacts))
+        try:
+            server = _server(host, port, _dashboard(storage, artifacts))
+        except OSError as error:
+            raise ValueError(
+                f"the dashboard needs a free address, but {host} port {port}: {error.strerror}; "
+                f"choose another one with --port or --host"
+            ) from None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     say(f"{shown(storage)} on http://{host}:{server.server_port}/ (Ctrl-C ends it)")
     sys.stdout.flush()
@@ -95,7 +101,7 @@ def bind(app: "WSGIApplication") -> WSGIServer:
     """
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         with suppress(OSError):
-            return _server_at("127.0.0.1", port, app)
+            return _server("127.0.0.1", port, app)
     raise OSError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
 
 
@@ -147,28 +153,18 @@ def _serve_beside_a_search(artifacts: str) -> None:
     if hasattr(os, "nice"):  # Not on Windows.
         os.nice(_NICE)
     server = bind(_dashboard(sys.stdin.readline().strip(), artifacts))
-    threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
+
+    def stop_with_stdin() -> None:
+        sys.stdin.read()
+        server.shutdown()
+
+    threading.Thread(target=stop_with_stdin, daemon=True).start()
     say(f"http://127.0.0.1:{server.server_port}/")
     sys.stdout.flush()
     server.serve_forever()
 
 
-def _stop_with_stdin(server: WSGIServer) -> None:
-    sys.stdin.read()
-    server.shutdown()
-
-
 def _server(host: str, port: int, app: "WSGIApplication") -> WSGIServer:
-    try:
-        return _server_at(host, port, app)
-    except OSError as error:
-        raise ValueError(
-            f"the dashboard needs a free address, but {host} port {port}: {error.strerror}; "
-            f"choose another one with --port or --host"
-        ) from None
-
-
-def _server_at(host: str, port: int, app: "WSGIApplication") -> WSGIServer:
     """A server with a thread per request."""
     return make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.study import Study
 
+from records.files import write_whole
 from studies.attributes import ATTACHED
 from studies.study import Place
 
@@ -41,8 +42,10 @@ def attach(study: Study, place: Place, files: Mapping[str, Path]) -> None:
             if not _is_kept(study, known.get(name)):
                 known[name] = _upload(study, folder, name, path)
                 study.set_user_attr(ATTACHED, known)
-            elif not _same(path, folder / known[name]):
-                _replace(path, folder / known[name])
+            else:
+                kept = folder / known[name]
+                if not kept.is_file() or not filecmp.cmp(path, kept, shallow=False):
+                    write_whole(kept, path.read_bytes())
 
 
 def _is_kept(study: Study, artifact: str | None) -> bool:
@@ -56,20 +59,5 @@ def _upload(study: Study, folder: Path, name: str, path: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         # Optuna takes the file's name for the artifact's.
         named = shutil.copyfile(path, Path(scratch) / name)
-        return upload_artifact(
-            artifact_store=FileSystemArtifactStore(folder),
-            file_path=str(named),
-            study_or_trial=study,
-        )
-
-
-def _same(path: Path, kept: Path) -> bool:
-    return kept.is_file() and filecmp.cmp(path, kept, shallow=False)
-
-
-def _replace(path: Path, kept: Path) -> None:
-    """In one step: somebody may be reading it."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_name(f".{kept.name}.part")
-    shutil.copyfile(path, beside)
-    beside.replace(kept)
+        store = FileSystemArtifactStore(folder)
+        return upload_artifact(artifact_store=store, file_path=str(named), study_or_trial=study)

@@ -1,13 +1,17 @@
-"""What optuna-dashboard's notes say, as Markdown: pure functions of records.
+"""Notes on a study and its trials, as Markdown, where optuna-dashboard looks for them.
 
 The dashboard shows no HTML and no pictures inside a note, so a curve is a line of block characters
-above a table.
+above a table. It keeps a note as a version and as text in pieces, attributes of the study.
+`optuna_dashboard.save_note` reads all attributes twice per note; here they are read once for all
+notes that have changed.
 """
 
 import math
 import re
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from optuna.study import Study
 
 from records.trial import TrialRecord
 
@@ -28,7 +32,82 @@ _WIDEST = 60
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 
+_PIECE = 2045
+"""Characters of a piece: the longest value that every storage takes."""
+
+BELOW = '[//]: # "convsearch writes what is above this line, and keeps what is below"'
+"""Ends what is ours. Markdown takes it for a link that nobody uses, and does not show it."""
+
 _COLUMNS = {"train_loss": "training loss", "val_loss": "validation loss", "lr": "learning rate"}
+
+
+class DashboardNotes:
+    """Keeps the notes of one study up to date, and writes only what has changed.
+
+    What people wrote themselves is kept, below ours.
+
+    Args:
+        study: The study, in any storage.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study, self._storage = study, study._storage
+        self._texts: dict[int | None, str] = {}
+        self._settled: set[int] = set()
+
+    def update(self, text: str, trials: Sequence[TrialRecord]) -> None:
+        """Bring the notes up to date.
+
+        Args:
+            text: The study's note.
+            trials: All trials; those that wait for a worker get no note.
+        """
+        wanted: dict[int | None, str] = {None: text}
+        frozen = self._study.get_trials(deepcopy=False)
+        started = [t for t in trials if t.number not in self._settled and t.state != "waiting"]
+        wanted |= {frozen[trial.number]._trial_id: trial_note(trial) for trial in started}
+        changed = {key: ours for key, ours in wanted.items() if self._texts.get(key) != ours}
+        if changed:
+            present = self._storage.get_study_system_attrs(self._study._study_id)
+            for key, ours in changed.items():
+                self._write(key, ours, present)
+        self._texts |= changed
+        self._settled |= {trial.number for trial in started if trial.state != "running"}
+
+    def _write(self, key: int | None, ours: str, present: Mapping[str, Any]) -> None:
+        old = _pieces(key, present)
+        body = with_ours("".join(old), ours)
+        if body == "".join(old):
+            return
+        pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+        # Pieces cannot be removed; empty ones add nothing.
+        blank = [""] * (len(old) - len(pieces))
+        for place, piece in enumerate([*pieces, *blank]):
+            self._set(f"{_prefix(key)}note_str:{place}", piece)
+        version = f"{_prefix(key)}note_ver"
+        self._set(version, int(present.get(version, 0)) + 1)
+
+    def _set(self, name: str, value: str | int) -> None:
+        self._storage.set_study_system_attr(self._study._study_id, name, value)
+
+
+def with_ours(note: str, ours: str) -> str:
+    """A note with our part replaced, or put above what somebody wrote."""
+    _, found, theirs = note.partition(BELOW)
+    theirs = theirs if found else f"\n\n{note}"
+    return f"{ours}\n\n{BELOW}{theirs}".rstrip() + "\n"
+
+
+def _pieces(key: int | None, present: Mapping[str, Any]) -> list[str]:
+    pieces: list[str] = []
+    while (name := f"{_prefix(key)}note_str:{len(pieces)}") in present:
+        pieces.append(present[name])
+    return pieces
+
+
+def _prefix(key: int | None) -> str:
+    """What the attributes of a note begin with: a trial's id in the storage, None = the study."""
+    return "dashboard:" if key is None else f"dashboard:{key}:"
 
 
 def trial_note(trial: TrialRecord) -> str:
@@ -71,7 +150,14 @@ def sparkline(values: Sequence[float]) -> str:
     if not finite:
         return ""
     low, high = min(finite), max(finite)
-    return "".join(_block(value, low, high) for value in spread(values, _WIDEST))
+
+    def block(value: float) -> str:
+        if not math.isfinite(value):
+            return " "
+        share = (value - low) / (high - low) if high > low else 0.5
+        return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]
+
+    return "".join(map(block, spread(values, _WIDEST)))
 
 
 def spread(values: Sequence[Item], count: int) -> list[Item]:
@@ -82,14 +168,20 @@ def spread(values: Sequence[Item], count: int) -> list[Item]:
 
 
 def _outcome(trial: TrialRecord) -> str:
-    epochs, accuracy = _epochs(trial), _accuracy(trial)
+    epochs = f"{len(trial.curve)} epoch{'' if len(trial.curve) == 1 else 's'}"
+    accuracy = "no result"
+    if trial.curve:
+        accuracy = f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
+    seconds = "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
+    text = trial.reason or "for no known reason"
+    reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
     match trial.state:
         case "complete":
-            return f"**Complete**: {accuracy} after {epochs}{_time(trial)}."
+            return f"**Complete**: {accuracy} after {epochs}{seconds}."
         case "pruned":
-            return f"**Pruned**: {_reason(trial)}. {accuracy} after {epochs}{_time(trial)}."
+            return f"**Pruned**: {reason}. {accuracy} after {epochs}{seconds}."
         case "failed":
-            return f"**Failed** after {epochs}: {_reason(trial)}"
+            return f"**Failed** after {epochs}: {reason}"
         case "running":
             planned = (trial.config or {}).get("epochs")
             of = f" of {planned}" if planned else ""
@@ -101,26 +193,6 @@ def _outcome(trial: TrialRecord) -> str:
             )
         case _:
             return "**Waiting** for a worker."
-
-
-def _accuracy(trial: TrialRecord) -> str:
-    if not trial.curve:
-        return "no result"
-    return f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
-
-
-def _epochs(trial: TrialRecord) -> str:
-    count = len(trial.curve)
-    return f"{count} epoch{'' if count == 1 else 's'}"
-
-
-def _time(trial: TrialRecord) -> str:
-    return "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
-
-
-def _reason(trial: TrialRecord) -> str:
-    text = trial.reason or "for no known reason"
-    return escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
 
 
 def _curve(trial: TrialRecord) -> str:
@@ -139,15 +211,10 @@ def _table(trial: TrialRecord) -> str:
     heads = ["epoch", "validation accuracy", *(_COLUMNS[name] for name in more)]
     lines = [_row(heads), _row(["---:"] * len(heads))]
     for epoch in spread(sorted(trial.curve), _MOST_EPOCHS):
-        cells = [_number(values, epoch) for values in more.values()]
+        known = [v[epoch - 1] if epoch <= len(v) else None for v in more.values()]
+        cells = ["-" if value is None else f"{value:.4g}" for value in known]
         lines.append(_row([str(epoch), percent(trial.curve[epoch]), *cells]))
     return "\n".join(lines)
-
-
-def _number(values: Sequence[float | None], epoch: int) -> str:
-    """The value of an epoch, counted from 1."""
-    value = values[epoch - 1] if epoch <= len(values) else None
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _facts(title: str, rows: Rows) -> str:
@@ -157,10 +224,3 @@ def _facts(title: str, rows: Rows) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _block(value: float, low: float, high: float) -> str:
-    if not math.isfinite(value):
-        return " "
-    share = (value - low) / (high - low) if high > low else 0.5
-    return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]

@@ -20,19 +20,12 @@ _GREY, _FAINT = "#808080", "rgba(128, 128, 128, 0.3)"
 
 
 def save_plots(study: Study, metrics: Metrics) -> None:
-    """Put the plots of an exported model on its study, in the place of earlier ones.
-
-    Args:
-        study: The study.
-        metrics: Those of the model.
-    """
+    """Put the plots of an exported model on its study, in the place of earlier ones."""
     test = metrics.test
-    figures = {
-        "test-confusion-matrix": confusion_matrix(test.confusion_matrix, list(test.per_class)),
-        "final-training": training_curves(metrics.curves),
-    }
-    for name, figure in figures.items():
-        save_plotly_graph_object(study, figure, graph_object_id=name)
+    matrix = confusion_matrix(test.confusion_matrix, list(test.per_class))
+    save_plotly_graph_object(study, matrix, graph_object_id="test-confusion-matrix")
+    curves = training_curves(metrics.curves)
+    save_plotly_graph_object(study, curves, graph_object_id="final-training")
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
@@ -72,11 +65,8 @@ def training_curves(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
     figure = _figure("Final training: loss and accuracy on its augmented images")
     epochs = list(curves["epoch"])
     for field, name, axis in (("train_loss", "loss", "y"), ("train_accuracy", "accuracy", "y2")):
-        figure.add_trace(
-            go.Scatter(
-                x=epochs, y=list(curves[field]), name=name, yaxis=axis, mode="lines+markers"
-            )
-        )
+        values = list(curves[field])
+        figure.add_scatter(x=epochs, y=values, name=name, yaxis=axis, mode="lines+markers")
     figure.update_xaxes(title="epoch")
     return figure.update_layout(
         yaxis={"title": "loss (nats per example)", "rangemode": "tozero"},

@@ -51,8 +51,9 @@ def taken_over(broker: Broker) -> Claim:
 
 
 def as_another_machine(monkeypatch, plan: Plan) -> Broker:
-    """A broker that cannot see the processes of this machine, and has little patience."""
-    monkeypatch.setattr(owner, "this_machine", lambda: "another boot/pid:[1]")
+    """A broker in another container, which cannot see these processes, of little patience."""
+    boot = str(owner.this_machine()).partition("/")[0]
+    monkeypatch.setattr(owner, "this_machine", lambda: f"{boot}/pid:[1]")
     monkeypatch.setattr(owner, "GRACE", 0.5)
     return open_broker(plan)
 

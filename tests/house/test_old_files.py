@@ -12,8 +12,8 @@ import torch
 from records.metrics import read_metrics
 from search.config import load_search_config
 from search.export.onnx import run_onnx
+from studies.attributes import trial_records
 from studies.study import Place, find
-from studies.trials import trial_records
 from train_core.config import load_run_config
 from train_core.model import load_model, probabilities
 

@@ -108,13 +108,14 @@ def make_study(
         trials: What it holds.
         name: What it is called.
         space: What is searched.
-        about: `total`, `confirmed` (number -> accuracies), `split`, `storage`.
+        about: `total`, `confirmed` (number -> accuracies), `data`, `split`, `storage`.
     """
     place = Place(name, root / name, about.get("storage"))
     fingerprint = {
         "space": SPACE if space is None else space,
         "training": {"epochs": EPOCHS, "network": "convnet"},
-        "seed": 3, "recipe": "cpu", "data": {"images": "abc"}, "split": about.get("split", "s"),
+        "seed": 3, "recipe": "cpu", "data": about.get("data", {"images": "abc"}),
+        "split": about.get("split", "s"),
     }  # fmt: skip
     settings = {
         "trials": about.get("total", len(trials)),

@@ -22,8 +22,8 @@ from reports.numbers.summary import summarise
 from reports.numbers.trials import curves, history, pruning_checks, timeline
 from reports.source import read_source
 from space import parse_space
+from studies.algorithms import build_pruner
 from studies.config import StudyConfig
-from studies.pruner import build_pruner
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from reports.compare import place_of, write_comparison
+from reports.compare import compare, place_of, write_comparison
 from reports.source import read_source
 from studies.study import Place
 from tests.reports.making import SPACE, make_study, usual
@@ -85,6 +85,39 @@ def test_a_study_is_named_found_by_folder_or_by_url(tmp_path) -> None:
     assert place_of("a", tmp_path, "sqlite:///x.db").storage == "sqlite:///x.db"
     assert place_of("other/a", tmp_path) == Place("a", type(tmp_path)("other/a"))
     assert place_of("a@sqlite:///x.db", tmp_path) == Place("a", tmp_path / "a", "sqlite:///x.db")
+
+
+@pytest.mark.parametrize(
+    ("data", "differ"),
+    [
+        ({"images": "abc"}, False),
+        ({"images": "abc", "name": "pictures"}, False),
+        ({"images": "abc", "mirror": False}, True),
+        ({"images": "abd"}, True),
+    ],
+)
+def test_images_are_compared_and_not_their_folders_name(tmp_path, data, differ) -> None:
+    make_study(tmp_path, usual(2), name="new", data={"images": "abc", "mirror": True})
+    make_study(tmp_path, usual(2), name="old", data={"mirror": True, **data})
+    sources = [read_source(Place(name, tmp_path / name)) for name in ("new", "old")]
+    said = ["the images differ: the accuracies cannot be held against one another"]
+    assert list(compare(sources).differences) == (said if differ else [])
+
+
+def test_a_page_of_studies_that_may_only_be_read_goes_where_out_says(tmp_path, run_module) -> None:
+    place = make_study(tmp_path / "runs", usual(12))
+    make_study(tmp_path / "runs", usual(12), name="other")
+    (place.folder / "study.db").chmod(0o444)
+    for folder in (place.folder, tmp_path / "runs"):
+        folder.chmod(0o555)
+    for words in (("reports.run", "--study", "made"), ("reports.compare", "made", "other")):
+        outcome = run_module(*words, "--out", "pages", bound=True)
+        assert outcome.returncode == 0, outcome.stderr
+    for folder in (tmp_path / "runs", place.folder):
+        folder.chmod(0o755)
+    written = {path.name for path in (tmp_path / "pages").iterdir()}
+    assert written == {"index.html", "summary.json", "made-other.html", "made-other.json"}
+    assert "study.db-wal" not in {path.name for path in place.folder.iterdir()}
 
 
 def test_studies_of_two_databases_are_compared(browser, made, tmp_path) -> None:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from records.toml import write_toml
+from studies.attributes import trial_records
 from studies.study import Place, find
-from studies.trials import trial_records
 
 TINY = {
     "trials": 6,

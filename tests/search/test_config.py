@@ -11,7 +11,7 @@ from search.display.counts import count
 from search.display.introduction import introduce
 from search.plan import build_space, settle
 from search.run import app
-from search.workers.probe import Machine
+from search.workers.tasks import Machine
 from tests.search.processes import TINY
 from train_core.config import load_recipe
 from train_core.data.prepare import prepare

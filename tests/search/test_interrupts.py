@@ -5,7 +5,7 @@ import sys
 
 SIGNAL_AT_EVERY_LINE = """
 import signal, sys
-from search.workers.interrupts import Interrupts, StopFlag
+from search.workers.interrupts import StopFlag, interruptible
 
 def interrupted_at(place):
     passed = 0
@@ -18,7 +18,7 @@ def interrupted_at(place):
         return trace
 
     stop = StopFlag()
-    with Interrupts(stop) as interrupts:
+    with interruptible(stop) as interrupts:
         sys.settrace(trace)
         stop.is_set()
         sys.settrace(None)

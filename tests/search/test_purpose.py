@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 
-from studies.fingerprint import FINGERPRINT
-from studies.study import Purpose, make_or_resume
+from studies.study import FINGERPRINT, Purpose, make_or_resume
 from tests.search.processes import TINY
 
 

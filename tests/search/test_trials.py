@@ -7,13 +7,12 @@ from optuna.trial import TrialState
 
 from records.outcome import Cause, Outcome, State
 from search.trial import RunTrials, open_broker
-from search.workers.checkpoints import checkpoint_of_trial
 from search.workers.events import Began, Ended, EpochEnded
-from studies.attributes import OWNER
+from search.workers.training_files import checkpoint_of_trial
+from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.owner import Owner
 from studies.study import make_or_resume
-from studies.trials import trial_records
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
 from train_core.networks.base import Classifier

@@ -10,13 +10,12 @@ import pytest
 from optuna.trial import TrialState
 
 from records.outcome import Cause, State
-from studies.attributes import INDEX, OWNER, requeued
+from studies.attributes import INDEX, OWNER, requeued, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.config import StudyConfig
 from studies.owner import Observer, Owner
 from studies.sql_broker import MAX_FAILURES, SqlBroker, finished, requeue_dead
 from studies.study import Place, find
-from studies.trials import trial_records
 from tests.studies.conftest import FIRST, begun
 from tests.studies.workers import broker_of, ended, epoch, run_one
 
@@ -119,7 +118,7 @@ def test_a_requeued_trial_is_run_again_and_counts_once(place) -> None:
 def test_trials_of_living_owners_are_left_alone(place) -> None:
     study = begun(place)
     claim = claimed(broker_of(study, place, 3))
-    requeue_dead(study, Observer())
+    requeue_dead(study, Observer(study))
     assert study.get_trials()[claim.number].state == TrialState.RUNNING
 
 

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -13,7 +15,8 @@ from studies import owner
 from studies.attributes import OWNER
 from studies.broker import Claim, Claims
 from studies.owner import GRACE, Heartbeat, Observer, Owner, abandoned, this_machine
-from studies.study import Place
+from studies.storage import close_storage
+from studies.study import Place, find
 from tests.studies.conftest import begun
 from tests.studies.workers import broker_of
 
@@ -103,12 +106,17 @@ def test_two_machines_of_one_name_do_not_judge_each_others_processes() -> None:
     assert renamed.is_here
 
 
-def owned_elsewhere(place: Place):
-    """A study with one trial that a session on another machine of this name runs."""
+def container() -> str:
+    """Another container of this machine."""
+    return f"{this_machine().partition('/')[0]}/pid:[1]"
+
+
+def owned_elsewhere(place: Place, machine: str | None = None):
+    """A study with one trial whose session's processes cannot be seen from here."""
     study = begun(place)
     broker = broker_of(study, place, 1)
     (claim,) = broker.claim(1).trials
-    elsewhere = Owner.this_process().model_copy(update={"machine": "other/pid:[1]"})
+    elsewhere = Owner.this_process().model_copy(update={"machine": machine or container()})
     trial = study.get_trials()[claim.number]
     study._storage.set_trial_user_attr(trial._trial_id, OWNER, elsewhere.model_dump())
     return study, broker, elsewhere
@@ -130,6 +138,28 @@ def test_a_session_elsewhere_is_gone_when_its_sign_no_longer_changes(place, cloc
     assert again.index == 0
 
 
+def test_after_a_reboot_trials_in_a_sqlite_file_are_taken_over_at_once(place) -> None:
+    """Its write-ahead log keeps all processes on one machine; a server's clients are anywhere."""
+    study, broker, _ = owned_elsewhere(place, machine="the boot before/pid:[1]")
+    on_file = place.storage is None
+    assert abandoned(study) == ({0} if on_file else frozenset())
+    if on_file:
+        (again,) = broker.claim(1).trials
+        assert (again.number, again.index) == (1, 0)
+    else:
+        assert broker.claim(1) == Claims(wait=True)
+
+
+def test_after_a_reboot_another_journal_says_nothing_of_machines(tmp_path) -> None:
+    place = Place("test", tmp_path)
+    study, _, elsewhere = owned_elsewhere(place, machine="the boot before/pid:[1]")
+    assert Observer(study).is_gone(elsewhere, {})
+    close_storage(study._storage._backend)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    assert not Observer(find(place)).is_gone(elsewhere, {})
+
+
 @pytest.mark.parametrize("step", [-86_400.0, 86_400.0])
 def test_a_step_of_the_observers_clock_steals_nothing(place, clock, step) -> None:
     study, broker, elsewhere = owned_elsewhere(place)
@@ -143,11 +173,11 @@ def test_a_step_of_the_observers_clock_steals_nothing(place, clock, step) -> Non
 def test_an_observer_that_has_just_come_waits(place, clock) -> None:
     study, _, elsewhere = owned_elsewhere(place)
     study.set_user_attr(elsewhere.sign, clock.wall - 1e6)
-    observer = Observer()
+    observer = Observer(study)
     assert not observer.is_gone(elsewhere, study.user_attrs)
     clock.monotonic += GRACE + 1
     assert observer.is_gone(elsewhere, study.user_attrs)
-    assert not Observer().is_gone(elsewhere, study.user_attrs)
+    assert not Observer(study).is_gone(elsewhere, study.user_attrs)
 
 
 def test_signs_of_life_are_written_now_and_then_under_the_name_that_workers_sign(

@@ -2,8 +2,8 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
+from studies.algorithms import build_pruner
 from studies.config import StudyConfig
-from studies.pruner import build_pruner
 
 EPOCHS = 12
 

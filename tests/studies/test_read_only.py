@@ -20,7 +20,7 @@ READ = """
 import sys
 from pathlib import Path
 from studies.study import Place, find
-from studies.trials import trial_records
+from studies.attributes import trial_records
 place = Place("test", Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
 study = find(place, to_write=False)
 print([str(record.state) for record in trial_records(study)], study.user_attrs["settings"])

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from studies.storage import make_storage, open_storage, refuse_unusable, sqlite_url
+from studies.storage import make_storage, open_storage, refuse_unusable
 from studies.study import Place
 from tests.studies.conftest import begun
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path, damag
     damage(tmp_path)
     before = database(tmp_path).read_bytes()
     with pytest.raises(ValueError, match="must be a SQLite file of Optuna or a new one, but"):
-        make_storage(sqlite_url(tmp_path))
+        make_storage(Place("test", tmp_path).url)
     assert database(tmp_path).read_bytes() == before
 
 
@@ -114,6 +114,6 @@ def test_to_open_what_holds_no_study_makes_nothing(tmp_path, damage) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for to_write in (False, True):
         with pytest.raises(ValueError, match=r"can be opened|there is no study") as error:
-            open_storage(sqlite_url(tmp_path), to_write=to_write)
+            open_storage(Place("test", tmp_path).url, to_write=to_write)
         assert "\n" not in str(error.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -6,10 +6,10 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import Trial
 from optuna_dashboard import get_note, save_note
 
-from studies.dashboard.notes import trial_note
-from studies.dashboard.writer import BELOW, DashboardNotes
-from studies.storage import close_storage, make_storage, sqlite_url
-from studies.trials import trial_records
+from studies.attributes import trial_records
+from studies.dashboard.notes import BELOW, DashboardNotes, trial_note
+from studies.storage import close_storage, make_storage
+from studies.study import Place
 
 
 @pytest.fixture(params=["memory", "sqlite", "journal", "postgresql", "mysql"])
@@ -18,7 +18,7 @@ def study(request, tmp_path):
         case "memory":
             storage = optuna.storages.InMemoryStorage()
         case "sqlite":
-            storage = make_storage(sqlite_url(tmp_path))
+            storage = make_storage(Place("test", tmp_path).url)
         case "journal":
             storage = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
         case _:

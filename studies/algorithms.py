@@ -1,4 +1,4 @@
-"""Samplers by name, seeded so that a search that was stopped goes on as if it had not been."""
+"""Samplers and pruners by name; one that was stopped goes on as if it had not been."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -42,7 +50,6 @@ class IndexedSampler(BaseSampler):
     """
 
     def __init__(self, config: StudyConfig, conditional: bool) -> None:
-        """Remember what to build for every trial."""
         self._config, self._conditional = config, conditional
         self._inner: BaseSampler = RandomSampler(seed=0)
         self._common = IntersectionSearchSpace(include_pruned=True)
@@ -63,10 +70,8 @@ class IndexedSampler(BaseSampler):
         """What the inner sampler says."""
         if self._config.sampler == "tpe" and not self._conditional:
             # The same as TPE's own, which a fresh sampler would work out from all trials again.
-            common = self._common.calculate(study, use_cache=True).items()
-            return {
-                name: distribution for name, distribution in common if not distribution.single()
-            }
+            common = self._common.calculate(study, use_cache=True)
+            return {name: kind for name, kind in common.items() if not kind.single()}
         return self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -90,33 +95,25 @@ class IndexedSampler(BaseSampler):
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Pass it on."""
         self._inner.after_trial(study, trial, state, values)
 
 
 def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
+    startup = config.startup_trials
     with warnings.catch_warnings():
         # Optuna calls grouping by conditions, and QMC, experimental; tests hold them in place.
         warnings.simplefilter("ignore", ExperimentalWarning)
         match config.sampler:
             case "tpe":
                 return TPESampler(
-                    seed=seed,
-                    n_startup_trials=config.startup_trials,
-                    multivariate=True,
-                    group=conditional,
+                    seed=seed, n_startup_trials=startup, multivariate=True, group=conditional
                 )
             case "gp":
                 return GPSampler(
-                    seed=seed,
-                    n_startup_trials=config.startup_trials,
-                    warn_independent_sampling=False,
+                    seed=seed, n_startup_trials=startup, warn_independent_sampling=False
                 )
             case "cmaes":
                 return CmaEsSampler(seed=seed, warn_independent_sampling=False)
@@ -130,3 +127,21 @@ def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
                 )
             case "random":
                 return RandomSampler(seed=seed)
+
+
+def build_pruner(config: StudyConfig, epochs: int) -> BasePruner:
+    """The pruner for trainings of this many epochs, reported as steps 1 to `epochs`."""
+    quiet = max(1, round(config.prune_after * epochs))
+    # Optuna may prune at step == n_warmup_steps; ours start at 1.
+    warmup, startup = quiet + 1, config.startup_trials
+    match config.pruner:
+        case "median":
+            return MedianPruner(startup, warmup, quiet)
+        case "percentile":
+            return PercentilePruner(100 * config.keep, startup, warmup, quiet)
+        case "hyperband":
+            return HyperbandPruner(min_resource=warmup, max_resource=epochs, reduction_factor=3)
+        case "successive-halving":
+            return SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=3)
+        case "none":
+            return NopPruner()

@@ -1,19 +1,72 @@
-"""Event files of trainings for TensorBoard, when `[logging] tensorboard = true` asks for them."""
+"""What trainings keep in the study's folder: checkpoints, and TensorBoard's event files."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from records.outcome import EpochRecord
+from records.trial import TrialRecord
 from search.config import LoggingConfig
 from search.plan import Plan
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_METRIC = "hparam/validation_accuracy"
+    from train_core.checkpoint import Checkpoint
+
+_TRIAL, _CONFIRM, _FINAL = "trial", "confirm", "final"
+
+
+def checkpoint_of_trial(plan: Plan, index: int) -> "Checkpoint":
+    """That of a trial, by its place in the search, which it keeps when it is run again."""
+    return _checkpoint(plan, f"{_TRIAL}-{index}")
+
+
+def checkpoint_of_confirmation(plan: Plan, trial: int, seed: int) -> "Checkpoint":
+    """That of one confirmation, by the trial's number and the count of seeds."""
+    return _checkpoint(plan, f"{_CONFIRM}-{trial}-{seed}")
+
+
+def checkpoint_of_final(plan: Plan, attempt: int) -> "Checkpoint":
+    """That of the final training."""
+    return _checkpoint(plan, f"{_FINAL}-{attempt}")
+
+
+def _checkpoint(plan: Plan, name: str) -> "Checkpoint":
+    from train_core.checkpoint import Checkpoint
+
+    path = _checkpoints(plan) / f"{name}.safetensors"
+    return Checkpoint(path, plan.config.workers.checkpoint_every)
+
+
+def _checkpoints(plan: Plan) -> Path:
+    return plan.folder / "checkpoints"
+
+
+def sweep_trials(plan: Plan, trials: Sequence[TrialRecord]) -> None:
+    """Remove the checkpoints of trials that have ended.
+
+    A process that is killed between telling how a trial ended and removing its checkpoint leaves
+    one behind.
+    """
+    ended = [t for t in trials if t.state in ("complete", "pruned", "failed")]
+    _remove(plan, *(f"{_TRIAL}-{t.index}.safetensors*" for t in ended if t.index is not None))
+
+
+def sweep_finish(plan: Plan) -> None:
+    """Remove the checkpoints of confirmations and final training: the winner is exported."""
+    _remove(plan, f"{_CONFIRM}-*", f"{_FINAL}-*")
+
+
+def _remove(plan: Plan, *patterns: str) -> None:
+    # By pattern, since a kill in the middle of a write leaves a part of a file.
+    for pattern in patterns:
+        for path in _checkpoints(plan).glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # Not empty, or not there.
+        _checkpoints(plan).rmdir()
 
 
 def refuse_missing(config: LoggingConfig) -> None:
@@ -42,45 +95,28 @@ class EventFiles:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Open nothing yet."""
         self._folder = folder
         self._writer: SummaryWriter | None = None
         self.trouble: str | None = None
 
     def __enter__(self) -> Self:
-        """Open the file.
-
-        A training that goes on from a checkpoint tells all its epochs again: what an earlier
-        process wrote of them no longer counts.
-        """
         if self._folder is not None:
             with self._safely():
                 # Imports TensorBoard, which takes a second.
                 from torch.utils.tensorboard import SummaryWriter
 
+                # A training that goes on from a checkpoint tells all its epochs again: what an
+                # earlier process wrote of them no longer counts.
                 self._writer = SummaryWriter(str(self._folder), purge_step=0)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close it."""
         if self._writer is not None:
             with self._safely():
                 self._writer.close()
 
-    def follow(self, records: Iterable[EpochRecord]) -> Iterable[EpochRecord]:
+    def follow(self, records: Iterable[EpochRecord]) -> Iterator[EpochRecord]:
         """The same records, written as they pass by; each can be seen at once."""
-        return records if self._writer is None else self._written(records)
-
-    def end(self, params: Mapping[str, object], accuracy: float | None) -> None:
-        """Write what the training was tried with, and its last validation accuracy, if any."""
-        if self._writer is None:
-            return
-        metrics = {} if accuracy is None else {_METRIC: accuracy}
-        with self._safely():
-            # Into the training's own folder, where TensorBoard takes both files for one run.
-            self._writer.add_hparams(dict(params), metrics, run_name=".")
-
-    def _written(self, records: Iterable[EpochRecord]) -> Iterator[EpochRecord]:
         for record in records:
             if self._writer is not None:
                 with self._safely():
@@ -88,6 +124,15 @@ class EventFiles:
                         self._writer.add_scalar(tag, value, record.epoch)
                     self._writer.flush()
             yield record
+
+    def end(self, params: Mapping[str, object], accuracy: float | None) -> None:
+        """Write what the training was tried with, and its last validation accuracy, if any."""
+        if self._writer is None:
+            return
+        metrics = {} if accuracy is None else {"hparam/validation_accuracy": accuracy}
+        with self._safely():
+            # Into the training's own folder, where TensorBoard takes both files for one run.
+            self._writer.add_hparams(dict(params), metrics, run_name=".")
 
     @contextmanager
     def _safely(self) -> Iterator[None]:

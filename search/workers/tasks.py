@@ -1,4 +1,4 @@
-"""What a search should know about the machine before it plans: device, precision, speed."""
+"""What a search does before it plans: prepare the data, look at the machine, measure speed."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -7,23 +7,25 @@ from typing import Any
 from records.machine import versions
 from search.plan import Plan
 from search.workers.events import Event
+from search.workers.interrupts import StopFlag
+from search.workers.pool import WorkerPool
 from search.workers.worker import Worker
 from train_core.config import RecipeName
+from train_core.data.config import DataConfig
+from train_core.data.prepare import PreparedData, prepare
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains here.
-
-    Attributes:
-        device: In words.
-        gpus: How many there are.
-        precision: Of `precision = "auto"`, "bfloat16" or "float32".
-    """
+    """What trains here."""
 
     device: str
+    """In words."""
+
     gpus: int
+
     precision: str
+    """That of `precision = "auto"`: "bfloat16" or "float32"."""
 
     @property
     def recipe(self) -> RecipeName:
@@ -47,11 +49,8 @@ class LookAround:
 
         yield from ()
         dtype = resolve_precision("auto", worker.device)
-        return Machine(
-            device_name(worker.device),
-            torch.cuda.device_count(),
-            str(dtype).removeprefix("torch."),
-        )
+        precision = str(dtype).removeprefix("torch.")
+        return Machine(device_name(worker.device), torch.cuda.device_count(), precision)
 
 
 @dataclass(frozen=True)
@@ -78,3 +77,32 @@ class MeasureSpeed:
                 raise
         engines.clear()
         return None
+
+
+@dataclass(frozen=True)
+class _Prepare:
+    """The task of bringing the data into the cache."""
+
+    config: DataConfig
+
+    def run(self, worker: Worker) -> Generator[Event, None, PreparedData | ValueError]:
+        yield from ()
+        try:
+            return prepare(self.config)
+        except ValueError as mistake:  # Of the user, who named this data set.
+            return ValueError(str(mistake))
+
+
+def prepare_apart(config: DataConfig, stop: StopFlag) -> PreparedData:
+    """`prepare`, in a process of its own: no process that searches sees test images.
+
+    Raises:
+        ValueError: In one sentence, if there is no such data set or it cannot be read.
+        StopNow: `stop` was set meanwhile.
+    """
+    with WorkerPool(None, role="prepare", trains=False, stop=stop) as apart:
+        apart.grow(1)
+        result: PreparedData | ValueError = apart.call(_Prepare(config))
+    if isinstance(result, ValueError):
+        raise result
+    return result
