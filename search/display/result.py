@@ -9,7 +9,7 @@ from records.command_line import complain, say, user_mistakes
 from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.words import values
-from search.display.counts import Counts
+from search.display.summary import Counts
 from search.workers.pool import TaskFailed, WorkerDied
 from studies.storage import shown
 from studies.study import Place
@@ -17,19 +17,15 @@ from studies.study import Place
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to.
-
-    Attributes:
-        place: Where the study is.
-        counts: Where the study stands.
-        interrupted: Number of the signal that ended it early; None = none.
-        metrics: Those of the exported model; None if there is no export (yet).
-    """
+    """What a search came to."""
 
     place: Place
     counts: Counts
     interrupted: int | None
+    """Number of the signal that ended it early; None = none."""
+
     metrics: Metrics | None
+    """Those of the exported model; None if there is no export (yet)."""
 
     @property
     def study(self) -> str:
