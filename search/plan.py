@@ -76,12 +76,7 @@ class Plan(BaseModel):
         return self.space.names_of(self.fixed)[1]
 
     def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
-        """The training of one trial.
-
-        Args:
-            point: Key -> value, as the space sampled it.
-            index: The trial's place in the search; it decides the seed.
-        """
+        """The training at a point of the space; the trial's place in the search makes its seed."""
         seed = seed_for(self.config.study.seed, 2, index)
         return TrainConfig.model_validate({**self.training.model_dump(), **point, "seed": seed})
 
@@ -113,12 +108,7 @@ class Plan(BaseModel):
 
 
 def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
-    """Settle everything that the config left open.
-
-    Args:
-        config: What was asked for.
-        data: The data set, prepared.
-        default_recipe: What to use when the config names no recipe; depends on the device.
+    """Settle everything that the config left open, the recipe by what fits the device.
 
     Raises:
         ValueError: In one sentence, if the space does not fit the training or the images.

@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from records.files import is_full_disk
-from records.metrics import Metrics
 from records.toml import validate, write_toml
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.progress import Display, EventLog
-from search.display.result import SearchResult
-from search.display.summary import Counts, count, introduce
+from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
@@ -123,13 +121,15 @@ class _Session:
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
-        metrics = None
-        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
+        plan, metrics = self.plan, None
+        with dashboard(plan.place, wanted=plan.config.dashboard) as url:
             try:
                 if trials:
                     self._run_trials(url)
                 if not self.pool.stop.is_set():
-                    metrics = self._finish()
+                    self.watch.doing = "confirming and training the winner"
+                    tell, say = self._tell, self._say
+                    metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
             except Exception as fault:
@@ -140,9 +140,9 @@ class _Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(self.plan, trial_records(self.study))
+        sweep_trials(plan, trial_records(self.study))
         self.log.write("search ends")
-        return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
+        return SearchResult(plan.place, self._counts(), self.interrupts.signal, metrics)
 
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
@@ -174,10 +174,6 @@ class _Session:
                 counts = self._counts()
                 left = (now - began) / ended * (counts.total - counts.done) if ended else None
                 self.shown.counts(counts, left)
-
-    def _finish(self) -> Metrics | None:
-        self.watch.doing = "confirming and training the winner"
-        return finish(self.plan, self.study, self.pool, self.workers, self._tell, self._say)
 
     def _say(self, line: str) -> None:
         self.log.write(line)

@@ -162,17 +162,8 @@ def _export(
     """Write everything beside the final place, check it, and move it there in one step.
 
     A folder that is there already is kept under another name: nothing that was made is lost.
-
-    Args:
-        folder: The `best/` folder.
-        run: The training, with its data.
-        model: What came out of it.
-        images: The test images, some of which ONNX and PyTorch are compared on.
-        metrics: All but the difference between ONNX and PyTorch.
-        arrays: Name of an `.npz` file -> its arrays.
-
-    Returns:
-        The content of `metrics.json`.
+    ONNX and PyTorch are compared on some of the test images; how far they differ is added to the
+    metrics. `arrays` goes by the names of `.npz` files.
 
     Raises:
         ExportMismatch: The ONNX file does not say what the model says.

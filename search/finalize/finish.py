@@ -30,15 +30,9 @@ def finish(
 ) -> Metrics | None:
     """Confirm the best trials, train the winner for good, test it once, export it.
 
-    Only what is missing is done; of two processes that do it, the second waits for the first.
-
-    Args:
-        plan: The search.
-        study: Its study, with all its trials or not.
-        pool: Workers for the confirmations; it is closed before the final training.
-        workers: How many of them there may be.
-        tell: Gets what workers tell.
-        say: Gets lines for people.
+    Only what is missing is done, on a study with all its trials or not; of two processes that do
+    it, the second waits for the first. Up to `workers` of the pool confirm; it is closed before
+    the final training. `tell` gets what workers tell, `say` lines for people.
 
     Returns:
         The metrics of the exported model; None when the study has no complete trial, or the
