@@ -29,8 +29,7 @@ _EVERY = 2.0
 """Seconds between two updates of the notes, at least; the dashboard reads them every ten."""
 
 _SHARE = 0.02
-"""Share of the time that keeping the notes may take: with thousands of trials, it is done less
-often."""
+"""Share of the time that keeping the notes may take; with many trials, it is done less often."""
 
 
 @dataclass

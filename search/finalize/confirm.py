@@ -123,12 +123,12 @@ def train(
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
     """The confirmations that the study does not have yet."""
     known, seeds = study.user_attrs, range(plan.config.confirm.seeds)
-    wanted = [
+    return [
         Confirm(plan, trial.number, seed, confirmation_config(plan, trial, seed))
         for trial in top
         for seed in seeds
+        if CONFIRMED.format(trial=trial.number, seed=seed) not in known
     ]
-    return [task for task in wanted if task.attribute not in known]
 
 
 def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Candidate]:
