@@ -21,7 +21,7 @@ from studies.study import make_or_resume
 from tests.search.processes import ONCE, finished, log_of, start_search, wait_until
 
 OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
-TRIALS = 6
+TRIALS = 12
 TRAINING = {"epochs": 6, "batch_size": 32}
 
 
