@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.config import SearchConfig
-    from search.display.result import SearchResult
+    from search.display.summary import SearchResult
     from search.session import run_search
 
 __all__ = ["SearchConfig", "SearchResult", "run_search"]
 
 _HOMES = {
     "SearchConfig": "search.config",
-    "SearchResult": "search.display.result",
+    "SearchResult": "search.display.summary",
     "run_search": "search.session",
 }
 

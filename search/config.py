@@ -112,15 +112,19 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
 
     Args:
         path: A TOML file with the sections and keys of `SearchConfig`.
-        flags: Dotted key -> value, None for flags that were not given.
+        flags: Key, or section and key with a dot between -> value; None = was not given.
 
     Raises:
         ValueError: In one sentence that names the source, the key, the rule and the value.
     """
     tables = read_toml(path) if path else {}
     for key, value in flags.items():
-        if value is not None:
-            _set(tables, key.split("."), value)
+        section, _, name = key.rpartition(".")
+        if value is None:
+            continue
+        table = tables.setdefault(section, {}) if section else tables
+        if isinstance(table, dict):  # Otherwise validation will say that it must be a table.
+            table[name] = value
     source = f"file '{path}' and flags" if path else "flags"
     config = validate(SearchConfig, tables, source)
     if "seed" in config.training:
@@ -133,12 +137,3 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
     # Nothing in a training config depends on another key, so any base tells what is wrong.
     validate(TrainConfig, config.training, f"{source}, [training]")
     return config
-
-
-def _set(tables: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        inner = tables.setdefault(name, {})
-        if not isinstance(inner, dict):
-            return  # Validation will say that this must be a table.
-        tables = inner
-    tables[path[-1]] = value

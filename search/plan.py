@@ -14,7 +14,6 @@ from studies.algorithms import seed_for
 from studies.storage import shown
 from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, training_for
-from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_labels
 from train_core.data.split import choose_rows
 
@@ -36,10 +35,7 @@ class Plan(BaseModel):
     Attributes:
         config: What was asked for, with name, recipe and split settled too.
         training: What all trainings share; a point of the space and a seed complete it.
-        space: What is searched.
-        data: The data set in the cache.
         train_count: Training images per trial.
-        validation_count: Validation images.
         split: Digest of which image is in which part.
     """
 
@@ -80,12 +76,7 @@ class Plan(BaseModel):
         return self.space.names_of(self.fixed)[1]
 
     def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
-        """The training of one trial.
-
-        Args:
-            point: Key -> value, as the space sampled it.
-            index: The trial's place in the search; it decides the seed.
-        """
+        """The training at a point of the space; the trial's place in the search makes its seed."""
         seed = seed_for(self.config.study.seed, 2, index)
         return TrainConfig.model_validate({**self.training.model_dump(), **point, "seed": seed})
 
@@ -101,11 +92,8 @@ class Plan(BaseModel):
             "split": self.split,
             "seed": self.config.study.seed,
         }
-        parameters = self.space.parameters.items()
-        defaults = {
-            "training": _defaults(TrainConfig),
-            "space": {name: _defaults(type(parameter)) for name, parameter in parameters},
-        }
+        of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
+        defaults = {"training": _defaults(TrainConfig), "space": of_space}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
         return Purpose(fingerprint, self.settings(), first, defaults, ignored)
@@ -120,12 +108,7 @@ class Plan(BaseModel):
 
 
 def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
-    """Settle everything that the config left open.
-
-    Args:
-        config: What was asked for.
-        data: The data set, prepared.
-        default_recipe: What to use when the config names no recipe; depends on the device.
+    """Settle everything that the config left open, the recipe by what fits the device.
 
     Raises:
         ValueError: In one sentence, if the space does not fit the training or the images.
@@ -135,18 +118,17 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     data_config = config.data.model_copy(update={"split_seed": seed})
     rows = choose_rows(load_labels(data, "train"), data_config)
     training = training_for(recipe, config.training, len(rows.train))
-    settled = config.model_copy(
-        update={
-            "recipe": recipe,
-            "data": data_config,
-            "training": training.model_dump(exclude={"seed"}),
-            "study": config.study.model_copy(
-                update={"name": config.study.name or _name_for(data.name, recipe)}
-            ),
-        }
-    )
+    # A name that may be a folder's, whatever the images' folder is called.
+    images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
+    study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})
+    settled = {
+        "recipe": recipe,
+        "data": data_config,
+        "training": training.model_dump(exclude={"seed"}),
+        "study": study,
+    }
     return Plan(
-        config=settled,
+        config=config.model_copy(update=settled),
         training=training,
         space=build_space(config, training).given({**training.model_dump(), "recipe": recipe}),
         data=data,
@@ -157,17 +139,8 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    fields = model.model_fields.items()
-    return {
-        key: field.get_default(call_default_factory=True)
-        for key, field in fields
-        if not field.is_required()
-    }
-
-
-def _name_for(data: str, recipe: str) -> str:
-    """A name that may be a folder's, whatever the images' folder is called."""
-    return f"{re.sub('[^A-Za-z0-9]+', '-', data).strip('-')[:80] or 'images'}-{recipe}"
+    optional = {k: field for k, field in model.model_fields.items() if not field.is_required()}
+    return {k: field.get_default(call_default_factory=True) for k, field in optional.items()}
 
 
 def build_space(config: SearchConfig, training: TrainConfig) -> Space:
@@ -190,8 +163,3 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
         for value in parameter.extremes():
             validate(TrainConfig, {**training.model_dump(), key: value}, where)
     return space
-
-
-def final_data(config: DataConfig) -> DataConfig:
-    """The same images, with the validation part given to the training."""
-    return config.model_copy(update={"train_on_validation": True})

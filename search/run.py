@@ -64,7 +64,7 @@ def main(  # noqa: PLR0913 - one argument per flag
         settings = load_search_config(flags.pop("config"), flags)
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display
-    from search.display.result import conclude
+    from search.display.summary import conclude
     from search.session import run_search
 
     begun: list[Place] = []
@@ -78,7 +78,7 @@ def _draw(place: "Place") -> None:
     """The page about the search; whatever goes wrong with it, the search has ended as it has."""
     from search.display.dashboard import attach_results
     from search.display.progress import EventLog
-    from search.display.result import command
+    from search.display.summary import command
 
     try:
         from reports.run import write_report

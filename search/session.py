@@ -7,15 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from records.files import is_full_disk
-from records.metrics import Metrics
 from records.toml import validate, write_toml
 from search.config import SearchConfig
-from search.display.counts import Counts, Pace, count
 from search.display.dashboard import Watch, dashboard, how_to_watch
-from search.display.introduction import introduce
 from search.display.progress import Display, EventLog
-from search.display.result import SearchResult
-from search.finalize.finish import Finish
+from search.display.summary import Counts, SearchResult, count, introduce
+from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event
@@ -28,6 +25,9 @@ from studies.owner import Heartbeat, Observer, this_host
 from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
+
+_COUNT_EVERY = 5.0
+"""Seconds between two counts when nothing happens here: others may be working too."""
 
 
 def run_search(
@@ -75,7 +75,7 @@ def finalize_study(place: Place, display: Display | None = None) -> SearchResult
 
 
 @contextmanager
-def _session(config: SearchConfig, display: Display | None) -> Iterator["Session"]:
+def _session(config: SearchConfig, display: Display | None) -> Iterator["_Session"]:
     shown = display or Display()
     if config.study.storage is not None:
         refuse_unusable(config.study.storage)
@@ -86,7 +86,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["Session
             prepared = prepare_apart(config.data, pool.stop)
             machine: Machine = pool.call(LookAround())
             plan = settle(config, prepared, machine.recipe)
-            yield Session(plan, machine, pool, interrupts, shown)
+            yield _Session(plan, machine, pool, interrupts, shown)
     except StopNow:
         raise KeyboardInterrupt from None
     finally:
@@ -94,15 +94,8 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["Session
 
 
 @dataclass
-class Session:
-    """One run of a search: its plan, its workers, and whom to tell.
-
-    Args:
-        plan: The search.
-        machine: What trains here.
-        pool: The workers, at least one.
-        interrupts: Whether somebody asked to stop.
-        shown: Whom to tell.
+class _Session:
+    """One run of a search; the pool has at least one worker.
 
     Raises:
         ValueError: In one sentence, if the study belongs to another search.
@@ -116,23 +109,24 @@ class Session:
     _told_to_stop: bool = False
 
     def __post_init__(self) -> None:
-        """Make or resume the study."""
         self.study = make_or_resume(self.plan.place, self.plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
         self.log = EventLog(self.plan.folder)
         self.watch = Watch(self.plan, self.study, self.log, self._say)
+        self.workers = self.plan.config.workers.count or max(1, self.machine.gpus)
         write_toml(self.plan.folder / "search.toml", self.plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
-        metrics = None
-        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
+        plan, metrics = self.plan, None
+        with dashboard(plan.place, wanted=plan.config.dashboard) as url:
             try:
                 if trials:
-                    self._begin(url)
-                    self._trials()
+                    self._run_trials(url)
                 if not self.pool.stop.is_set():
-                    metrics = self._finish()
+                    self.watch.doing = "confirming and training the winner"
+                    tell, say = self._tell, self._say
+                    metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
             except Exception as fault:
@@ -143,44 +137,40 @@ class Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(self.plan, trial_records(self.study))
+        sweep_trials(plan, trial_records(self.study))
         self.log.write("search ends")
-        plan, signal = self.plan, self.interrupts.signal
-        return SearchResult(plan.place, self._counts(), signal, metrics)
+        return SearchResult(plan.place, self._counts(), self.interrupts.signal, metrics)
 
-    @property
-    def _workers(self) -> int:
-        return self.plan.config.workers.count or max(1, self.machine.gpus)
-
-    def _begin(self, dashboard_url: str | None) -> None:
-        counts, speed = self._counts(), None
-        if counts.done < self.plan.config.trials:
-            speed = self.pool.call(MeasureSpeed(self.plan))
-        for line in introduce(self.plan, self.machine, self._workers, speed, counts):
+    def _run_trials(self, dashboard_url: str | None) -> None:
+        """Say what will happen, then run the trials that are missing."""
+        plan, counts, speed = self.plan, self._counts(), None
+        missing = counts.done < plan.config.trials
+        if missing:
+            speed = self.pool.call(MeasureSpeed(plan))
+        for line in introduce(plan, self.machine, self.workers, speed, counts):
             self._say(line)
-        self._say(how_to_watch(self.plan.place, dashboard_url))
+        self._say(how_to_watch(plan.place, dashboard_url))
+        if missing:
+            self._follow_trials()
 
-    def _trials(self) -> None:
-        counts = self._counts()
-        if counts.done >= self.plan.config.trials:
-            return
-        self.pool.grow(self._workers)
+    def _follow_trials(self) -> None:
+        self.pool.grow(self.workers)
         timeout = self.plan.config.timeout
         deadline = None if timeout is None else time.time() + timeout
-        pace, heart = Pace(), Heartbeat(self.study)
+        heart = Heartbeat(self.study)
         heart.beat()
-        for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self._workers):
+        began, ended, next_count = time.monotonic(), 0, 0.0
+        for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self.workers):
             self._tell(worker, event)
             heart.beat()
+            now = time.monotonic()
             if isinstance(event, Ended):
-                pace.ended()
-            if pace.due():
+                ended, next_count = ended + 1, now
+            if now >= next_count:
+                next_count = now + _COUNT_EVERY
                 counts = self._counts()
-                self.shown.counts(counts, pace.seconds_left(counts))
-
-    def _finish(self) -> Metrics | None:
-        self.watch.doing = "confirming and training the winner"
-        return Finish(self.plan, self.study, self.pool, self._workers, self._tell, self._say).run()
+                left = (now - began) / ended * (counts.total - counts.done) if ended else None
+                self.shown.counts(counts, left)
 
     def _say(self, line: str) -> None:
         self.log.write(line)

@@ -7,15 +7,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.study import Study
 
 from records.metrics import Metrics, exported, figures
 from records.trial import TrialRecord
-from search.display.counts import Counts, count
-from search.display.introduction import plan_lines
 from search.display.progress import EventLog
+from search.display.summary import Counts, count, plan_lines
 from search.plan import Plan
 from studies.attributes import TEST_EVALUATIONS, trial_records
 from studies.dashboard.artifacts import artifacts_folder, attach
@@ -27,28 +27,29 @@ _EVERY = 2.0
 """Seconds between two updates of the notes, at least; the dashboard reads them every ten."""
 
 _SHARE = 0.02
-"""Share of the time that keeping the notes may take: with thousands of trials, it is done less
-often."""
+"""Share of the time that keeping the notes may take; with many trials, it is done less often."""
 
 
+@dataclass
 class Watch:
     """Keeps notes, plots and files of a study up to date; a search never fails because of it.
 
-    Args:
-        plan: The search.
-        study: Its study.
+    Attributes:
         log: Where to write what went wrong.
         say: Gets lines for people.
+        doing: What the search is doing, for the notes.
     """
 
-    def __init__(
-        self, plan: Plan, study: Study, log: EventLog, say: Callable[[str], None]
-    ) -> None:
-        """Show nothing yet."""
-        self._plan, self._study, self._log, self._say = plan, study, log, say
-        self._board = DashboardNotes(study)
-        self._next, self._complained = 0.0, False
-        self.doing = "searching"
+    plan: Plan
+    study: Study
+    log: EventLog
+    say: Callable[[str], None]
+    doing: str = "searching"
+    _next: float = 0.0
+    _complained: bool = False
+
+    def __post_init__(self) -> None:
+        self._notes = DashboardNotes(self.study)
 
     def update(self) -> None:
         """Bring the notes up to date, if the last time is long enough ago; call it often."""
@@ -60,37 +61,30 @@ class Watch:
         self._next = time.monotonic() + max(_EVERY, spent / _SHARE)
 
     def end(self, metrics: Metrics | None) -> None:
-        """The session ends.
-
-        Args:
-            metrics: Those of the exported model; None if there is no export (yet).
-        """
+        """The session ends, with the metrics of the exported model, if there is one (yet)."""
         self.doing = "stopped" if metrics is None else "finished"
         self._safely(self._write_notes, metrics)
         if metrics is not None:
             self._safely(self._show_model, metrics)
 
     def _write_notes(self, metrics: Metrics | None) -> None:
-        trials = trial_records(self._study)
-        counts = count(trials, self._plan.config.trials)
-        shown = metrics or self._earlier()
-        result = [] if shown is None else _result(shown)
-        state = list(_state(self.doing, counts, trials))
-        self._board.update(
-            study_note(self._plan.name, state, plan_lines(self._plan), result), trials
-        )
-
-    def _earlier(self) -> Metrics | None:
-        """What this study exported before it went on, if it did."""
-        tested = self._study.user_attrs.get(TEST_EVALUATIONS)
-        return exported(self._plan.folder / "best") if tested else None
+        if metrics is None and self.study.user_attrs.get(TEST_EVALUATIONS):
+            # What this study exported before it went on.
+            metrics = exported(self.plan.folder / "best")
+        result: Rows = []
+        if metrics is not None:
+            result = [("winner", f"trial {metrics.trial}"), *figures(metrics)]
+        trials = trial_records(self.study)
+        state = list(_state(self.doing, count(trials, self.plan.config.trials), trials))
+        note = study_note(self.plan.name, state, plan_lines(self.plan), result)
+        self._notes.update(note, trials)
 
     def _show_model(self, metrics: Metrics) -> None:
         # Loads plotly and the dashboard, which nobody should have to wait for before the end.
         from studies.dashboard.plots import save_plots
 
-        save_plots(self._study, metrics)
-        attach_results(self._study, self._plan.place)
+        save_plots(self.study, metrics)
+        attach_results(self.study, self.plan.place)
 
     def _safely(self, show: Callable[[Any], None], what: object) -> None:
         try:
@@ -99,8 +93,8 @@ class Watch:
         except Exception as error:  # noqa: BLE001
             if not self._complained:
                 self._complained = True
-                self._log.write(traceback.format_exc().rstrip())
-                self._say(
+                self.log.write(traceback.format_exc().rstrip())
+                self.say(
                     f"optuna-dashboard's notes and files are not up to date "
                     f"({type(error).__name__}, see search.log); the search goes on"
                 )
@@ -117,31 +111,21 @@ def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterato
         yield f"Trial {number} was the last to end, at {when:%Y-%m-%d %H:%M:%S}."
 
 
-def _result(metrics: Metrics) -> Rows:
-    return [("winner", f"trial {metrics.trial}"), *figures(metrics)]
-
-
 @contextmanager
 def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
     """Serve the study for as long as the block lasts, if it is wanted; the study must exist.
 
     Yields:
-        Where it answers; None if it is not wanted or did not start, which stops no search.
+        Where it answers; None if it is not wanted, or did not start, which stops no search.
     """
     if not wanted:
         yield None
         return
     artifacts = str(artifacts_folder(place.folder))
-    command = [
-        sys.executable,
-        "-m",
-        "studies.dashboard",
-        "--storage",
-        "-",
-        "--artifacts",
-        artifacts,
-    ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = ["-m", "studies.dashboard", "--storage", "-", "--artifacts", artifacts]
+    process = subprocess.Popen(
+        [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.text import Text
 from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
-from search.display.counts import Counts
+from search.display.summary import Counts
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
 
 
@@ -39,7 +38,6 @@ class PlainLines(Display):
     """One line per training that ends: for logs, pipes and CI."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
         self._counts: Counts | None = None
 
     def say(self, line: str) -> None:
@@ -61,21 +59,14 @@ class PlainLines(Display):
             self.say(f"[{counts.done}/{counts.total}] best so far: {counts.best_so_far()}")
 
 
-@dataclass
-class _Running:
-    began: Began
-    last: EpochEnded | None = None
-
-
 class LiveDisplay(Display):
     """A table of the running trainings under the counts and a bar, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
-        """Draw nothing before there is something to show."""
         self._console = console
         self._counts: Counts | None = None
         self._left: float | None = None
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, tuple[Began, EpochEnded | None]] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def say(self, line: str) -> None:
@@ -86,9 +77,9 @@ class LiveDisplay(Display):
         """Follow the running trainings; print what went wrong."""
         match event:
             case Began():
-                self._running[worker] = _Running(event)
+                self._running[worker] = event, None
             case EpochEnded() if worker in self._running:
-                self._running[worker].last = event
+                self._running[worker] = self._running[worker][0], event
             case Ended():
                 self._running.pop(worker, None)
                 expected = event.outcome.cause in (None, Cause.RULE)
@@ -108,26 +99,23 @@ class LiveDisplay(Display):
         self._live.stop()
 
     def _draw(self) -> None:
-        self._live.update(self._drawn())
-        self._live.start()
-
-    def _drawn(self) -> RenderableType:
         parts: list[RenderableType] = []
-        if self._counts is not None:
-            parts += [_headline(self._counts, self._left)]
-            parts += [ProgressBar(self._counts.total, self._counts.done, width=60)]
-            parts += [Text(f"best so far: {self._counts.best_so_far()}")]
-        return Group(*parts, self._table())
+        if (counts := self._counts) is not None:
+            left = "" if self._left is None else f", about {duration(self._left)} left"
+            parts = [
+                Text(f"{counts.done} of {counts.total} trials: {counts.by_state()}{left}"),
+                ProgressBar(counts.total, counts.done, width=60),
+                Text(f"best so far: {counts.best_so_far()}"),
+            ]
+        self._live.update(Group(*parts, self._table()))
+        self._live.start()
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        table.add_column("worker", justify="right")
-        table.add_column("running")
-        for name in ("epoch", "accuracy", "images/s"):
-            table.add_column(name, justify="right")
-        table.add_column("configuration")
-        for worker, running in sorted(self._running.items()):
-            last, began = running.last, running.began
+        for name in ("worker", "running", "epoch", "accuracy", "images/s", "configuration"):
+            words = name in ("running", "configuration")
+            table.add_column(name, justify="left" if words else "right")
+        for worker, (began, last) in sorted(self._running.items()):
             table.add_row(
                 str(worker),
                 began.job,
@@ -145,16 +133,13 @@ def new_display() -> Display:
     return LiveDisplay(console) if console.is_terminal else PlainLines()
 
 
-def _headline(counts: Counts, left: float | None) -> Text:
-    ends = "" if left is None else f", about {duration(left)} left"
-    return Text(f"{counts.done} of {counts.total} trials: {counts.by_state()}{ends}")
-
-
 class EventLog:
-    """Every event with its local time, in a file; a full disk loses lines, no search."""
+    """Every event with its local time, in a file; a full disk loses lines, no search.
+
+    The study's folder is made if need be; an earlier log is continued.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Make the study's folder if need be; an earlier log is continued."""
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "search.log"
 

@@ -8,10 +8,9 @@ import typer
 from records.command_line import complain, new_app, run_app, user_mistakes
 from search.export.tensorflow import ConversionFailed, require_tensorflow
 
-app = new_app()
-
-
 Format = Literal["onnx", "torch", "tensorflow", "int8"]
+
+app = new_app()
 
 
 @app.command()
@@ -23,7 +22,11 @@ def main(
     """Write `runs/STUDY/best/model.*`, compare it with PyTorch, and say how far they differ."""
     folder = Path(runs) / study / "best"
     with user_mistakes():
-        _require_export(folder)
+        if not (folder / "model.safetensors").is_file():
+            raise ValueError(
+                f"a study must have an exported model, but '{folder}' holds none: "
+                f"`python -m search.finalize --study {folder.parent.name}` makes it"
+            )
         if format == "tensorflow":
             require_tensorflow()
     # Imports torch, which a mistake should not have to wait for.
@@ -40,14 +43,6 @@ def main(
     for line in lines:
         print(line)
     return 0
-
-
-def _require_export(folder: Path) -> None:
-    if not (folder / "model.safetensors").is_file():
-        raise ValueError(
-            f"a study must have an exported model, but '{folder}' holds none: "
-            f"`python -m search.finalize --study {folder.parent.name}` makes it"
-        )
 
 
 if __name__ == "__main__":

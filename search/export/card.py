@@ -53,39 +53,26 @@ images like the test set's.
 
 def describe(folder: Path, metrics: Metrics) -> None:
     """Write what is said about the model: `metrics.json`, and the card made from it."""
-    write_metrics(folder, metrics)
-    write_whole(folder / "README.md", model_card(metrics))
-
-
-def model_card(metrics: Metrics) -> str:
-    """The card as Markdown."""
-    return _CARD.format(
+    evaluations, temperature = metrics.search.test_evaluations, metrics.calibration.temperature
+    extended = (
+        f"The search was extended after an earlier test: this is test evaluation number "
+        f"{evaluations}, so the accuracy is slightly optimistic."
+    )
+    divided = (
+        f"; its last layer is not yet divided by the temperature of\n"
+        f"{temperature:.4g} that was chosen on held-out images"
+    )
+    card = _CARD.format(
         m=metrics,
         side=metrics.data.image_size,
         figures="\n".join(f"| {name} | {text} |" for name, text in figures(metrics)),
         trials=metrics.search.complete + metrics.search.pruned,
-        extended=_extended(metrics.search.test_evaluations),
+        extended=extended if evaluations > 1 else "",
         class_count=len(metrics.data.classes),
         classes=", ".join(metrics.data.classes),
         params=", ".join(f"{name} = {value(given)}" for name, given in metrics.params.items()),
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
-        temperature=_temperature(metrics.calibration.temperature),
+        temperature=divided if temperature != 1.0 else "",
     )
-
-
-def _temperature(temperature: float) -> str:
-    if temperature == 1.0:
-        return ""
-    return (
-        f"; its last layer is not yet divided by the temperature of\n"
-        f"{temperature:.4g} that was chosen on held-out images"
-    )
-
-
-def _extended(evaluations: int) -> str:
-    if evaluations <= 1:
-        return ""
-    return (
-        f"The search was extended after an earlier test: this is test evaluation number "
-        f"{evaluations}, so the accuracy is slightly optimistic."
-    )
+    write_metrics(folder, metrics)
+    write_whole(folder / "README.md", card)

@@ -14,9 +14,7 @@ from train_core.data.prepare import PreparedData
 from train_core.images import ImageData, Normalisation, load_test_part
 from train_core.model import TrainedModel, probabilities
 
-_SHOWN_WRONG, _SHOWN_PER_CLASS = 36, 8
-
-_AUGMENTED = 4
+_SHOWN_WRONG, _SHOWN_PER_CLASS, _AUGMENTED = 36, 8, 4
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -25,8 +23,8 @@ class Tested:
     """A model evaluated on the test images.
 
     Attributes:
-        plain: One view of each image.
-        mirrored: The probabilities of both views averaged; None where mirroring makes no sense.
+        plain: Of one view of each image.
+        mirrored: Of both views averaged; None where mirroring makes no sense.
         labels: `(N,)` int64.
         probabilities: `(N, classes)` float32, of one view.
         images: `(N, side, side, 3)` uint8, on the CPU.
@@ -48,14 +46,11 @@ def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> T
         shown = probabilities(model.network, part.images, model.normalisation, mirrored=mirrored)
         return shown.cpu().numpy()
 
-    plain, both = predict(False), predict(True) if data.mirror else None
-    return Tested(
-        plain=evaluation(labels, plain, data.classes),
-        mirrored=None if both is None else evaluation(labels, both, data.classes),
-        labels=labels,
-        probabilities=plain,
-        images=part.images.cpu(),
-    )
+    said, mirrored = predict(False), None
+    plain = evaluation(labels, said, data.classes)
+    if data.mirror:
+        mirrored = evaluation(labels, predict(True), data.classes)
+    return Tested(plain, mirrored, labels, said, part.images.cpu())
 
 
 def evaluation(
@@ -128,14 +123,7 @@ def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
     shown = []
     for strength in strengths:
         flipped = flips(phase, torch.tensor(0), strength) & data.mirror
-        shown.append(_pixels(augment(images, flipped, draws, strength, norm), norm))
-    return {
-        "augmented": torch.stack(shown, 1).numpy(),
-        "augment_strengths": strengths.numpy(),
-    }
-
-
-def _pixels(normalised: Tensor, norm: Normalisation) -> Tensor:
-    """`(B, H, W, 3)` uint8, what normalisation was given."""
-    plain = normalised.permute(0, 2, 3, 1) * norm.std + norm.mean
-    return (plain * 255).round().clamp(0, 255).to(torch.uint8)
+        augmented = augment(images, flipped, draws, strength, norm).permute(0, 2, 3, 1)
+        pixels = (augmented * norm.std + norm.mean) * 255
+        shown.append(pixels.round().clamp(0, 255).to(torch.uint8))
+    return {"augmented": torch.stack(shown, 1).numpy(), "augment_strengths": strengths.numpy()}

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,8 @@ import numpy as np
 import torch
 
 from search.export.int8 import Quantisation, quantisation, write_int8
-from search.export.onnx import ExportMismatch, export_onnx, run_onnx
+from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, require_close, run_onnx
 from search.export.tensorflow import run_tensorflow, write_tensorflow
-from search.export.torch import run_torch, write_torch
 from train_core.model import TrainedModel, load_model, probabilities
 
 TOLERANCE = 1e-3
@@ -55,7 +55,7 @@ class Export:
         # It stays if it is right: indexes of `serve` name it by its content.
         if path == plain and path.exists():
             return self._checked(path, run(path, self.images))
-        with in_one_step(path) as built:
+        with in_one_step(path, self.folder.parent) as built:
             if self.task is not None:
                 write_int8(built, plain, self.task)
                 sizes = f"{built.stat().st_size:,} bytes, model.onnx has {plain.stat().st_size:,}"
@@ -65,18 +65,13 @@ class Export:
                 case "onnx":
                     export_onnx(built, self.model, torch.from_numpy(self.images))
                 case "torch":
-                    write_torch(built, self.model)
+                    _write_torch(built, self.model)
                 case "tensorflow":
                     write_tensorflow(built, plain)
             return self._checked(path, run(built, self.images))
 
     def _checked(self, path: Path, predicted: np.ndarray) -> list[str]:
-        worst = float(np.abs(predicted - self.probabilities).max())
-        if not worst <= TOLERANCE:
-            raise ExportMismatch(
-                f"probabilities of '{path}' must be within {TOLERANCE} of PyTorch's, but differ "
-                f"by up to {worst:.2g}"
-            )
+        require_close(str(path), predicted, self.probabilities, TOLERANCE)
         return [f"{path} is whole", self._compared(predicted)]
 
     def _compared(self, predicted: np.ndarray) -> str:
@@ -109,26 +104,43 @@ def export_of(folder: Path, name: str) -> Export:
     return Export(name, folder, model, images, predicted.numpy(), task)
 
 
-def _probabilities(path: Path, images: np.ndarray) -> np.ndarray:
-    return run_onnx(path, images)[0]
-
-
-_FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
-    "onnx": ("model.onnx", _probabilities),
-    "int8": ("model.int8.onnx", _probabilities),
-    "torch": ("model.pt2", run_torch),
-    "tensorflow": ("model.tensorflow", run_tensorflow),
-}
-"""Name -> its file or folder, and how to run it."""
-
-
 @contextmanager
-def in_one_step(target: Path) -> Iterator[Path]:
+def in_one_step(target: Path, beside: Path) -> Iterator[Path]:
     """Somewhere to build a file or a folder, which takes its place when all has gone well."""
-    study = target.parent.parent
-    with tempfile.TemporaryDirectory(dir=study, prefix="exporting-") as scratch:
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside, prefix="exporting-") as scratch:
         built = Path(scratch) / target.name
         yield built
         if target.is_dir():
             shutil.move(target, Path(scratch) / "old")
         built.replace(target)
+
+
+def _write_torch(path: Path, model: TrainedModel) -> None:
+    """Write a program; `torch.export.load(path).module()` is the network, without this project."""
+    # A copy, since the model must stay; channels that come last would be written with a warning.
+    network = deepcopy(PlainImages(model)).to(memory_format=torch.contiguous_format)
+    program = torch.export.export(network, (example(model),), dynamic_shapes=DYNAMIC)
+    # The folders of whoever exports.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    torch.export.save(program, path)
+
+
+@torch.no_grad()
+def _run_torch(path: Path, images: np.ndarray) -> np.ndarray:
+    predicted: torch.Tensor = torch.export.load(path).module()(torch.from_numpy(images))[0]
+    return predicted.numpy()
+
+
+def _run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
+    return run_onnx(path, images)[0]
+
+
+_FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
+    "onnx": ("model.onnx", _run_onnx),
+    "int8": ("model.int8.onnx", _run_onnx),
+    "torch": ("model.pt2", _run_torch),
+    "tensorflow": ("model.tensorflow", run_tensorflow),
+}
+"""Name -> its file or folder, and how to run it: images in, probabilities out."""

@@ -26,7 +26,7 @@ _CALIBRATED, _AT_ONCE = 512, 64
 
 @dataclass(frozen=True)
 class Quantisation:
-    """The images that it takes.
+    """The images that it takes to make an 8-bit file, and to tell what that costs.
 
     Attributes:
         calibration: `(N, side, side, 3)` uint8, training images that are not validated on.

@@ -6,25 +6,58 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from search.export.torch import PlainImages, dynamic_shapes, example
-from train_core.model import TrainedModel
-from train_core.model import probabilities as torch_probabilities
+from train_core.model import TrainedModel, probabilities
 
 TOLERANCE = 1e-4
 """How far a probability of the ONNX file may be from PyTorch's."""
+
+DYNAMIC = ({0: torch.export.Dim("batch", min=1)},)
+"""The sizes that may change, for the exporters."""
 
 
 class ExportMismatch(Exception):
     """The exported file does not predict what the model predicts."""
 
 
+class PlainImages(nn.Module):
+    """Images `(batch, side, side, 3)` uint8, RGB, in; probabilities and embedding out.
+
+    The outputs are `(batch, classes)` and `(batch, features)`, both float32. Every exported format
+    has this one input and these two outputs; the normalisation is inside. It is on the CPU and in
+    evaluation mode.
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        self.network = model.network
+        gain, offset = model.normalisation.affine()
+        self.register_buffer("gain", gain.cpu())
+        self.register_buffer("offset", offset.cpu())
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and embedding."""
+        pixels = (images.float() * self.gain + self.offset).permute(0, 3, 1, 2)
+        embedding = self.network.features(pixels)
+        return self.network.logits(embedding).softmax(1), embedding
+
+
+def example(model: TrainedModel) -> Tensor:
+    """Images to trace with: two, since a batch of one would be taken for a constant."""
+    side = model.image_size
+    return torch.zeros(2, side, side, 3, dtype=torch.uint8)
+
+
 def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
     """Write the model and compare its predictions with PyTorch's.
 
-    The file's input `images` is `(batch, side, side, 3)` uint8, RGB; its outputs are
-    `probabilities` `(batch, classes)` and `embedding` `(batch, features)`, both float32.
+    The file's input `images` and its outputs `probabilities` and `embedding` are those of
+    `PlainImages`.
 
     Args:
         path: The file to write.
@@ -37,14 +70,39 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
     Raises:
         ExportMismatch: It is above `TOLERANCE`.
     """
-    _write(path, model)
-    expected = torch_probabilities(model.network, images, model.normalisation).numpy()
-    got = run_onnx(path, images.numpy())[0]
-    worst = float(np.abs(expected - got).max())
-    if not worst <= TOLERANCE:
+    with warnings.catch_warnings():
+        # The exporter warns of its own and its libraries' deprecations, which are not the user's.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            PlainImages(model),
+            (example(model),),
+            input_names=["images"],
+            output_names=["probabilities", "embedding"],
+            dynamic_shapes=DYNAMIC,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        # Where the code was that made each node, with the folders of whoever exports.
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
+        program.save(path, external_data=False)
+    expected = probabilities(model.network, images, model.normalisation).numpy()
+    return require_close(path.name, run_onnx(path, images.numpy())[0], expected, TOLERANCE)
+
+
+def require_close(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
+    """The largest difference of two arrays of probabilities, a file's and PyTorch's.
+
+    Raises:
+        ExportMismatch: It is above the tolerance.
+    """
+    worst = float(np.abs(got - expected).max())
+    if not worst <= tolerance:
         raise ExportMismatch(
-            f"probabilities of '{path.name}' must be within {TOLERANCE} of PyTorch's, but differ "
-            f"by up to {worst:.2g}"
+            f"probabilities of '{name}' must be within {tolerance} of PyTorch's, but differ by up "
+            f"to {worst:.2g}"
         )
     return worst
 
@@ -59,24 +117,3 @@ def run_onnx(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     batches = [images[i : i + 1000] for i in range(0, len(images), 1000)]
     results = [session.run(None, {"images": batch}) for batch in batches]
     return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
-
-
-def _write(path: Path, model: TrainedModel) -> None:
-    with warnings.catch_warnings():
-        # The exporter warns of its own and its libraries' deprecations, which are not the user's.
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            PlainImages(model),
-            (example(model),),
-            input_names=["images"],
-            output_names=["probabilities", "embedding"],
-            dynamic_shapes=dynamic_shapes(),
-            dynamo=True,
-            verbose=False,
-        )
-        assert program is not None
-        # Where the code was that made each node, with the folders of whoever exports.
-        for node in program.model.graph.all_nodes():
-            node.metadata_props.clear()
-        program.save(path, external_data=False)

@@ -23,11 +23,7 @@ class ConversionFailed(Exception):
 
 
 def require_tensorflow() -> None:
-    """Refuse to start without the libraries.
-
-    Raises:
-        ValueError: In one sentence that says what to install.
-    """
+    """Raise ValueError, in one sentence that says what to install, without the libraries."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ValueError(

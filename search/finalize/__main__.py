@@ -20,7 +20,7 @@ def main(
 ) -> int:
     """Do what follows the trials, on any study: stopped early, or still running elsewhere."""
     from search.display.progress import new_display
-    from search.display.result import command, conclude
+    from search.display.summary import command, conclude
     from search.session import finalize_study
     from studies.study import Place
 

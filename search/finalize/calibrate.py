@@ -23,10 +23,6 @@ from train_core.config import TrainConfig
 if TYPE_CHECKING:
     from train_core.engine import EnginePool
 
-_FOLDER = "confirmations"
-
-_LEAST = 1e-12
-
 
 class HeldOut(NamedTuple):
     """Predictions of the winner's confirmations on the validation images.
@@ -47,7 +43,7 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
         plan: The search.
         trial: Number of the trial that is confirmed.
         config: The confirmation's training, whose weights are still in its engine.
-        engines: The worker's, with the images.
+        engines: The worker's.
     """
     from train_core.model import probabilities
 
@@ -67,16 +63,11 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
 
 
 def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> HeldOut | None:
-    """What the confirmations of one trial predicted, as far as this machine has it.
-
-    Args:
-        plan: The search.
-        trial: The trial's number.
-        configs: Its confirmations' trainings.
+    """What a trial's confirmations, given by their trainings, predicted.
 
     Returns:
-        None if there is nothing: all of them diverged, or ran on other machines or an older
-        version.
+        As far as this machine has it; None if there is nothing: all of them diverged, or ran on
+        other machines or an older version.
     """
     labels, kept = None, []
     for config in configs:
@@ -95,9 +86,8 @@ def calibrated(held_out: HeldOut | None) -> tuple[float, HeldOut | None]:
     if held_out is None:
         return 1.0, None
     temperature = temperature_for(*held_out)
-    return temperature, HeldOut(
-        held_out.labels, at_temperature(held_out.probabilities, temperature)
-    )
+    scaled = at_temperature(held_out.probabilities, temperature)
+    return temperature, held_out._replace(probabilities=scaled)
 
 
 def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -114,12 +104,13 @@ def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
         0.05 to 20: below 1 where the probabilities are too modest, above where they are too sure.
     """
     from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
 
     right = np.tile(labels, len(probabilities))[:, None]
     logs = _logs(probabilities).reshape(len(right), -1)
 
     def loss(log_temperature: float) -> float:
-        scaled = _log_softmax(logs / np.exp(log_temperature))
+        scaled = log_softmax(logs / np.exp(log_temperature), -1)
         return -float(np.take_along_axis(scaled, right, 1).sum() + scaled.mean())
 
     best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
@@ -128,19 +119,16 @@ def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """The same probabilities `(..., classes)`, had the logits been divided by a temperature."""
-    scaled = np.exp(_log_softmax(_logs(probabilities) / temperature))
+    from scipy.special import log_softmax
+
+    scaled = np.exp(log_softmax(_logs(probabilities) / temperature, -1))
     return np.asarray(scaled, probabilities.dtype)
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:
     """In place of the logits, from which they differ by a constant per picture."""
-    return np.asarray(np.log(np.maximum(probabilities.astype(np.float64), _LEAST)))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
+    return np.asarray(np.log(np.maximum(probabilities.astype(np.float64), 1e-12)))
 
 
 def _path(plan: Plan, trial: int, config: TrainConfig) -> Path:
-    return plan.folder / _FOLDER / f"trial-{trial}-seed-{config.seed}.npz"
+    return plan.folder / "confirmations" / f"trial-{trial}-seed-{config.seed}.npz"

@@ -32,19 +32,15 @@ _NO_EVENT_FILES = EventFiles(None)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial with the accuracies of its confirmations.
-
-    Attributes:
-        trial: The trial.
-        accuracies: Validation accuracy in [0, 1] per seed; 0 for one that diverged.
-    """
+    """A trial with the accuracies of its confirmations."""
 
     trial: TrialRecord
     accuracies: tuple[float, ...]
+    """Validation accuracy in [0, 1] per seed; 0 for one that diverged."""
 
     @property
     def confirmed(self) -> Spread:
-        """What they come to."""
+        """Mean and deviation of the accuracies."""
         return Spread.of(self.accuracies)
 
     @property
@@ -58,7 +54,6 @@ class Confirm:
     """The task of training one of the best trials once more.
 
     Attributes:
-        plan: The search.
         trial: Number of the trial.
         seed: Counts the confirmations of one trial from 0.
         config: The trial's training, with the fresh seed.
@@ -70,15 +65,16 @@ class Confirm:
     config: TrainConfig
 
     @property
-    def job(self) -> str:
-        """What it is called."""
-        return f"confirm trial {self.trial}, seed {self.seed + 1}"
+    def attribute(self) -> str:
+        """The study's attribute that keeps the accuracy."""
+        return CONFIRMED.format(trial=self.trial, seed=self.seed)
 
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
         engines = worker.engines(self.plan.data, self.plan.config.data)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
-        outcome = yield from train(self.job, self.config, engines, worker, checkpoint)
+        job = f"confirm trial {self.trial}, seed {self.seed + 1}"
+        outcome = yield from train(job, self.config, engines, worker, checkpoint)
         if outcome.state == State.REQUEUED:
             return self, None
         if outcome.state == State.COMPLETE:
@@ -125,18 +121,13 @@ def train(
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
     """The confirmations that the study does not have yet."""
-    wanted = [(t, seed) for t in top for seed in range(plan.config.confirm.seeds)]
-    known = study.user_attrs
+    known, seeds = study.user_attrs, range(plan.config.confirm.seeds)
     return [
         Confirm(plan, trial.number, seed, confirmation_config(plan, trial, seed))
-        for trial, seed in wanted
+        for trial in top
+        for seed in seeds
         if CONFIRMED.format(trial=trial.number, seed=seed) not in known
     ]
-
-
-def keep(study: Study, task: Confirm, accuracy: float) -> None:
-    """Write one confirmation into the study."""
-    study.set_user_attr(CONFIRMED.format(trial=task.trial, seed=task.seed), accuracy)
 
 
 def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Candidate]:

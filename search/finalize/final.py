@@ -1,24 +1,23 @@
-"""Final training on all training images, then the one evaluation on the test set."""
+"""Final training on all training images, the one evaluation on the test set, the export."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from records.machine import versions
-from records.metrics import (
-    Calibration,
-    DataFacts,
-    Metrics,
-    SearchFacts,
-    Validated,
-)
-from records.outcome import EpochRecord, Outcome, State, columns
+from records.metrics import Calibration, DataFacts, Metrics, SearchFacts, Validated
+from records.outcome import Outcome, State, columns
 from records.statistics import calibration_error
+from records.toml import write_toml
+from search.export.card import describe
 from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_predictions
 from search.finalize.confirm import Candidate, confirmation_config, train
-from search.plan import Plan, final_data
+from search.plan import Plan
 from search.workers.events import Event, Warned
 from search.workers.training_files import checkpoint_of_final, event_files_of_final
 from search.workers.worker import Worker
@@ -28,13 +27,17 @@ from studies.study import find
 from train_core.config import RunConfig, TrainConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from search.export.evaluation import Tested
     from train_core.engine import EnginePool
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
-_JOB = "final training"
 _DATA_FACTS = set(DataFacts.model_fields)
+
+_COMPARED = 512
+"""Test images on which ONNX and PyTorch are compared."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,6 @@ class Finalize:
     """The task of training the winner for good, testing it once and exporting it.
 
     Attributes:
-        plan: The search.
         winner: The confirmed winner.
         search: What the metrics say about the search; test evaluations are counted here.
         folder: Where the export goes.
@@ -55,12 +57,12 @@ class Finalize:
 
     def run(self, worker: Worker) -> Generator[Event, None, Metrics | None]:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
-        from search.export.best import FinishedModel, export_best
-        from search.export.evaluation import augmented_pictures, evaluate
+        from search.export.evaluation import augmented_pictures, evaluate, shown_pictures
         from train_core.device import device_name
         from train_core.model import trained_model
 
-        data = final_data(self.plan.config.data)
+        # The same images, with the validation part given to the training.
+        data = self.plan.config.data.model_copy(update={"train_on_validation": True})
         engines = worker.engines(self.plan.data, data)
         config, outcome = yield from self._train(engines, worker)
         if outcome.state == State.REQUEUED:
@@ -68,32 +70,34 @@ class Finalize:
         model = trained_model(engines.engine(config))
         temperature, held_out = calibrated(self._held_out())
         model.network.divide_logits(temperature)
-        evaluations = self._count_test_evaluation()
+        # Counted first: whatever happens next, it is never counted too low.
+        facts = self.search.model_copy(update={"test_evaluations": self._count_evaluation()})
         tested = evaluate(model, self.plan.data, worker.device)
-        metrics = self._metrics(config, outcome.history, model, tested, temperature).model_copy(
-            update={
-                "search": self.search.model_copy(update={"test_evaluations": evaluations}),
-                "device": device_name(worker.device),
-            }
+        metrics = self._metrics(config, outcome, model, tested, temperature).model_copy(
+            update={"search": facts, "device": device_name(worker.device)}
         )
-        finished = FinishedModel(
-            run=RunConfig(data=data, training=config),
-            model=model,
-            tested=tested,
-            metrics=metrics,
-            augmented=augmented_pictures(engines.data, config.augment),
-            held_out=held_out._asdict() if held_out else None,
-        )
-        return export_best(self.folder, finished)
+        augmented = augmented_pictures(engines.data, config.augment)
+        arrays = {"evaluation": {**shown_pictures(tested), **augmented}}
+        if held_out is not None:
+            arrays["validation"] = held_out._asdict()
+        run = RunConfig(data=data, training=config)
+        return _export(self.folder, run, model, tested.images, metrics, arrays)
 
     def _train(
         self, engines: "EnginePool", worker: Worker
     ) -> Generator[Event, None, tuple[TrainConfig, Outcome]]:
-        """Train; with the next seed, should one diverge."""
+        """Train with a fresh seed, and with the next one, should it diverge."""
+        assert self.winner.trial.config is not None
         for attempt in range(_ATTEMPTS):
-            config, checkpoint = self._config(attempt), checkpoint_of_final(self.plan, attempt)
+            seed = seed_for(self.plan.config.study.seed, 4, attempt)
+            # No early stop: there is nothing to validate on.
+            changes = {"seed": seed, "patience": 0}
+            config = TrainConfig.model_validate({**self.winner.trial.config, **changes})
+            checkpoint = checkpoint_of_final(self.plan, attempt)
             with event_files_of_final(self.plan) as files:
-                outcome = yield from train(_JOB, config, engines, worker, checkpoint, files)
+                outcome = yield from train(
+                    "final training", config, engines, worker, checkpoint, files
+                )
                 if outcome.state == State.COMPLETE:
                     files.end(self.winner.trial.params, None)
             if files.trouble:
@@ -102,37 +106,28 @@ class Finalize:
                 return config, outcome
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
 
-    def _config(self, attempt: int) -> TrainConfig:
-        """The winner's training with a fresh seed, and no early stop: nothing to validate on."""
-        seed = seed_for(self.plan.config.study.seed, 4, attempt)
-        assert self.winner.trial.config is not None
-        return TrainConfig.model_validate(
-            {**self.winner.trial.config, "seed": seed, "patience": 0}
-        )
-
-    def _count_test_evaluation(self) -> int:
-        """Count before evaluating: whatever happens next, it is never counted too low."""
-        with self.plan.place.lock():
-            study = find(self.plan.place)
-            count = int(study.user_attrs.get(TEST_EVALUATIONS, 0)) + 1
-            study.set_user_attr(TEST_EVALUATIONS, count)
-        return count
-
     def _held_out(self) -> HeldOut | None:
         """What the winner's confirmations predicted on the validation images."""
         trial, seeds = self.winner.trial, range(self.plan.config.confirm.seeds)
         configs = [confirmation_config(self.plan, trial, seed) for seed in seeds]
         return kept_predictions(self.plan, trial.number, configs)
 
+    def _count_evaluation(self) -> int:
+        with self.plan.place.lock():
+            study = find(self.plan.place)
+            evaluations = int(study.user_attrs.get(TEST_EVALUATIONS, 0)) + 1
+            study.set_user_attr(TEST_EVALUATIONS, evaluations)
+        return evaluations
+
     def _metrics(
         self,
         config: TrainConfig,
-        history: tuple[EpochRecord, ...],
+        outcome: Outcome,
         model: "TrainedModel",
         tested: "Tested",
         temperature: float,
     ) -> Metrics:
-        trial, data = self.winner.trial, self.plan.data
+        trial, facts = self.winner.trial, self.plan.data.model_dump(include=_DATA_FACTS)
         assert trial.accuracy is not None
         unscaled = at_temperature(tested.probabilities, 1 / temperature)
         error_before = calibration_error(tested.labels, unscaled)
@@ -148,8 +143,46 @@ class Finalize:
             calibration=Calibration(temperature=temperature, error_before=error_before),
             selection_gap=self.winner.selection_gap,
             training=config.model_dump(),
-            curves=columns(history),
-            data=DataFacts.model_validate(data.model_dump(include=_DATA_FACTS)),
+            curves=columns(outcome.history),
+            data=DataFacts.model_validate(facts),
             parameters=sum(p.numel() for p in model.network.parameters()),
             versions=versions(),
         )
+
+
+def _export(
+    folder: Path,
+    run: RunConfig,
+    model: "TrainedModel",
+    images: "Tensor",
+    metrics: Metrics,
+    arrays: Mapping[str, Mapping[str, Any]],
+) -> Metrics:
+    """Write everything beside the final place, check it, and move it there in one step.
+
+    A folder that is there already is kept under another name: nothing that was made is lost.
+    ONNX and PyTorch are compared on some of the test images; how far they differ is added to the
+    metrics. `arrays` goes by the names of `.npz` files.
+
+    Raises:
+        ExportMismatch: The ONNX file does not say what the model says.
+    """
+    from search.export.formats import in_one_step
+    from search.export.onnx import export_onnx
+    from train_core.model import load_model, save_model
+
+    with in_one_step(folder, folder.parent) as built:
+        built.mkdir()
+        save_model(built / "model.safetensors", model)
+        # What goes on is what was saved: a file that cannot be read would show here.
+        saved = load_model(built / "model.safetensors")
+        worst = export_onnx(built / "model.onnx", saved, images[:_COMPARED])
+        write_toml(built / "config.toml", run.model_dump())
+        metrics = metrics.model_copy(update={"onnx_difference": worst})
+        describe(built, metrics)
+        for name, content in arrays.items():
+            np.savez_compressed(built / f"{name}.npz", **content)
+        if folder.exists():
+            numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
+            folder.replace(next(path for path in numbered if not path.exists()))
+    return metrics

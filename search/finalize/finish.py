@@ -1,111 +1,96 @@
 """What follows the trials: confirmation, final training, the one test, the export."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from optuna.study import Study
 
 from records.metrics import Metrics, SearchFacts, exported, in_words
 from records.trial import ranked
 from records.words import percent
-from search.display.counts import count
+from search.display.summary import count
 from search.export.card import describe
-from search.finalize.confirm import Candidate, Confirm, candidates, keep, missing
+from search.finalize.confirm import Candidate, candidates, missing
 from search.finalize.final import Finalize
 from search.plan import Plan
 from search.workers.events import Done, Event
 from search.workers.pool import WorkerPool
 from search.workers.training_files import sweep_finish
-from search.workers.worker import Task
 from studies.attributes import trial_records
 
+Tell = Callable[[int, Event | Done | None], None]
 
-@dataclass(frozen=True)
-class Finish:
-    """Confirms the best trials, trains the winner for good, tests it once, exports it.
 
-    Attributes:
-        plan: The search.
-        study: Its study, with all its trials or not.
-        pool: Workers for the confirmations; it is closed before the final training.
-        workers: How many of them there may be.
-        tell: Gets what workers tell.
-        say: Gets lines for people.
+def finish(
+    plan: Plan,
+    study: Study,
+    pool: WorkerPool,
+    workers: int,
+    tell: Tell,
+    say: Callable[[str], None],
+) -> Metrics | None:
+    """Confirm the best trials, train the winner for good, test it once, export it.
+
+    Only what is missing is done, on a study with all its trials or not; of two processes that do
+    it, the second waits for the first. Up to `workers` of the pool confirm; it is closed before
+    the final training. `tell` gets what workers tell, `say` lines for people.
+
+    Returns:
+        The metrics of the exported model; None when the study has no complete trial, or the
+        session is stopping.
     """
-
-    plan: Plan
-    study: Study
-    pool: WorkerPool
-    workers: int
-    tell: Callable[[int, Event | Done | None], None]
-    say: Callable[[str], None]
-
-    def run(self) -> Metrics | None:
-        """Do what is missing; of two processes that do it, the second waits for the first.
-
-        Returns:
-            The metrics of the exported model; None when the study has no complete trial, or the
-            session is stopping.
-        """
-        plan = self.plan
-        with plan.place.lock("finish"):
-            top = ranked(trial_records(self.study))[: plan.config.confirm.top]
-            if not top:
-                self.say(
-                    f"study '{plan.name}' has no complete trial, so there is nothing to confirm "
-                    f"or export: run more trials, or look into {plan.folder / 'search.log'} for "
-                    f"what ended them"
-                )
-                return None
-            if not self._confirm(missing(plan, self.study, top)):
-                return None
-            # Those that searched go: they would hold cores and memory, and never see a test image.
-            self.pool.close()
-            found = candidates(plan, self.study, top)
-            for candidate in found:
-                searched = percent(candidate.trial.accuracy)
-                confirmed = in_words(candidate.confirmed)
-                self.say(
-                    f"trial {candidate.trial.number}: {searched} in the search, confirmed "
-                    f"{confirmed}"
-                )
-            metrics = self._export(found[0], _facts(plan, self.study, len(found)))
-            if metrics is not None:
-                sweep_finish(plan)
-            return metrics
-
-    def _confirm(self, tasks: list[Confirm]) -> bool:
-        """Whether all confirmations are there."""
-        self.pool.grow(min(self.workers, len(tasks)))
-        for worker, event in self.pool.run(list(tasks)):
-            self.tell(worker, event)
+    with plan.place.lock("finish"):
+        top = ranked(trial_records(study))[: plan.config.confirm.top]
+        if not top:
+            say(
+                f"study '{plan.name}' has no complete trial, so there is nothing to confirm or "
+                f"export: run more trials, or look into {plan.folder / 'search.log'} for what "
+                f"ended them"
+            )
+            return None
+        tasks = missing(plan, study, top)
+        pool.grow(min(workers, len(tasks)))
+        for worker, event in pool.run(list(tasks)):
+            tell(worker, event)
             if isinstance(event, Done):
                 task, accuracy = event.result
                 if accuracy is not None:
-                    keep(self.study, task, accuracy)
-        return not self.pool.stop.is_set()
+                    study.set_user_attr(task.attribute, accuracy)
+        if pool.stop.is_set():
+            return None
+        # Those that searched go: they would hold cores and memory, and never see a test image.
+        pool.close()
+        found = candidates(plan, study, top)
+        for one in found:
+            searched, confirmed = percent(one.trial.accuracy), in_words(one.confirmed)
+            say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}")
+        metrics = _export(plan, found[0], _facts(plan, study, len(found)), pool, tell)
+        if metrics is not None:
+            sweep_finish(plan)
+        return metrics
 
-    def _export(self, winner: Candidate, facts: SearchFacts) -> Metrics | None:
-        plan, folder = self.plan, self.plan.folder / "best"
-        old = exported(folder)
-        if old is not None and _same_model(old, plan, winner):
-            # The same model stays; only what is said about the search has moved on.
-            search = old.search.model_copy(update=facts.model_dump(exclude_unset=True))
-            gap, confirmed = winner.selection_gap, winner.confirmed
-            metrics = old.model_copy(
-                update={"search": search, "confirmed": confirmed, "selection_gap": gap}
-            )
-            describe(folder, metrics)
-            return metrics
-        task: Task = Finalize(plan, winner, facts, folder)
-        with WorkerPool(plan.config.workers.threads, role="final", stop=self.pool.stop) as alone:
-            alone.grow(1)
-            done: Metrics | None = None
-            for worker, event in alone.run([task]):
-                self.tell(worker, event)
-                if isinstance(event, Done):
-                    done = event.result
-        return done
+
+def _export(
+    plan: Plan, winner: Candidate, facts: SearchFacts, pool: WorkerPool, tell: Tell
+) -> Metrics | None:
+    folder = plan.folder / "best"
+    old = exported(folder)
+    if old is not None and _same_model(old, plan, winner):
+        # The same model stays; only what is said about the search has moved on.
+        search = old.search.model_copy(update=facts.model_dump(exclude_unset=True))
+        gap, confirmed = winner.selection_gap, winner.confirmed
+        metrics = old.model_copy(
+            update={"search": search, "confirmed": confirmed, "selection_gap": gap}
+        )
+        describe(folder, metrics)
+        return metrics
+    done: Metrics | None = None
+    with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
+        alone.grow(1)
+        for worker, event in alone.run([Finalize(plan, winner, facts, folder)]):
+            tell(worker, event)
+            if isinstance(event, Done):
+                done = event.result
+    return done
 
 
 def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
@@ -122,14 +107,14 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
 
 
 def _facts(plan: Plan, study: Study, confirmed: int) -> SearchFacts:
-    counts = count(trial_records(study), plan.config.trials)
+    counts, config = count(trial_records(study), plan.config.trials), plan.config
     return SearchFacts(
         study=plan.name,
-        recipe=plan.config.recipe,
+        recipe=config.recipe,
         space=plan.space.name,
-        sampler=plan.config.study.sampler,
-        pruner=plan.config.study.pruner,
-        seed=plan.config.study.seed,
+        sampler=config.study.sampler,
+        pruner=config.study.pruner,
+        seed=config.study.seed,
         complete=counts.complete,
         pruned=counts.pruned,
         failed=counts.failed,

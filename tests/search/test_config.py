@@ -7,8 +7,7 @@ from typer.main import get_command
 
 from records.toml import write_toml
 from search.config import SearchConfig, load_search_config
-from search.display.counts import count
-from search.display.introduction import introduce
+from search.display.summary import count, introduce
 from search.plan import build_space, settle
 from search.run import app
 from search.workers.tasks import Machine

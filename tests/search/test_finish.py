@@ -8,7 +8,7 @@ from records.metrics import read_metrics
 from records.statistics import Spread
 from records.trial import TrialRecord
 from search.finalize.confirm import candidates, confirmation_config, missing
-from search.finalize.finish import Finish
+from search.finalize.finish import finish
 from search.workers.events import Done
 from studies.attributes import CONFIRMED
 from studies.study import make_or_resume
@@ -93,7 +93,7 @@ def test_another_winner_is_another_test_evaluation(plan, study, worker) -> None:
         return trial.number
 
     def finished() -> tuple[int, int]:
-        metrics = Finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None).run()
+        metrics = finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None)
         assert metrics == read_metrics(plan.folder / "best")
         return metrics.trial, metrics.search.test_evaluations
 

@@ -4,8 +4,8 @@ from rich.console import Console
 
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.trial import TrialRecord
-from search.display.counts import count
 from search.display.progress import LiveDisplay, PlainLines
+from search.display.summary import count
 from search.workers.events import Began, Ended, EpochEnded, WorkerLost
 
 

@@ -1,0 +1,216 @@
+"""What a search says: what it set out to do, where it stands, what it came to."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from records.command_line import complain, say, user_mistakes
+from records.files import full_disk_in_words, is_full_disk
+from records.metrics import Metrics, figures
+from records.outcome import State
+from records.trial import TrialRecord, ranked
+from records.words import duration, percent, values
+from search.plan import Plan
+from search.workers.pool import TaskFailed, WorkerDied
+from search.workers.tasks import Machine
+from studies.storage import shown
+from studies.study import Place
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials a study has in each state, and its best complete trial.
+
+    Attributes:
+        total: Trials that the study should end with.
+        pruned: Trials that were stopped by a rule, divergence or lack of memory.
+        failed: Trials that a fault ended.
+        best: The complete trial with the highest accuracy; None before the first one.
+    """
+
+    total: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    best: TrialRecord | None
+
+    @property
+    def done(self) -> int:
+        """Trials that count towards the total."""
+        return self.complete + self.pruned
+
+    def by_state(self) -> str:
+        """The trials in each state, in words."""
+        return (
+            f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed, "
+            f"{self.running} running"
+        )
+
+    def best_so_far(self) -> str:
+        """The best trial with its parameters, in words."""
+        if self.best is None:
+            return "no complete trial yet"
+        accuracy = percent(self.best.accuracy)
+        return f"{accuracy} (trial {self.best.number}: {values(self.best.params)})"
+
+
+def count(trials: Sequence[TrialRecord], total: int) -> Counts:
+    """Count the trials of a study."""
+    states = [trial.state for trial in trials]
+    return Counts(
+        total=total,
+        complete=states.count(State.COMPLETE),
+        pruned=states.count(State.PRUNED),
+        failed=states.count(State.FAILED),
+        running=states.count(State.RUNNING),
+        best=next(iter(ranked(trials)), None),
+    )
+
+
+def introduce(
+    plan: Plan, machine: Machine, workers: int, speed: float | None, counts: Counts
+) -> Iterator[str]:
+    """The first lines of a search: what will happen, on what, for how long, and where it goes.
+
+    `speed` is in images per second of the default configuration; None = nothing is left to train.
+    """
+    state = f"{counts.done} of {counts.total} trials done" if counts.done else "new"
+    yield f"study   {plan.name} ({state}) in {plan.folder}"
+    topics, skipped = dict(plan_lines(plan)), plan.data.skipped
+    yield f"data    {topics['data']}"
+    if skipped:
+        yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
+    precision = plan.training.precision
+    yield (
+        f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
+        f"{workers} worker{'s' if workers > 1 else ''}"
+    )
+    yield f"recipe  {topics['recipe']}"
+    yield f"search  {topics['search']}"
+    for key, value in plan.outside.items():
+        yield (
+            f"        {key} = {value} lies outside the space, so not even the first trial has it; "
+            f'[space] fixed = ["{key}"] would keep it'
+        )
+    yield f"job     {topics['job']}"
+    if speed is not None:
+        yield f"time    {_estimate(plan, workers, speed, counts)}"
+
+
+def plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    """What the search set out to do, by topic; the same wherever it runs."""
+    config, data = plan.config, plan.data
+    images = (
+        f"{data.name}: {plan.train_count:,} training, {plan.validation_count:,} validation, "
+        f"{data.test.count:,} test images of {len(data.classes)} classes, "
+        f"{data.image_size}x{data.image_size}"
+    )
+    search = (
+        f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
+        f"{config.study.sampler}, pruner {config.study.pruner}"
+    )
+    job = (
+        f"{config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
+        f"confirmations, final training on {plan.train_count + plan.validation_count:,} "
+        f"images, one test"
+    )
+    recipe = f"{config.recipe}: {plan.training.describe()}"
+    return [("data", images), ("recipe", recipe), ("search", search), ("job", job)]
+
+
+def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:
+    """A bound from above: pruning and lighter networks than the default make it less."""
+    # Validation is a forward pass, about a third of a training step.
+    images = plan.train_count + plan.validation_count / 3
+    each = plan.training.epochs * images / speed
+    trials = counts.total - counts.done
+    after = plan.config.confirm.top * plan.config.confirm.seeds
+    total = each * (trials + after) / workers + each
+    return (
+        f"about {duration(total)} at {speed:,.0f} images/s, {duration(each)} per full training; "
+        f"less what pruning saves"
+    )
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search came to."""
+
+    place: Place
+    counts: Counts
+    interrupted: int | None
+    """Number of the signal that ended it early; None = none."""
+
+    metrics: Metrics | None
+    """Those of the exported model; None if there is no export (yet)."""
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return self.place.name
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder; an export is in `best/` below it."""
+        return self.place.folder
+
+    @property
+    def exit_code(self) -> int:
+        """0 with an export, 1 without one, 128 and the signal's number after an interrupt."""
+        if self.interrupted is not None:
+            return 128 + self.interrupted
+        return 0 if self.metrics is not None else 1
+
+
+def conclude(search: Callable[[], SearchResult]) -> int:
+    """Do it, and say what it came to, or in one line why it came to nothing."""
+    try:
+        with user_mistakes():
+            result = search()
+    except KeyboardInterrupt:
+        complain("stopped; nothing is lost, run the same command again to go on")
+        return 130
+    except (TaskFailed, WorkerDied) as error:
+        complain(str(error))
+        return 1
+    except Exception as error:
+        if not is_full_disk(error):
+            raise
+        complain(full_disk_in_words(error))
+        return 1
+    for line in last_lines(result):
+        say(line)
+    return result.exit_code
+
+
+def last_lines(result: SearchResult) -> Iterator[str]:
+    """What a search came to, a line per figure."""
+    counts, metrics = result.counts, result.metrics
+    if metrics is None:
+        if result.interrupted is not None:
+            yield (
+                f"stopped with {counts.done} of {counts.total} trials done; nothing is lost, run "
+                f"the same command again to go on"
+            )
+            finalize = command("search.finalize", result.place)
+            yield f"{finalize} confirms, tests and exports what is there"
+        return
+    if counts.done >= counts.total:
+        yield f"study '{result.study}' is complete with {counts.done} trials"
+    else:
+        yield f"study '{result.study}' has {counts.done} of {counts.total} trials"
+    yield f"winner: trial {metrics.trial}: {values(metrics.params)}"
+    for name, value in figures(metrics):
+        yield f"{name}: {value}"
+    yield f"exported to {result.folder / 'best'}"
+
+
+def command(module: str, place: Place) -> str:
+    """A command, with the flags that it needs to find the study."""
+    runs, storage = place.folder.parent, place.storage
+    words = [f"python -m {module} --study", place.name]
+    words += [] if str(runs) == "runs" else ["--runs", shlex.quote(str(runs))]
+    words += [] if storage is None else ["--storage", shlex.quote(shown(storage))]
+    return " ".join(words)
