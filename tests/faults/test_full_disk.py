@@ -10,6 +10,8 @@ import pytest
 
 from tests.search.processes import ONCE, done, finished, log_of, start_search, wait_until
 
+pytestmark = pytest.mark.slow
+
 LONG = {"training": {"epochs": 40}, "workers": {"threads": 1, "checkpoint_every": 0.0}}
 
 

@@ -1,6 +1,6 @@
 """SIGKILL at random moments, to the parent or to a worker: nothing is lost, nothing is left.
 
-20 moments; `make faults` tries 100. After two kills without an epoch between them the third waits
+8 moments; `make faults` tries 100. After two kills without an epoch between them the third waits
 for one: a trial that kills its workers three times at one place is given up, as it should be.
 """
 
@@ -19,7 +19,9 @@ from safetensors import safe_open
 from records.trial import TrialRecord
 from tests.search.processes import ONCE, finished, kill, log_of, records, wait_until
 
-KILLS = int(os.environ.get("CONVSEARCH_KILLS", "20"))
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("CONVSEARCH_KILLS", "8"))
 
 LONG = {
     "trials": 8,
@@ -82,7 +84,6 @@ def exported(tmp_path) -> dict:
     return {key: metrics[key] for key in ("trial", "confirmed", "validation", "test")}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600 + 30 * KILLS)
 def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> None:
     moments, kills = random.Random(1), 0

@@ -9,6 +9,8 @@ import pytest
 from tests.faults.test_kills import is_worker
 from tests.search.processes import ONCE, finished, log_of, records, wait_until
 
+pytestmark = pytest.mark.slow
+
 _ROOM = 150 * 2**20
 """Bytes that the worker may still allocate: little trials fit, large batches do not."""
 

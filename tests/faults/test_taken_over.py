@@ -7,6 +7,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from records.outcome import EpochRecord, Outcome, State
 from search.plan import Plan
 from search.trial import open_broker
@@ -14,6 +16,8 @@ from studies import owner
 from studies.broker import Answer, Broker, Claim
 from tests.search.conftest import plan_in
 from tests.search.processes import TINY, finished, log_of, records, wait_until
+
+pytestmark = pytest.mark.slow
 
 SECTIONS = {
     "trials": 3,

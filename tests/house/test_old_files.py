@@ -17,6 +17,8 @@ from studies.study import Place, find
 from train_core.config import load_run_config
 from train_core.model import load_model, probabilities
 
+pytestmark = pytest.mark.slow
+
 ASSETS = Path(__file__).parents[1] / "assets"
 OLD = sorted(path.name for path in ASSETS.iterdir() if path.is_dir())
 

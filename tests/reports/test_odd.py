@@ -18,6 +18,8 @@ from studies.owner import this_host
 from tests.reports.making import SPACE, learned, make_study, sampled, trial, usual, write_best
 from tests.reports.pages import opened
 
+pytestmark = pytest.mark.slow
+
 ONE = {"lr": SPACE["lr"]}
 WAITING = "There is no complete trial yet, so there is no winner"
 

@@ -8,6 +8,8 @@ import pytest
 from reports.page import for_script
 from tests.reports.pages import PHONE, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(made):

@@ -11,6 +11,8 @@ from studies.study import Place
 from tests.reports.making import SPACE, make_study, usual
 from tests.reports.pages import PHONE, opened
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_command_writes_the_page_and_the_numbers(made, tmp_path, run_module) -> None:
     shutil.copytree(made.folder, tmp_path / "runs" / "made")

@@ -15,6 +15,8 @@ from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("tensorboard", reason="event files: tensorboard is not installed")
 
 TAGS = {

@@ -20,6 +20,8 @@ from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
 
+pytestmark = pytest.mark.slow
+
 HAS_TENSORFLOW = find_spec("tensorflow") is not None and find_spec("onnx2tf") is not None
 OPENED: list[str] = []
 

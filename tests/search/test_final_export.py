@@ -22,6 +22,8 @@ from train_core.fit import fit
 from train_core.images import Normalisation
 from train_core.model import load_model, probabilities, trained_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):

@@ -14,6 +14,8 @@ from studies.attributes import CONFIRMED
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 
+pytestmark = pytest.mark.slow
+
 
 def trained(plan, number: int, value: float, **changes) -> TrialRecord:
     config = plan.trial_config({}, number).model_dump() | changes

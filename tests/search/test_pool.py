@@ -11,6 +11,8 @@ import torch
 from search.workers.events import Done, Warned, WorkerLost
 from search.workers.pool import WorkerDied, WorkerPool
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -13,6 +13,8 @@ from search.run import app
 from tests.conftest import write_pictures
 from tests.search.processes import ONCE, done, finished, log_of, records, start_search
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_whole_job_and_then_again(search, tmp_path) -> None:
     output = finished(search(report=True))

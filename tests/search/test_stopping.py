@@ -6,8 +6,11 @@ import re
 import signal
 
 import psutil
+import pytest
 
 from tests.search.processes import done, finished, kill, log_of, records, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:

@@ -22,6 +22,8 @@ from search.display.progress import EventLog
 from studies.study import make_or_resume
 from tests.search.processes import ONCE, finished, log_of, records, start_search, wait_until
 
+pytestmark = pytest.mark.slow
+
 OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
 TRAINING = {"epochs": 6, "batch_size": 32}
 

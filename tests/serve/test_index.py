@@ -15,6 +15,8 @@ from serve.model import Model
 from serve.similar import Collection, load_collection
 from tests.serve.conftest import encoded, stripe, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def album(collection, tmp_path):

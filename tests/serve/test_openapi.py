@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from serve.web.app import create_app
 from serve.web.config import ServiceConfig
 
+pytestmark = pytest.mark.slow
+
 schemathesis = pytest.importorskip("schemathesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 

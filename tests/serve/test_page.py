@@ -11,6 +11,8 @@ from PIL import Image
 from tests.serve.conftest import encoded, stripe, wait_until
 from tests.serve.odd_pictures import scene
 
+pytestmark = pytest.mark.slow
+
 PHONE = {"viewport": {"width": 360, "height": 720}, "has_touch": True, "is_mobile": True}
 SHOTS = os.environ.get("CONVSEARCH_SHOTS")
 """Folder for screenshots, for people to look at."""

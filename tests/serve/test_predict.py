@@ -10,6 +10,8 @@ from PIL import Image
 from records.command_line import printable
 from tests.serve.conftest import encoded, stripe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def predict(run_module, best):

@@ -17,6 +17,8 @@ import pytest
 from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.mutations import multipart
 
+pytestmark = pytest.mark.slow
+
 FORBIDDEN = [
     "torch", "torchvision", "optuna", "sklearn", "scipy", "onnx", "space", "studies", "train_core",
     "search", "reports",

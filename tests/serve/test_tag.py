@@ -11,6 +11,8 @@ from serve.model import Model
 from serve.thresholds import HeldOut, overall, per_class, read_held_out
 from tests.serve.conftest import encoded, stripe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def album(collection, tmp_path):

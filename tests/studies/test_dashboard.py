@@ -14,6 +14,8 @@ from studies.study import Place
 from tests.studies.conftest import begun
 from tests.studies.workers import broker_of, run_one
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(tmp_path) -> Place:

@@ -13,6 +13,8 @@ from tests.studies.conftest import begun
 from tests.studies.test_dashboard import ask
 from tests.studies.workers import broker_of, run_one
 
+pytestmark = pytest.mark.slow
+
 
 def command(storage: str, folder, *more: str) -> list[str]:
     return [

@@ -27,7 +27,10 @@ print([str(record.state) for record in trial_records(study)], study.user_attrs["
 """
 SAID = "['complete', 'running'] {'trials': 5}\n"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs setpriv")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs setpriv"),
+]
 
 
 def bound(*command: object) -> list[str]:

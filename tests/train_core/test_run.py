@@ -3,6 +3,8 @@ import pytest
 from train_core.config import load_run_config
 from train_core.model import load_model
 
+pytestmark = pytest.mark.slow
+
 TINY = """
 [data]
 dataset = "{folder}"
