@@ -19,7 +19,11 @@ SPACE = parse_space(
 FIRST = {"lr": 1.0, "batch_size": 256, "depth": 2}
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mysql")]
+"""Storages that need a server of their own."""
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
 def place(request, tmp_path) -> Place:
     """Where a study can be; servers only where they are installed."""
     if request.param == "sqlite":

@@ -266,6 +266,7 @@ def test_a_point_that_makes_no_config_is_a_failed_trial(place) -> None:
     assert (record.state, record.reason) == (State.FAILED, outcome.reason)
 
 
+@pytest.mark.slow
 def test_several_workers_end_with_exactly_the_total(place) -> None:
     begun(place)
     workers = [start(place, 24) for _ in range(4)]
@@ -278,6 +279,7 @@ def test_several_workers_end_with_exactly_the_total(place) -> None:
     assert finished(begun(place).get_trials()) == 26
 
 
+@pytest.mark.slow
 def test_killed_workers_lose_nothing(place) -> None:
     begun(place)
     workers = [start(place, 16, pause=0.1) for _ in range(3)]

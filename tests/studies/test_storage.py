@@ -66,6 +66,7 @@ connection.execute("COMMIT")
 """
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_waited_for(tmp_path) -> None:
     study = begun(Place("test", tmp_path))
     trial = study.ask()

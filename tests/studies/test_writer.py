@@ -10,9 +10,10 @@ from studies.attributes import trial_records
 from studies.dashboard.notes import BELOW, DashboardNotes, trial_note
 from studies.storage import close_storage, make_storage
 from studies.study import Place
+from tests.studies.conftest import SERVERS
 
 
-@pytest.fixture(params=["memory", "sqlite", "journal", "postgresql", "mysql"])
+@pytest.fixture(params=["memory", "sqlite", "journal", *SERVERS])
 def study(request, tmp_path):
     match request.param:
         case "memory":

@@ -78,6 +78,7 @@ def test_downloads_once_and_then_uses_what_is_there(server, tmp_path) -> None:
     assert test.images.shape == (4, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_download_once(server, tmp_path) -> None:
     folder, url = server
     small = small_cifar(folder, url)

@@ -98,6 +98,7 @@ def test_a_change_in_the_tick_of_the_last_look_is_noticed(config, cache) -> None
     assert file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_build_once(tmp_path) -> None:
     write_images(tmp_path / "pictures", 600)
     config = DataConfig(dataset=str(tmp_path / "pictures"), root=str(tmp_path), image_size=16)
@@ -106,6 +107,7 @@ def test_two_processes_at_once_build_once(tmp_path) -> None:
     assert not list((tmp_path / "cache").glob("building-*"))
 
 
+@pytest.mark.slow
 def test_who_has_to_wait_is_told_so(config, cache) -> None:
     cache.mkdir(parents=True)
     with started(config) as child:
