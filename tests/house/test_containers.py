@@ -157,6 +157,7 @@ def test_the_example_has_every_setting_with_its_default() -> None:
     assert dict(used) == EXAMPLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "module"),
     [

@@ -53,6 +53,7 @@ def test_the_same_seed_gives_the_same_trials_bit_for_bit(tiny_plan, tmp_path, wo
     assert results(one) == results(other)
 
 
+@pytest.mark.slow
 def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker) -> None:
     undisturbed, _ = search(tiny_plan(), worker)
     plan = tiny_plan(runs=str(tmp_path / "others"))
@@ -103,6 +104,7 @@ def test_a_trial_that_kills_its_workers_is_given_up_and_said_to_be(tiny_plan, wo
     ]
 
 
+@pytest.mark.slow
 def test_behind_the_median_is_pruned_with_a_reason(tiny_plan, worker) -> None:
     plan = tiny_plan(
         trials=8,
@@ -237,6 +239,7 @@ def test_no_trial_starts_after_the_deadline(tiny_plan, worker) -> None:
     assert [trial.state for trial in study.get_trials()] == [TrialState.WAITING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "none"])
 def test_no_network_outlives_its_trial(tiny_plan, worker, monkeypatch, pruner) -> None:
     """Whatever ends a trial, nothing may keep its network: a GPU would run out of memory."""

@@ -316,6 +316,7 @@ def test_a_failure_now_and_then_does_not_stop_the_search(place) -> None:
         assert broker.settle(claimed(broker), outcome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc", "random"])
 def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, sampler) -> None:
     config = StudyConfig(sampler=sampler, pruner="none", startup_trials=4)

@@ -11,6 +11,7 @@ from studies.study import Place, Purpose, make_or_resume, work_on
 from tests.studies.workers import ended, score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
 @pytest.mark.parametrize("name", ["default", "extended"])
 def test_every_sampler_runs_every_space(tmp_path, sampler, name) -> None:

@@ -120,6 +120,7 @@ def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
         read_toml(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [("train_core.config", "torch"), ("train_core.networks.convnet", "torchvision")],

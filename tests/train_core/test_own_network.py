@@ -26,6 +26,7 @@ def own(tmp_path, monkeypatch) -> str:
     return OWN.stem
 
 
+@pytest.mark.slow
 def test_it_trains_and_is_saved_and_exported(own, data, tmp_path) -> None:
     config = TrainConfig(network=own, width=8, epochs=2, batch_size=16, lr=1.0, precision="fp32")
     engines = EnginePool(data)

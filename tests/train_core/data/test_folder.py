@@ -160,12 +160,14 @@ def test_a_file_that_may_be_read_from_now_on_is_looked_at_again(image_folder, tm
     assert find_source(config(image_folder, tmp_path)).stamp != locked
 
 
+@pytest.mark.slow
 def test_many_files_are_decoded_by_several_processes(tmp_path) -> None:
     write_images(tmp_path / "pictures", 1500)
     prepared = prepare(config(tmp_path / "pictures", tmp_path))
     assert prepared.train.count == 1200
 
 
+@pytest.mark.slow
 def test_large_files_are_decoded_by_several_processes(image_folder, tmp_path, monkeypatch) -> None:
     # PNG readers stop where the image ends, so a long file with a small image will do.
     for path in image_folder.rglob("*.png"):
