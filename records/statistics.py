@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-BINS = 15
-"""Intervals of confidence between 0 and 1 for the calibration error."""
+BINS = 15  # Intervals of confidence between 0 and 1 for the calibration error.
 
 
 class Spread(BaseModel):

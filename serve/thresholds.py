@@ -12,11 +12,9 @@ import numpy as np
 
 from records.statistics import wilson_interval
 
+# Below which a prediction counts as unsure where nothing was held out: rather no than yes.
 UNSURE_WITHOUT = 0.5
-"""Below which a prediction counts as unsure where nothing was held out: rather no than yes."""
-
-SURE = 0.9
-"""Share of the sure predictions that should be right."""
+SURE = 0.9  # Share of the sure predictions that should be right.
 
 
 class HeldOut(NamedTuple):

@@ -22,9 +22,8 @@ _LOG = logging.getLogger("serve.requests")
 _FAULTS = logging.getLogger("serve")
 
 _PAGE = Path(__file__).parent / "static"
-
+# Endpoints that need no key: they say nothing about the model or the pictures.
 _OPEN = frozenset({"page", "static", "api.healthz", "api.readyz", "api.openapi"})
-"""Endpoints that need no key: they say nothing about the model or the pictures."""
 
 _HEADERS = {
     # No inline script and no inline style, nothing from elsewhere; `blob:` shows chosen pictures.

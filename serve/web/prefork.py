@@ -24,8 +24,8 @@ from records.command_line import USER_MISTAKE, complain
 if TYPE_CHECKING:
     from flask import Flask
 
+# Seconds until a process is killed that was told to end; containers are killed after ten.
 _PATIENCE = 8
-"""Seconds until a process is killed that was told to end; containers are killed after ten."""
 
 
 def _once() -> Callable[[], bool]:
@@ -74,8 +74,6 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
 
 class _Application(BaseApplication):  # type: ignore[misc]
-    """What gunicorn is told."""
-
     def __init__(
         self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
     ) -> None:

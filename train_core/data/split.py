@@ -70,10 +70,7 @@ def stratified_split(
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Choose `(size,)` rows, ascending, so that classes keep their shares as far as can be.
 
-    Args:
-        labels: `(N,)`, the class of every image.
-        size: How many to choose.
-        seed: The same seed and labels give the same choice.
+    The same seed and labels, `(N,)`, give the same choice.
 
     Raises:
         ValueError: The size is not between the number of classes and N.
