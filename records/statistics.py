@@ -16,9 +16,7 @@ class Spread(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     mean: float
-    std: float | None
-    """Sample standard deviation; None for a single value."""
-
+    std: float | None  # Sample standard deviation; None for a single value.
     n: int
 
     @classmethod

@@ -143,8 +143,7 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
     strength. The negatives keep what the activation would drop. Directions without variance are
     replaced by the strongest ones: a constant channel would upset batch norm.
 
-    Args:
-        batches: `(B, 3, H, W)` float32, normalised; some thousands of training images in all.
+    The batches, `(B, 3, H, W)` float32 and normalised, hold some thousands of training images.
     """
     total, count = torch.zeros(12, 12, dtype=torch.float64), 0
     for images in batches:

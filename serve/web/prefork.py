@@ -136,14 +136,8 @@ def run_processes(
 ) -> int:
     """Answer until it is told to end. This process must not have threads, since it forks.
 
-    Args:
-        make_app: Called in each process; a ValueError is a mistake of the user's.
-        listening: Where clients connect.
-        processes: How many.
-        announce: Called in the first process that is ready.
-
-    Returns:
-        The exit code.
+    `make_app` is called in each process, where a ValueError is a mistake of the user's, and
+    `announce` in the first one that is ready. Returns the exit code.
     """
     application = _Application(make_app, processes, announce)
     arbiter = _Arbiter(application)
