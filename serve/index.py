@@ -181,8 +181,7 @@ def index_for(path: Path, model: Model, folder: Path) -> Index:
 def update(index: Index, model: Model, folder: Path) -> tuple[int, int, int, int]:
     """Look at what is new or changed, forget what is gone, complain of what cannot be read.
 
-    Returns:
-        How many pictures were new or changed, as before, gone, and not readable.
+    Returns how many pictures were new or changed, as before, gone, and not readable.
     """
     known, there = index.states(), _states(folder)
     todo = [path for path, state in there.items() if known.get(path) != state]

@@ -70,10 +70,7 @@ def overall(held: HeldOut, precision: float) -> Threshold:
 def per_class(held: HeldOut, classes: Sequence[str], precision: float) -> Mapping[str, Threshold]:
     """A threshold for each class, above which its predictions are right as often as wanted.
 
-    Args:
-        held: Predictions about held-out pictures.
-        classes: Names, by label.
-        precision: Wanted share of right ones among the trusted predictions, in (0, 1).
+    `precision` is the wanted share of right ones among the trusted predictions, in (0, 1).
     """
     return {
         name: _lowest(held, held.predicted == label, precision)

@@ -42,10 +42,8 @@ def stratified_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that stay and a share of every class that is set aside, both ascending.
 
-    Args:
-        labels: `(N,)`, the class of every image.
-        fraction: In [0, 1). Every class gives and keeps at least one image; 0 = none set aside.
-        seed: The same seed and labels give the same split.
+    The same seed and labels, `(N,)`, give the same split. Every class gives and keeps at least one
+    image, unless the fraction, in [0, 1), is 0: then none is set aside.
 
     Raises:
         ValueError: A class has fewer than two images.
