@@ -11,8 +11,8 @@ from records.files import write_whole
 from records.statistics import Spread, accuracy_interval
 from records.words import percent, points
 
+# Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
 FORMAT: Literal[1] = 1
-"""Raise it when a reader of today could no longer use the file, or `model.onnx` beside it."""
 
 
 class _Record(BaseModel):

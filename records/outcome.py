@@ -23,15 +23,11 @@ class State(StrEnum):
 class Cause(StrEnum):
     """Why a trial was pruned or failed."""
 
-    RULE = "rule"
-    """The pruner stopped it, since it fell behind."""
-
+    RULE = "rule"  # The pruner stopped it, since it fell behind.
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out of memory"
     TIMED_OUT = "timed out"
-    ERROR = "error"
-    """A fault in the training or around it."""
-
+    ERROR = "error"  # A fault in the training or around it.
     WORKER_DIED = "worker died"
 
 

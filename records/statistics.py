@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-BINS = 15
-"""Intervals of confidence between 0 and 1 for the calibration error."""
+BINS = 15  # Intervals of confidence between 0 and 1 for the calibration error.
 
 
 class Spread(BaseModel):
@@ -17,9 +16,7 @@ class Spread(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     mean: float
-    std: float | None
-    """Sample standard deviation; None for a single value."""
-
+    std: float | None  # Sample standard deviation; None for a single value.
     n: int
 
     @classmethod

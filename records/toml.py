@@ -53,12 +53,6 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def unknown_key(key: str, known: Collection[str], where: str) -> str:
-    """The sentence about a key that does not exist, with the nearest one that does."""
-    hint = did_you_mean(key, known)
-    return f"there is no key '{key}': {hint}known are {', '.join(known)} ({where})"
-
-
 def short_repr(value: object) -> str:
     """A value as Python writes it, in at most 60 characters."""
     text = repr(value)
@@ -78,7 +72,9 @@ def _sentence(model: type[BaseModel], error: ValidationError, source: str) -> st
     section, key = place[:-1], (place[-1] if place else "config")
     where = f"{source}, [{'.'.join(section)}]" if section else source
     if first["type"] == "extra_forbidden":
-        return unknown_key(key, _keys(model, section), where)
+        known = _keys(model, section)
+        hint = did_you_mean(key, known)
+        return f"there is no key '{key}': {hint}known are {', '.join(known)} ({where})"
     context = first.get("ctx", {})
     if "error" in context:
         return f"{context['error']} ({where})"

@@ -1,10 +1,10 @@
 """`python -m reports.compare`: studies side by side, from one place or several."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import plotly.graph_objects as go
 import typer
@@ -118,7 +118,9 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
 def compare(sources: Sequence[Source]) -> Comparison:
     """Work out all numbers."""
     names = [source.place.name for source in sources]
-    prints = [_without_folder(source.fingerprint) for source in sources]
+    # Data are their content; 0.1.0 kept the folder's name too.
+    data = [{**s.fingerprint.get("data", {}), "name": None} for s in sources]
+    prints = [{**s.fingerprint, "data": d} for s, d in zip(sources, data, strict=True)]
     differences = [
         f"{what}: the accuracies cannot be held against one another"
         for key, what in _MUST_AGREE.items()
@@ -132,12 +134,6 @@ def compare(sources: Sequence[Source]) -> Comparison:
     ]
     entries = (_entry(s, shared=names.count(s.place.name) > 1) for s in sources)
     return Comparison(entries=tuple(entries), differences=tuple(differences))
-
-
-def _without_folder(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """A fingerprint whose data are their content; 0.1.0 kept the folder's name too."""
-    data = {k: v for k, v in fingerprint.get("data", {}).items() if k != "name"}
-    return {**fingerprint, "data": data}
 
 
 def _entry(source: Source, *, shared: bool) -> Entry:

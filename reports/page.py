@@ -70,12 +70,12 @@ def render(template: str, drawn: Mapping[str, Sequence[Drawing]], **values: Any)
     """A page from its template, the figures of each section, and what else the template says."""
     scripts = [get_plotlyjs(), _text_of("page.js")]
     figures = {d.key: _slim(d.figure) for part in drawn.values() for d in part if d.figure}
+    # What the page's own content security policy knows the scripts by.
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     return _environment().get_template(template).render(
-        **values,
-        drawn=drawn,
-        css=Markup(_text_of("page.css")),
+        **values, drawn=drawn, css=Markup(_text_of("page.css")),
         scripts=[Markup(script) for script in scripts],
-        digests=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+        digests=" ".join(f"'sha256-{one}'" for one in hashes),
         data=for_script({"figures": figures, "templates": templates()}),
     )  # fmt: skip
 
@@ -94,11 +94,6 @@ def _environment() -> Environment:
 
 def _text_of(name: str) -> str:
     return (files("reports") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    """What the page's own content security policy knows a script by."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _slim(figure: Any) -> Any:

@@ -32,15 +32,10 @@ class TooManyPixels(UnreadablePicture):
 
 
 def decode(picture: Path | bytes, side: int, turn: Turn = nullcontext) -> np.ndarray:
-    """Read a picture, upright, as RGB on white, cut to its centre square and resized.
+    """A picture's centre square, upright and RGB on white, as `(side, side, 3)` uint8 pixels.
 
-    Args:
-        picture: A JPEG, PNG or WebP file, or its content; of an animation the first frame counts.
-        side: Height and width of the result in pixels.
-        turn: When it may be decoded; by default at once.
-
-    Returns:
-        `(side, side, 3)` uint8.
+    It is a JPEG, PNG or WebP file, or the content of one; of an animation the first frame counts.
+    `turn` says when it may be decoded, by default at once.
 
     Raises:
         UnreadablePicture: It cannot be read, is no picture, is cut off, or is too large.

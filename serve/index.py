@@ -19,11 +19,8 @@ from serve.predict import ModelOption, below, predictions
 
 app = new_app()
 
-_KEPT_TOGETHER = 256
-"""Pictures per transaction: what a kill can cost."""
-
-_APPLICATION = 0x636F6E76
-"""Marks the file as one of ours."""
+_KEPT_TOGETHER = 256  # Pictures per transaction: what a kill can cost.
+_APPLICATION = 0x636F6E76  # Marks the file as one of ours.
 
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION};
@@ -184,13 +181,7 @@ def index_for(path: Path, model: Model, folder: Path) -> Index:
 def update(index: Index, model: Model, folder: Path) -> tuple[int, int, int, int]:
     """Look at what is new or changed, forget what is gone, complain of what cannot be read.
 
-    Args:
-        index: Of this folder, by this model.
-        model: Says what pictures show.
-        folder: The pictures.
-
-    Returns:
-        How many pictures were new or changed, as before, gone, and not readable.
+    Returns how many pictures were new or changed, as before, gone, and not readable.
     """
     known, there = index.states(), _states(folder)
     todo = [path for path, state in there.items() if known.get(path) != state]
@@ -215,7 +206,6 @@ def update(index: Index, model: Model, folder: Path) -> tuple[int, int, int, int
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of every picture, by its path in the folder."""
     found = {}
     for path in below(folder):
         try:

@@ -12,11 +12,10 @@ from records.metrics import Metrics, read_metrics
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+# Pictures per run of the network: more per run were not faster (`docs/serving.md`).
 MOST_AT_ONCE = 64
-"""Pictures per run of the network: more per run were not faster (`docs/serving.md`)."""
-
+# Fewer of large pictures, so that the network's intermediate results stay small.
 _PIXELS_AT_ONCE = 1_000_000
-"""Fewer of large pictures, so that the network's intermediate results stay small."""
 
 
 class Prediction(NamedTuple):

@@ -30,9 +30,7 @@ ModelOption = Annotated[
 ]
 
 _STDIN = Path("-")
-
-_FEW = 200
-"""A progress bar for fewer would only flicker."""
+_FEW = 200  # A progress bar for fewer would only flicker.
 
 
 @app.command()
@@ -98,11 +96,7 @@ def below(folder: Path) -> Iterator[Path]:
 
 
 def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Prediction | str]]:
-    """What a model says of files, in the order given; memory does not grow with their number.
-
-    Args:
-        model: Says what they show.
-        paths: Files, or `-` for stdin.
+    """What a model says of files or stdin (`-`), in order; memory does not grow with their number.
 
     Yields:
         Each file with its prediction, or with the reason why it cannot be read.

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+# Where the API key is read from; never an argument, which everybody on the machine can see.
 KEY = "CONVSEARCH_API_KEY"
-"""Where the API key is read from; never an argument, which everybody on the machine can see."""
-
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 # Not from `serve.predict`, which imports NumPy before `_prepare` has run.

@@ -75,11 +75,9 @@ class Collection:
         return len(self.paths)
 
     def nearest(self, embedding: np.ndarray, count: int) -> list[Neighbour]:
-        """The most similar pictures, the most similar first; of equal ones by path.
+        """The pictures most similar to an embedding, `(features,)` float32, best first.
 
-        Args:
-            embedding: `(features,)` float32.
-            count: How many, at least 1; fewer if there are fewer.
+        Of equal ones the first path leads. `count` is at least 1; there may be fewer pictures.
         """
         cosines = self._directions @ _unit(embedding[None])[0]
         count = min(count, len(cosines))

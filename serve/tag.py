@@ -30,32 +30,30 @@ from serve.thresholds import per_class, read_held_out
 
 app = new_app()
 
-_REVIEW = "review"
-"""The folder of pictures that somebody should look at."""
-
+_REVIEW = "review"  # The folder of pictures that somebody should look at.
 _COLUMNS = ("path", "class", "probability", "second_class", "second_probability", "filed_under")
-
-_Out = Annotated[Path | None, typer.Option(help="CSV file to write [tags-of-FOLDER.csv]")]
-_CopyTo = Annotated[
-    Path | None, typer.Option(help="copy pictures to CLASS/ and review/ in this folder")
-]
-_Threshold = Annotated[
-    float | None, typer.Option(min=0, max=1, help="least probability of a trusted answer [0.5]")
-]
-_Precision = Annotated[
-    float | None,
-    typer.Option(help="thresholds that make this share of the trusted answers right, say 0.95"),
-]
 
 
 @app.command()
 def main(
     folder: Annotated[Path, typer.Argument(help="pictures; they are never moved or changed")],
     model: ModelOption = None,
-    out: _Out = None,
-    copy_to: _CopyTo = None,
-    threshold: _Threshold = None,
-    precision: _Precision = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write [tags-of-FOLDER.csv]")
+    ] = None,
+    copy_to: Annotated[
+        Path | None, typer.Option(help="copy pictures to CLASS/ and review/ in this folder")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="least probability of a trusted answer [0.5]"),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="thresholds that make this share of the trusted answers right, say 0.95"
+        ),
+    ] = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
     with user_mistakes():

@@ -12,11 +12,9 @@ import numpy as np
 
 from records.statistics import wilson_interval
 
+# Below which a prediction counts as unsure where nothing was held out: rather no than yes.
 UNSURE_WITHOUT = 0.5
-"""Below which a prediction counts as unsure where nothing was held out: rather no than yes."""
-
-SURE = 0.9
-"""Share of the sure predictions that should be right."""
+SURE = 0.9  # Share of the sure predictions that should be right.
 
 
 class HeldOut(NamedTuple):
@@ -72,10 +70,7 @@ def overall(held: HeldOut, precision: float) -> Threshold:
 def per_class(held: HeldOut, classes: Sequence[str], precision: float) -> Mapping[str, Threshold]:
     """A threshold for each class, above which its predictions are right as often as wanted.
 
-    Args:
-        held: Predictions about held-out pictures.
-        classes: Names, by label.
-        precision: Wanted share of right ones among the trusted predictions, in (0, 1).
+    `precision` is the wanted share of right ones among the trusted predictions, in (0, 1).
     """
     return {
         name: _lowest(held, held.predicted == label, precision)

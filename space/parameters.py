@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Value = bool | int | float | str
-"""What one parameter of a sampled point can be."""
+Value = bool | int | float | str  # What one parameter of a sampled point can be.
 
 
 class Suggester(Protocol):

@@ -14,9 +14,7 @@ class Space(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    """What messages call it: `default`, `extended`, or the path of the user's file."""
-
+    name: str  # What messages call it: `default`, `extended`, or the path of the user's file.
     parameters: dict[str, Parameter]
 
     def sample(self, suggester: Suggester, fixed: Mapping[str, object]) -> dict[str, Value]:
@@ -75,8 +73,7 @@ class Space(BaseModel):
     def given(self, fixed: Mapping[str, object]) -> "Space":
         """Only parameters that can apply, each with only the conditions that can still fail.
 
-        Args:
-            fixed: Key -> value of everything that a condition may name; searched keys are ignored.
+        `fixed` has a value for every key that a condition may name; searched keys are ignored.
         """
         kept: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from train_core.images import Normalisation
 
+# Strength from which on every image alternates; below, a proportional share of them does.
 FLIP_FULL_AT = 0.25
-"""Strength from which on every image alternates; below, a proportional share of them does."""
 
 # The largest changes at strength 1:
 SHIFT = 0.15  # As a share of the side: 5 of 32 pixels, whole pixels only.

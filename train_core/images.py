@@ -14,8 +14,8 @@ from train_core.data.prepare import PreparedData, load_part
 from train_core.data.split import choose_rows
 
 _EPS = 5e-4
+# Second moment below which a direction has no variance, such as colour in grey images.
 _FLAT = 1e-5
-"""Second moment below which a direction has no variance, such as colour in grey images."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
     strength. The negatives keep what the activation would drop. Directions without variance are
     replaced by the strongest ones: a constant channel would upset batch norm.
 
-    Args:
-        batches: `(B, 3, H, W)` float32, normalised; some thousands of training images in all.
+    The batches, `(B, 3, H, W)` float32 and normalised, hold some thousands of training images.
     """
     total, count = torch.zeros(12, 12, dtype=torch.float64), 0
     for images in batches:
@@ -154,15 +153,10 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
         patches = F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
         total += (patches.T @ patches).cpu()
         count += len(patches)
-    return _filters(total / count).to(images.device)
-
-
-def _filters(moments: Tensor) -> Tensor:
-    """Filters `(24, 3, 2, 2)` from the second moments of patches, `(12, 12)` float64."""
-    strengths, vectors = torch.linalg.eigh(moments)
+    strengths, vectors = torch.linalg.eigh(total / count)
     # The sign of an eigenvector is arbitrary: fix it, so that machines agree.
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     scaled = vectors * largest.sign() / (strengths.clamp_min(0) + _EPS).sqrt()
     live = max(1, int((strengths > _FLAT).sum()))
     filters = scaled.flip(1).T[torch.arange(12) % live].reshape(12, 3, 2, 2)
-    return torch.stack([filters, -filters], 1).flatten(0, 1).float()
+    return torch.stack([filters, -filters], 1).flatten(0, 1).float().to(images.device)

@@ -95,12 +95,8 @@ def logits_of(
 ) -> Iterator[Tensor]:
     """Logits without augmentation, `(up to images_at_once(H), classes)` float32 each.
 
-    Args:
-        network: In evaluation mode, on the device of the images.
-        images: `(N, H, W, 3)` uint8.
-        normalisation: Of the training part.
-        dtype: Working precision.
-        mirrored: Whether to show each image mirrored.
+    The network must be in evaluation mode, on the device of the images, `(N, H, W, 3)` uint8. It
+    works in the precision `dtype`, and is shown each image `mirrored` if that is set.
     """
     for batch in images.split(images_at_once(images.shape[1])):
         shown = normalisation(batch.flip(2) if mirrored else batch)

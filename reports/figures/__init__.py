@@ -13,9 +13,8 @@ import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#1F83C4", "#D55E00", "#009E73", "#CC79A7", "#808690"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", GREY)
-
+# From low or early to high or late; visible on both backgrounds.
 SCALE = [[0.0, "#56B4E9"], [0.5, "#9B7FB4"], [1.0, "#D55E00"]]
-"""From low or early to high or late; visible on both backgrounds."""
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

@@ -109,9 +109,7 @@ def _seeds(seeds: Seeds) -> Drawing:
     traces = [
         _dots(runs, "fresh seed", hover, color=BLUE, size=10, opacity=0.7),
         _dots(means, "mean", hover, color=ORANGE, size=20, symbol="line-ns-open", line=3),
-        _dots(
-            searched, "in the search", hover, line=2, color=GREY, size=10, symbol="diamond-open"
-        ),
+        _dots(searched, "in the search", hover, 2, color=GREY, size=10, symbol="diamond-open"),
     ]
     axis = {"tickformat": ".1%", "nticks": 5, "tickangle": 0}
     return Drawing(

@@ -118,10 +118,8 @@ def _contour(study: Study, first: str, second: str, shown: str) -> Drawing:
         colorscale="Cividis", reversescale=False, selector={"type": "contour"},
         colorbar={"outlinewidth": 0, "thickness": 12, "title": {"text": ""}, "tickformat": ".0%"},
     )  # fmt: skip
-    contour.update_traces(
-        marker={"color": ORANGE, "size": 6, "line": {"width": 1, "color": "white"}},
-        selector={"type": "scatter"},
-    )
+    marker = {"color": ORANGE, "size": 6, "line": {"width": 1, "color": "white"}}
+    contour.update_traces(marker=marker, selector={"type": "scatter"})
     contour.update_layout(showlegend=False)
     return Drawing(
         "contour", f"Accuracy over {first} and {second}", readable_ticks(plain(contour)),

@@ -8,9 +8,7 @@ from reports.numbers.parameters import Range
 from reports.numbers.summary import Summary
 
 Verdict = Literal["good", "warning", "unknown"]
-Judgement = tuple[Verdict, str, str]
-"""A verdict, what is found, and what to do."""
-
+Judgement = tuple[Verdict, str, str]  # A verdict, what is found, and what to do.
 _MANY = 0.1  # Share of trials of one bad kind above which something should change.
 _SWAPPED = 0.25  # Share of swapped pairs above which the first pruning check comes too early.
 

@@ -102,12 +102,7 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
-    """Confidence against accuracy in equal-width bins of confidence.
-
-    Args:
-        labels: `(N,)` int.
-        probabilities: `(N, classes)`.
-    """
+    """By equal-width bins of confidence, from labels `(N,)` int and `(N, classes)`."""
     found, count = confidence_bins(labels, probabilities), len(labels)
     bins = (
         Bin(

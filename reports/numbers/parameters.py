@@ -16,9 +16,7 @@ from records.trial import TrialRecord, ranked
 from reports.numbers import Numbers
 from space import Choice, Float, Int, Space
 
-NEAR = 0.05
-"""How near to an end of its range, as a share of it, a value counts as at the edge."""
-
+NEAR = 0.05  # How near to an end of its range, as a share of it, a value counts as at the edge.
 _MOST = 0.5  # Share of the leading trials at an edge above which it is worth a look.
 _LEAST = 10  # Complete trials below which an importance says nothing.
 _GOOD, _GOOD_LEAST = 0.1, 5  # Share and number at least of the trials that count as good.
@@ -31,8 +29,7 @@ class Range(Numbers):
         whole: Whether only whole numbers occur.
         best: The value of the best trial; None if it does not have this parameter.
         positions: Of the leading trials, best first, from 0 (low) to 1 (high), on the own scale.
-        at_low: Share of the leading trials at the lower edge.
-        at_high: Share of the leading trials at the upper edge.
+        at_low, at_high: Share of the leading trials at this edge.
     """
 
     name: str

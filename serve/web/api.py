@@ -22,11 +22,8 @@ from serve.web.service import Service, service
 
 api = Blueprint("api", __name__)
 
-_MOST_NAMED = 1000
-"""Classes or pictures that may be asked for."""
-
-_THUMBNAIL = 160
-"""Pixels of its longer side."""
+_MOST_NAMED = 1000  # Classes or pictures that may be asked for.
+_THUMBNAIL = 160  # Pixels of its longer side.
 
 
 @api.post("/api/predict")

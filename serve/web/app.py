@@ -22,9 +22,8 @@ _LOG = logging.getLogger("serve.requests")
 _FAULTS = logging.getLogger("serve")
 
 _PAGE = Path(__file__).parent / "static"
-
+# Endpoints that need no key: they say nothing about the model or the pictures.
 _OPEN = frozenset({"page", "static", "api.healthz", "api.readyz", "api.openapi"})
-"""Endpoints that need no key: they say nothing about the model or the pictures."""
 
 _HEADERS = {
     # No inline script and no inline style, nothing from elsewhere; `blob:` shows chosen pictures.
@@ -62,12 +61,9 @@ class _App(Flask):
 def create_app(
     model: Model | str | Path, config: ServiceConfig | None = None, index: str | Path | None = None
 ) -> Flask:
-    """The service for one model; any WSGI server can run it.
+    """The service for one model, or the `best/` folder of one; any WSGI server can run it.
 
-    Args:
-        model: A model, or the `best/` folder of one.
-        config: What is allowed.
-        index: What `python -m serve.index` made with this model, to show similar pictures.
+    The index is what `python -m serve.index` made with this model, to show similar pictures.
 
     Raises:
         ValueError: In one sentence, if the model or the index cannot be used.

@@ -2,40 +2,35 @@
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-SHORTEST_KEY = 16
-"""Characters; shorter ones can be guessed."""
+SHORTEST_KEY = 16  # Characters; shorter ones can be guessed.
 
 
 class ServiceConfig(BaseModel):
-    """Limits of the service. Frozen; unknown keys are refused."""
+    """Limits of the service. Frozen; unknown keys are refused.
+
+    Attributes:
+        most_bytes: Bytes of one request.
+        most_images: Pictures of one request.
+        most_pixels: Pixels of one picture, as its head says, before it is decoded.
+        most_waiting: Pictures that may wait for their prediction in each process, and requests
+            that may wait for a thread; beyond that, requests are turned away at once.
+        threads: Requests in the works at the same time in each process; more of them get into
+            each other's way.
+        seconds: How long a request may wait for its turn.
+        api_key: What clients must send as `Authorization: Bearer ...`; None = nothing.
+        hosts: Names under which the service answers; None = any.
+        unsure_below: Probability below which a prediction is unsure; None = as the held-out
+            pictures say.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     most_bytes: int = Field(default=16 << 20, ge=1024)
-    """Bytes of one request."""
-
     most_images: int = Field(default=32, ge=1)
-    """Pictures of one request."""
-
     most_pixels: int = Field(default=50_000_000, ge=1)
-    """Pixels of one picture, as its head says, before it is decoded."""
-
     most_waiting: int = Field(default=64, ge=1)
-    """Pictures that may wait for their prediction in each process, and requests that may wait for
-    a thread; beyond that, requests are turned away at once."""
-
     threads: int = Field(default=16, ge=2)
-    """Requests in the works at the same time in each process; more of them get into each other's
-    way."""
-
     seconds: float = Field(default=20.0, gt=0)
-    """How long a request may wait for its turn."""
-
     api_key: SecretStr | None = Field(default=None, min_length=SHORTEST_KEY)
-    """What clients must send as `Authorization: Bearer ...`; None = nothing."""
-
     hosts: tuple[str, ...] | None = None
-    """Names under which the service answers; None = any."""
-
     unsure_below: float | None = Field(default=None, ge=0, le=1)
-    """Probability below which a prediction is unsure; None = as the held-out pictures say."""

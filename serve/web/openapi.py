@@ -143,7 +143,6 @@ def _protected_paths() -> dict[str, Any]:
 
 
 def _upload(image: dict[str, Any], parameter: str, default: int) -> dict[str, Any]:
-    """What a request with pictures holds."""
     form = {
         "schema": {"type": "object", "required": ["image"], "properties": {"image": image}},
         "encoding": {"image": {"contentType": "image/jpeg, image/png, image/webp"}},

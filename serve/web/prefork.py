@@ -24,8 +24,8 @@ from records.command_line import USER_MISTAKE, complain
 if TYPE_CHECKING:
     from flask import Flask
 
+# Seconds until a process is killed that was told to end; containers are killed after ten.
 _PATIENCE = 8
-"""Seconds until a process is killed that was told to end; containers are killed after ten."""
 
 
 def _once() -> Callable[[], bool]:
@@ -74,8 +74,6 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
 
 class _Application(BaseApplication):  # type: ignore[misc]
-    """What gunicorn is told."""
-
     def __init__(
         self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
     ) -> None:
@@ -138,14 +136,8 @@ def run_processes(
 ) -> int:
     """Answer until it is told to end. This process must not have threads, since it forks.
 
-    Args:
-        make_app: Called in each process; a ValueError is a mistake of the user's.
-        listening: Where clients connect.
-        processes: How many.
-        announce: Called in the first process that is ready.
-
-    Returns:
-        The exit code.
+    `make_app` is called in each process, where a ValueError is a mistake of the user's, and
+    `announce` in the first one that is ready. Returns the exit code.
     """
     application = _Application(make_app, processes, announce)
     arbiter = _Arbiter(application)

@@ -19,10 +19,7 @@ from serve.web.service import NAME, Service
 def new_server(app: Flask, listening: socket.socket, channels: dict[int, Any]) -> Any:
     """A waitress server that answers at a socket with the limits of the app's service.
 
-    Args:
-        app: What `create_app` made.
-        listening: Where clients connect.
-        channels: Gets the open connections, for a loop of one's own.
+    `channels` gets the open connections, for a loop of one's own.
     """
     service: Service = app.extensions[NAME]
     # Waitress keeps bodies up to these sizes in memory; beyond, it would write files.

@@ -28,15 +28,7 @@ _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class Counters:
-    """What Prometheus can ask for at `/metrics`.
-
-    Attributes:
-        requests: Requests answered, by endpoint and status.
-        seconds: Time of a request after it was received, by endpoint.
-        images: Pictures answered.
-        batches: Pictures per run of the network.
-        waiting: Pictures that wait for the network.
-    """
+    """What Prometheus can ask for at `/metrics`; each counter says itself what it counts."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -71,12 +63,7 @@ class Service:
     """What the endpoints work with.
 
     Attributes:
-        model: Says what pictures show.
-        config: What is allowed.
         collection: Pictures to compare with; None if no index was given.
-        counters: What is counted.
-        batcher: Asks the model.
-        decoder: Reads uploads.
         queue: Requests that wait for a thread of the server, which puts its own queue here.
 
     Raises:

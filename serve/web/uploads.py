@@ -19,12 +19,9 @@ from serve import decode
 from serve.web.config import ServiceConfig
 
 _FIELD = "image"
-
+# Pixels from which on a picture is decoded alone: it takes long, and much memory.
 _LARGE = 4_000_000
-"""Pixels from which on a picture is decoded alone: it takes long, and much memory."""
-
-_LARGE_WAITING = 4
-"""More would take the threads away from everybody else."""
+_LARGE_WAITING = 4  # More would take the threads away from everybody else.
 
 
 class InMemory(Request):

@@ -46,11 +46,8 @@ def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
 def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Arrays:
     """Use the files in `config.root`, or download them with progress and checksum.
 
-    Args:
-        dataset: A data set class of torchvision.
-        archive: What its files are called, for the message when they cannot be had.
-        config: Where to look, and the size of the images.
-        part: Which part to read.
+    `dataset` is a data set class of torchvision; `archive` says what its files are called, for the
+    message when they cannot be had.
 
     Raises:
         ValueError: The files are not there and cannot be downloaded.

@@ -112,8 +112,6 @@ def _list_images(root: Path, part_root: Path, classes: tuple[str, ...]) -> list[
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All files in a folder and its folders but hidden ones."""
-
     def refuse(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             return  # A test part need not have every class.

@@ -45,8 +45,7 @@ class PreparedData(BaseModel):
     image_size: int
     train: PartFacts
     test: PartFacts
-    skipped: tuple[str, ...]
-    """Image files that were left out because they could not be read."""
+    skipped: tuple[str, ...]  # Image files that were left out because they could not be read.
 
 
 def prepare(config: DataConfig) -> PreparedData:
@@ -171,7 +170,6 @@ def _sha256(folder: Path, part: str) -> str:
 
 
 def _state(folder: Path) -> dict[str, list[int]]:
-    """Size and time of change of every array."""
     stats = {path.name: path.stat() for part in _PARTS for path in _files(folder, part)}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 

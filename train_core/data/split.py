@@ -42,10 +42,8 @@ def stratified_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that stay and a share of every class that is set aside, both ascending.
 
-    Args:
-        labels: `(N,)`, the class of every image.
-        fraction: In [0, 1). Every class gives and keeps at least one image; 0 = none set aside.
-        seed: The same seed and labels give the same split.
+    The same seed and labels, `(N,)`, give the same split. Every class gives and keeps at least one
+    image, unless the fraction, in [0, 1), is 0: then none is set aside.
 
     Raises:
         ValueError: A class has fewer than two images.
@@ -70,10 +68,7 @@ def stratified_split(
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Choose `(size,)` rows, ascending, so that classes keep their shares as far as can be.
 
-    Args:
-        labels: `(N,)`, the class of every image.
-        size: How many to choose.
-        seed: The same seed and labels give the same choice.
+    The same seed and labels, `(N,)`, give the same choice.
 
     Raises:
         ValueError: The size is not between the number of classes and N.

@@ -16,9 +16,8 @@ from train_core.config import Optimizer, Schedule
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState
 
+# What Muon's learning rate is multiplied by for the weights that SGD updates beside it.
 MUON_REST_LR = 6.0
-"""What Muon's learning rate is multiplied by for the weights that SGD updates beside it."""
-
 _BETA2, _EPS = 0.99, 1e-8
 
 

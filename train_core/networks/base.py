@@ -82,13 +82,9 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """The embedding before dropout and the last layer.
+        """The embedding before dropout and the last layer, `(B, features)`.
 
-        Args:
-            images: `(B, 3, H, W)`, normalised, channels_last.
-
-        Returns:
-            `(B, features)`.
+        The images are `(B, 3, H, W)`, normalised, channels_last.
         """
 
     def logits(self, features: Tensor) -> Tensor:
