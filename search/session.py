@@ -26,8 +26,8 @@ from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 
+# Seconds between two counts when nothing happens here: others may be working too.
 _COUNT_EVERY = 5.0
-"""Seconds between two counts when nothing happens here: others may be working too."""
 
 
 def run_search(

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
 
-_POLL = 0.5
-"""Seconds between two questions for a trial while others run the last ones."""
-
+_POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 

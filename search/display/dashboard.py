@@ -23,11 +23,10 @@ from studies.dashboard.notes import DashboardNotes, Rows, study_note
 from studies.storage import shown
 from studies.study import Place
 
+# Seconds between two updates of the notes, at least; the dashboard reads them every ten.
 _EVERY = 2.0
-"""Seconds between two updates of the notes, at least; the dashboard reads them every ten."""
-
+# Share of the time that keeping the notes may take; with many trials, it is done less often.
 _SHARE = 0.02
-"""Share of the time that keeping the notes may take; with many trials, it is done less often."""
 
 
 @dataclass

@@ -140,11 +140,8 @@ class SearchResult:
 
     place: Place
     counts: Counts
-    interrupted: int | None
-    """Number of the signal that ended it early; None = none."""
-
-    metrics: Metrics | None
-    """Those of the exported model; None if there is no export (yet)."""
+    interrupted: int | None  # Number of the signal that ended it early; None = none.
+    metrics: Metrics | None  # Those of the exported model; None if there is no export (yet).
 
     @property
     def study(self) -> str:

@@ -16,11 +16,9 @@ from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, requi
 from search.export.tensorflow import run_tensorflow, write_tensorflow
 from train_core.model import TrainedModel, load_model, probabilities
 
-TOLERANCE = 1e-3
-"""How far a probability of another format may be from PyTorch's."""
-
+TOLERANCE = 1e-3  # How far a probability of another format may be from PyTorch's.
+# Test images to compare on, of those that the export kept; small data sets keep fewer.
 COMPARED = 100
-"""Test images to compare on, of those that the export kept; small data sets keep fewer."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,10 @@ def _run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
     return run_onnx(path, images)[0]
 
 
+# Name -> its file or folder, and how to run it: images in, probabilities out.
 _FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
     "onnx": ("model.onnx", _run_onnx),
     "int8": ("model.int8.onnx", _run_onnx),
     "torch": ("model.pt2", _run_torch),
     "tensorflow": ("model.tensorflow", run_tensorflow),
 }
-"""Name -> its file or folder, and how to run it: images in, probabilities out."""

@@ -18,9 +18,8 @@ from train_core.config import load_run_config
 from train_core.data.prepare import load_part, prepare
 from train_core.data.split import choose_rows, stratified_subset
 
+# Accuracy that may be lost; more is no rounding, but a range that was badly chosen.
 MOST_LOST = 0.05
-"""Accuracy that may be lost; more is no rounding, but a range that was badly chosen."""
-
 _CALIBRATED, _AT_ONCE = 512, 64
 
 

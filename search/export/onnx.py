@@ -10,11 +10,8 @@ from torch import Tensor, nn
 
 from train_core.model import TrainedModel, probabilities
 
-TOLERANCE = 1e-4
-"""How far a probability of the ONNX file may be from PyTorch's."""
-
-DYNAMIC = ({0: torch.export.Dim("batch", min=1)},)
-"""The sizes that may change, for the exporters."""
+TOLERANCE = 1e-4  # How far a probability of the ONNX file may be from PyTorch's.
+DYNAMIC = ({0: torch.export.Dim("batch", min=1)},)  # The sizes that may change, for the exporters.
 
 
 class ExportMismatch(Exception):

@@ -35,8 +35,7 @@ class Candidate:
     """A trial with the accuracies of its confirmations."""
 
     trial: TrialRecord
-    accuracies: tuple[float, ...]
-    """Validation accuracy in [0, 1] per seed; 0 for one that diverged."""
+    accuracies: tuple[float, ...]  # Validation accuracy in [0, 1] per seed; 0 = it diverged.
 
     @property
     def confirmed(self) -> Spread:

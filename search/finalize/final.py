@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 _DATA_FACTS = set(DataFacts.model_fields)
-
-_COMPARED = 512
-"""Test images on which ONNX and PyTorch are compared."""
+_COMPARED = 512  # Test images on which ONNX and PyTorch are compared.
 
 
 @dataclass(frozen=True)

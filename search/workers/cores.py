@@ -17,15 +17,12 @@ import psutil
 
 from records.machine import cores
 
+# Seconds over which the load of others is measured, while this process does nothing itself.
 _SAMPLE = 0.3
-"""Seconds over which the load of others is measured, while this process does nothing itself."""
-
-_VALID_FOR = 2.0
-"""Seconds for which an answer holds."""
-
+_VALID_FOR = 2.0  # Seconds for which an answer holds.
+# Cores that others may use before one is left to them: up to there, two threads are still faster
+# than one.
 _SLACK = 0.5
-"""Cores that others may use before one is left to them: up to there, two threads are still faster
-than one."""
 
 
 def _processors() -> list[int]:

@@ -17,15 +17,11 @@ from train_core.data.prepare import PreparedData, prepare
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains here."""
+    """What trains here: the device in words, and the precision that "auto" stands for on it."""
 
     device: str
-    """In words."""
-
     gpus: int
-
     precision: str
-    """That of `precision = "auto"`: "bfloat16" or "float32"."""
 
     @property
     def recipe(self) -> RecipeName:
