@@ -31,19 +31,13 @@ _SHARE = 0.02
 
 @dataclass
 class Watch:
-    """Keeps notes, plots and files of a study up to date; a search never fails because of it.
-
-    Attributes:
-        log: Where to write what went wrong.
-        say: Gets lines for people.
-        doing: What the search is doing, for the notes.
-    """
+    """Keeps notes, plots and files of a study up to date; a search never fails because of it."""
 
     plan: Plan
     study: Study
-    log: EventLog
+    log: EventLog  # Where to write what went wrong.
     say: Callable[[str], None]
-    doing: str = "searching"
+    doing: str = "searching"  # What the search is doing, for the notes.
     _next: float = 0.0
     _complained: bool = False
 

@@ -23,23 +23,14 @@ COMPARED = 100
 
 @dataclass(frozen=True)
 class Export:
-    """A format of a model, ready to be written, and what PyTorch predicts with the model.
+    """A format of a model, ready to be written, and what PyTorch predicts with the model."""
 
-    Attributes:
-        name: "onnx", "torch", "tensorflow" or "int8".
-        folder: The `best/` folder.
-        model: On the CPU.
-        images: `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
-        probabilities: `(N, classes)` float32.
-        task: What 8 bits need besides; None for the others.
-    """
-
-    name: str
-    folder: Path
-    model: TrainedModel
-    images: np.ndarray
-    probabilities: np.ndarray
-    task: Quantisation | None = None
+    name: str  # "onnx", "torch", "tensorflow" or "int8".
+    folder: Path  # The `best/` folder.
+    model: TrainedModel  # On the CPU.
+    images: np.ndarray  # `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
+    probabilities: np.ndarray  # `(N, classes)` float32.
+    task: Quantisation | None = None  # What 8 bits need besides.
 
     def write(self) -> list[str]:
         """Write it to the `best/` folder, and say how it compares.

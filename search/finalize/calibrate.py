@@ -25,25 +25,16 @@ if TYPE_CHECKING:
 
 
 class HeldOut(NamedTuple):
-    """Predictions of the winner's confirmations on the validation images.
+    """Predictions of the winner's confirmations on the validation images."""
 
-    Attributes:
-        labels: `(N,)` int64.
-        probabilities: `(confirmations, N, classes)` float32.
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
+    labels: np.ndarray  # `(N,)` int64.
+    probabilities: np.ndarray  # `(confirmations, N, classes)` float32.
 
 
 def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "EnginePool") -> None:
-    """Write what a confirmation predicts on the validation images, when its training has ended.
+    """Write what a confirmation of a trial predicts on the validation images.
 
-    Args:
-        plan: The search.
-        trial: Number of the trial that is confirmed.
-        config: The confirmation's training, whose weights are still in its engine.
-        engines: The worker's.
+    Its training has just ended: the weights are still in its engine.
     """
     from train_core.model import probabilities
 

@@ -50,18 +50,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Confirm:
-    """The task of training one of the best trials once more.
-
-    Attributes:
-        trial: Number of the trial.
-        seed: Counts the confirmations of one trial from 0.
-        config: The trial's training, with the fresh seed.
-    """
+    """The task of training one of the best trials once more."""
 
     plan: Plan
-    trial: int
-    seed: int
-    config: TrainConfig
+    trial: int  # Its number.
+    seed: int  # Counts the confirmations of one trial from 0.
+    config: TrainConfig  # The trial's training, with the fresh seed.
 
     @property
     def attribute(self) -> str:
