@@ -30,24 +30,17 @@ _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
 
 
 class Plan(BaseModel):
-    """A search with everything settled.
-
-    Attributes:
-        config: What was asked for, with name, recipe and split settled too.
-        training: What all trainings share; a point of the space and a seed complete it.
-        train_count: Training images per trial.
-        split: Digest of which image is in which part.
-    """
+    """A search with everything settled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    config: SearchConfig
-    training: TrainConfig
+    config: SearchConfig  # What was asked for, with name, recipe and split settled too.
+    training: TrainConfig  # What all trainings share; a point of the space and a seed complete it.
     space: Space
     data: PreparedData
-    train_count: int
+    train_count: int  # Training images per trial.
     validation_count: int
-    split: str
+    split: str  # Digest of which image is in which part.
 
     @property
     def name(self) -> str:

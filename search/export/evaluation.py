@@ -91,9 +91,7 @@ def shown_pictures(tested: Tested) -> dict[str, np.ndarray]:
 def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
     """One training picture of some classes at each strength, with the same draw at all of them.
 
-    Args:
-        data: The training images.
-        chosen: The strength of the final training, in [0, 1], which is among those shown.
+    The strength `chosen` for the final training, in [0, 1], is among those shown.
 
     Returns:
         "augmented" `(pictures, strengths, side, side, 3)` uint8 in the colours of the original,

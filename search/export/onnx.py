@@ -54,12 +54,7 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
     """Write the model and compare its predictions with PyTorch's.
 
     The file's input `images` and its outputs `probabilities` and `embedding` are those of
-    `PlainImages`.
-
-    Args:
-        path: The file to write.
-        model: On the CPU, in evaluation mode.
-        images: `(N, side, side, 3)` uint8 on the CPU, to compare on.
+    `PlainImages`. Model and images, `(N, side, side, 3)` uint8 to compare on, are on the CPU.
 
     Returns:
         The largest difference of a probability.

@@ -54,11 +54,9 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
 
 
 def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> HeldOut | None:
-    """What a trial's confirmations, given by their trainings, predicted.
+    """What a trial's confirmations, given by their trainings, predicted, as far as it is here.
 
-    Returns:
-        As far as this machine has it; None if there is nothing: all of them diverged, or ran on
-        other machines or an older version.
+    None if there is nothing: all of them diverged, or ran on other machines or an older version.
     """
     labels, kept = None, []
     for config in configs:
@@ -85,11 +83,7 @@ def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The temperature that makes the true classes most likely.
 
     One more picture is counted whose class is anybody's guess: otherwise a few predictions that
-    are all right would ask for boundless confidence.
-
-    Args:
-        labels: `(N,)` int.
-        probabilities: `(confirmations, N, classes)`.
+    are all right would ask for boundless confidence. Shapes are those of `HeldOut`.
 
     Returns:
         0.05 to 20: below 1 where the probabilities are too modest, above where they are too sure.

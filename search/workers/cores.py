@@ -52,10 +52,8 @@ class CoreShare:
     def threads(self, *, fresh: bool = False) -> int:
         """How many threads to compute with now.
 
-        Judged by what others did since the last question, unless that is only a moment ago.
-
-        Args:
-            fresh: Judge by the next moment instead, in which the caller does nothing.
+        Judged by what others did since the last question, unless that is only a moment ago;
+        if `fresh`, by the next moment instead, in which the caller does nothing.
         """
         if self._fixed is not None:
             return self._fixed

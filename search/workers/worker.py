@@ -68,8 +68,7 @@ class Worker:
     def share_cores(self, *, fresh: bool = False) -> None:
         """Compute with as many threads as there are cores for; call it now and then.
 
-        Args:
-            fresh: Whether a training is about to begin: look again at what else runs here.
+        `fresh`, when a training is about to begin, looks again at what else runs here.
         """
         import torch
 
