@@ -23,7 +23,6 @@ _NOT_SEARCHABLE = {
     "patience": "it would end trials at different epochs",
     **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
 }
-
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
 _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}

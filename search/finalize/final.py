@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
-_DATA_FACTS = set(DataFacts.model_fields)
 _COMPARED = 512  # Test images on which ONNX and PyTorch are compared.
 
 
@@ -119,7 +118,8 @@ class Finalize:
         tested: "Tested",
         temperature: float,
     ) -> Metrics:
-        trial, facts = self.winner.trial, self.plan.data.model_dump(include=_DATA_FACTS)
+        trial = self.winner.trial
+        facts = self.plan.data.model_dump(include=set(DataFacts.model_fields))
         assert trial.accuracy is not None
         unscaled = at_temperature(tested.probabilities, 1 / temperature)
         error_before = calibration_error(tested.labels, unscaled)

@@ -56,11 +56,7 @@ class MeasureSpeed:
     plan: Plan
 
     def run(self, worker: Worker) -> Generator[Event, None, float | None]:
-        """Train a few steps; the data and the buffers stay for the trials.
-
-        Returns:
-            Images per second; None if the device cannot hold the training.
-        """
+        """Train a few steps; None if the device cannot hold it. Buffers stay for the trials."""
         from train_core.device import is_out_of_memory
         from train_core.fit import measure_speed
 

@@ -70,11 +70,7 @@ def _remove(plan: Plan, *patterns: str) -> None:
 
 
 def refuse_missing(config: LoggingConfig) -> None:
-    """Refuse to begin what needs a package that is not there.
-
-    Raises:
-        ValueError: In one sentence, with the way to install it.
-    """
+    """Raise ValueError, with the way to install it, if a package that is needed is not there."""
     if config.tensorboard and find_spec("tensorboard") is None:
         raise ValueError(
             "[logging] tensorboard = true needs the package 'tensorboard', but it is not "
