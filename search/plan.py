@@ -23,31 +23,23 @@ _NOT_SEARCHABLE = {
     "patience": "it would end trials at different epochs",
     **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
 }
-
+# Keys of the training that are no part of the fingerprint: every trial has its own seed, the
+# others belong to the machine.
 _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
-"""Keys of the training that are no part of the fingerprint: every trial has its own seed, the
-others belong to the machine."""
 
 
 class Plan(BaseModel):
-    """A search with everything settled.
-
-    Attributes:
-        config: What was asked for, with name, recipe and split settled too.
-        training: What all trainings share; a point of the space and a seed complete it.
-        train_count: Training images per trial.
-        split: Digest of which image is in which part.
-    """
+    """A search with everything settled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    config: SearchConfig
-    training: TrainConfig
+    config: SearchConfig  # What was asked for, with name, recipe and split settled too.
+    training: TrainConfig  # What all trainings share; a point of the space and a seed complete it.
     space: Space
     data: PreparedData
-    train_count: int
+    train_count: int  # Training images per trial.
     validation_count: int
-    split: str
+    split: str  # Digest of which image is in which part.
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ _Seed = Annotated[int | None, Option(help="seed of everything [0]")]
 _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
 _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
 
-
+# Flag -> key of the config, where they differ.
 _KEYS = {
     "dataset": "data.dataset",
     "study": "study.name",
@@ -39,7 +39,6 @@ _KEYS = {
     "workers": "workers.count",
     "seed": "study.seed",
 }
-"""Flag -> key of the config, where they differ."""
 
 
 @app.command()

@@ -26,8 +26,8 @@ from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 
+# Seconds between two counts when nothing happens here: others may be working too.
 _COUNT_EVERY = 5.0
-"""Seconds between two counts when nothing happens here: others may be working too."""
 
 
 def run_search(
@@ -60,10 +60,7 @@ def run_search(
 
 
 def finalize_study(place: Place, display: Display | None = None) -> SearchResult:
-    """Do what `python -m search.finalize` does: all but the trials, on a study as it is now.
-
-    Returns and raises what `run_search` does.
-    """
+    """Do all but the trials, on a study as it is now; returns and raises as `run_search` does."""
     settings = find(place).user_attrs.get(SETTINGS)
     if settings is None:
         raise ValueError(f"study '{place.name}' was not made by convsearch: it has no settings")
@@ -95,11 +92,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
 
 @dataclass
 class _Session:
-    """One run of a search; the pool has at least one worker.
-
-    Raises:
-        ValueError: In one sentence, if the study belongs to another search.
-    """
+    """One run of a search; the pool has at least one worker."""
 
     plan: Plan
     machine: Machine

@@ -10,7 +10,7 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from search.plan import Plan
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
-from search.workers.training_files import checkpoint_of_trial, event_files_of_trial
+from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
     from train_core.engine import EnginePool
 
-_POLL = 0.5
-"""Seconds between two questions for a trial while others run the last ones."""
-
+_POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 
@@ -41,23 +39,18 @@ def open_broker(plan: Plan) -> Broker:
 
 @dataclass(frozen=True)
 class RunTrials:
-    """The task of running trials until the study has enough or the time is up.
-
-    Attributes:
-        plan: The search.
-        deadline: Seconds since the epoch after which no trial starts; None = no limit.
-        open: Opens the broker, in the worker's process.
-    """
+    """The task of running trials until the study has enough or the time is up."""
 
     plan: Plan
-    deadline: float | None
-    open: Callable[[Plan], Broker] = open_broker
+    deadline: float | None  # Seconds since the epoch after which no trial starts; None = no limit.
+    open: Callable[[Plan], Broker] = open_broker  # Called in the worker's process.
 
     def run(self, worker: Worker) -> Generator[Event, None, None]:
         """Run trials in this worker."""
         plan, broker = self.plan, self.open(self.plan)
         engines = worker.engines(plan.data, plan.config.data)
-        while not worker.stopping and not self._too_late():
+        deadline = math.inf if self.deadline is None else self.deadline
+        while not worker.stopping and time.time() <= deadline:
             claims = broker.claim(1)
             for number, outcome in claims.given_up.items():
                 yield Ended(f"trial {number}", outcome)
@@ -67,9 +60,6 @@ class RunTrials:
                 time.sleep(_POLL)
             elif not claims.trials:
                 return
-
-    def _too_late(self) -> bool:
-        return self.deadline is not None and time.time() > self.deadline
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ class Trial:
     def run(self) -> Generator[Event, None, None]:
         """Train, settle and tell; whatever happens becomes an outcome."""
         checkpoint = checkpoint_of_trial(self.plan, self.claim.index)
-        with event_files_of_trial(self.plan, self.claim.index) as event_files:
+        with event_files_of(self.plan, self.claim.index) as event_files:
             outcome = yield from self._train(event_files.follow, checkpoint)
             if outcome.state != State.REQUEUED:
                 event_files.end(self.claim.params, outcome.accuracy)

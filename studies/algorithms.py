@@ -6,24 +6,10 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+from optuna import pruners, samplers
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    PercentilePruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -35,9 +21,7 @@ from studies.config import StudyConfig
 def seed_for(study_seed: int, *path: int) -> int:
     """A seed in [0, 2**31) that depends on the study's seed and a path of numbers only.
 
-    Args:
-        study_seed: The study's seed.
-        path: What the seed is for, for instance a purpose and a trial's index.
+    The path says what the seed is for, for instance a purpose and a trial's index.
     """
     return int(np.random.SeedSequence(study_seed, spawn_key=path).generate_state(1)[0]) >> 1
 
@@ -108,18 +92,18 @@ def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         match config.sampler:
             case "tpe":
-                return TPESampler(
+                return samplers.TPESampler(
                     seed=seed, n_startup_trials=startup, multivariate=True, group=conditional
                 )
             case "gp":
-                return GPSampler(
+                return samplers.GPSampler(
                     seed=seed, n_startup_trials=startup, warn_independent_sampling=False
                 )
             case "cmaes":
-                return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+                return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
             case "qmc":
                 # One sequence for the whole study, so its seed must not change with the trial.
-                return QMCSampler(
+                return samplers.QMCSampler(
                     scramble=True,
                     seed=seed_for(config.seed, 1),
                     independent_sampler=RandomSampler(seed=seed),
@@ -129,19 +113,21 @@ def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
                 return RandomSampler(seed=seed)
 
 
-def build_pruner(config: StudyConfig, epochs: int) -> BasePruner:
+def build_pruner(config: StudyConfig, epochs: int) -> pruners.BasePruner:
     """The pruner for trainings of this many epochs, reported as steps 1 to `epochs`."""
     quiet = max(1, round(config.prune_after * epochs))
     # Optuna may prune at step == n_warmup_steps; ours start at 1.
     warmup, startup = quiet + 1, config.startup_trials
     match config.pruner:
         case "median":
-            return MedianPruner(startup, warmup, quiet)
+            return pruners.MedianPruner(startup, warmup, quiet)
         case "percentile":
-            return PercentilePruner(100 * config.keep, startup, warmup, quiet)
+            return pruners.PercentilePruner(100 * config.keep, startup, warmup, quiet)
         case "hyperband":
-            return HyperbandPruner(min_resource=warmup, max_resource=epochs, reduction_factor=3)
+            return pruners.HyperbandPruner(
+                min_resource=warmup, max_resource=epochs, reduction_factor=3
+            )
         case "successive-halving":
-            return SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=3)
+            return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=3)
         case "none":
-            return NopPruner()
+            return pruners.NopPruner()

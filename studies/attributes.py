@@ -9,50 +9,30 @@ from optuna.trial import FrozenTrial, TrialState
 from records.outcome import Cause, State
 from records.trial import TrialRecord
 
+# The trial's place in the search; a trial that is run again keeps it, its number changes.
 INDEX = "index"
-"""The trial's place in the search; a trial that is run again keeps it, its number changes."""
-
+# Parameter name -> value, on trials whose values were given and not sampled.
 ENQUEUED = "enqueued"
-"""Parameter name -> value, on trials whose values were given and not sampled."""
-
-RETRY_OF = "retry_of"
-"""Number of the trial, stopped from outside, that this one runs again."""
-
+RETRY_OF = "retry_of"  # Number of the trial, stopped from outside, that this one runs again.
+# How often in a row the worker of this trial died without getting further than before.
 DEATHS = "deaths"
-"""How often in a row the worker of this trial died without getting further than before."""
-
-PASSED = "furthest"
-"""Epochs after which earlier runs of this trial were told to go on."""
-
+PASSED = "furthest"  # Epochs after which earlier runs of this trial were told to go on.
+# The epoch at which the pruner stopped the trial, written before that epoch is reported.
 PRUNED_AT = "pruned_at"
-"""The epoch at which the pruner stopped the trial, written before that epoch is reported."""
-
-OWNER = "owner"
-"""The process that runs the trial, see `studies.owner.Owner`."""
-
-CAUSE = "cause"
-"""Why a trial was pruned or failed, one of `records.outcome.Cause`."""
-
-REASON = "reason"
-"""The same in words."""
-
+OWNER = "owner"  # The process that runs the trial, see `studies.owner.Owner`.
+CAUSE = "cause"  # Why a trial was pruned or failed, one of `records.outcome.Cause`.
+REASON = "reason"  # The same in words.
+# The training's whole config, written before it starts, so that any trial can be replayed.
 CONFIG = "config"
-"""The training's whole config, written before it starts, so that any trial can be replayed."""
-
+# Field of the epoch records -> one value per epoch, written when the trial ends.
 HISTORY = "history"
-"""Field of the epoch records -> one value per epoch, written when the trial ends."""
-
-ATTACHED = "attached"
-"""Name -> id of the files that were attached to the study."""
-
+ATTACHED = "attached"  # Name -> id of the files that were attached to the study.
+# The study's attribute with the validation accuracy of one confirmation.
 CONFIRMED = "confirmed:{trial}:{seed}"
-"""The study's attribute with the validation accuracy of one confirmation."""
-
+# The study's attribute that counts evaluations on the test images: an honest study has one.
 TEST_EVALUATIONS = "test_evaluations"
-"""The study's attribute that counts evaluations on the test images: an honest study has one."""
-
+# The study's attribute with what trained on a host: device, precision and versions, in words.
 MACHINE = "machine:{host}"
-"""The study's attribute with what trained on a host: device, precision and versions, in words."""
 
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: State.COMPLETE,

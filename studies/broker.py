@@ -16,11 +16,8 @@ class Answer(StrEnum):
     """What a broker says to an epoch."""
 
     GO = "go"
-    PRUNE = "prune"
-    """The trial fell behind: settle it as pruned."""
-
-    LOST = "lost"
-    """Someone else took or ended the trial: drop it, and claim another one."""
+    PRUNE = "prune"  # The trial fell behind: settle it as pruned.
+    LOST = "lost"  # Someone else took or ended the trial: drop it, and claim another one.
 
 
 class TooManyFailures(Exception):

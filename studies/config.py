@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
 PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "none"]
-
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 

@@ -20,11 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from studies.attributes import OWNER
 from studies.storage import is_on_one_machine
 
-EVERY = 30.0
-"""Seconds between two signs of life."""
-
-GRACE = 300.0
-"""Seconds without a new sign after which a session elsewhere is taken for gone."""
+EVERY = 30.0  # Seconds between two signs of life.
+GRACE = 300.0  # Seconds without a new sign after which a session elsewhere is taken for gone.
 
 
 class Owner(BaseModel):
@@ -32,21 +29,13 @@ class Owner(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    host: str
-    """For people: two machines can have one name."""
-
+    host: str  # For people: two machines can have one name.
     pid: int
-    started: float
-    """Start of the process in seconds since the epoch; only looked at without `ticks`."""
-
-    session: int
-    """The process that started it, which gives signs of life for it."""
-
+    started: float  # Of the process, in seconds since the epoch; only looked at without `ticks`.
+    session: int  # The process that started it, which gives signs of life for it.
+    # Boot and pid namespace: whoever has the same sees the same processes. None = not known.
     machine: str | None = None
-    """Boot and pid namespace: whoever has the same sees the same processes. None = not known."""
-
-    ticks: int | None = None
-    """Start of the process in clock ticks since the boot: pids are used again."""
+    ticks: int | None = None  # Start in clock ticks since the boot: pids are used again.
 
     @classmethod
     def this_process(cls) -> Self:
@@ -95,11 +84,7 @@ class Owner(BaseModel):
 
 
 class Heartbeat:
-    """The signs of life of this process and of the workers that it starts.
-
-    Args:
-        study: Where they are written.
-    """
+    """The signs of life of this process and of the workers that it starts, on a study."""
 
     def __init__(self, study: Study) -> None:
         self._study, self._last = study, -EVERY
@@ -113,12 +98,9 @@ class Heartbeat:
 
 
 class Observer:
-    """Watches the signs of life of other machines, by this process's own monotonic clock.
+    """Watches a study's signs of life of other machines, by this process's own monotonic clock.
 
     What a sign says does not count, only whether it changes: clocks differ.
-
-    Args:
-        study: Where they are read.
     """
 
     def __init__(self, study: Study) -> None:

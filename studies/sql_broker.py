@@ -10,34 +10,18 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
-from studies.attributes import (
-    CAUSE,
-    CONFIG,
-    DEATHS,
-    ENQUEUED,
-    HISTORY,
-    INDEX,
-    OWNER,
-    PASSED,
-    PRUNED_AT,
-    REASON,
-    RETRY_OF,
-    index_of,
-    requeued,
-)
+from studies import attributes as keys
+from studies.attributes import index_of, requeued
 from studies.broker import Answer, Broker, Claim, Claims, TooManyFailures
 from studies.owner import Observer, Owner, owner_of
 from studies.study import Place
 
+# Failures in a row that end a search: by then it is the machine and not the parameters.
 MAX_FAILURES = 5
-"""Failures in a row that end a search: by then it is the machine and not the parameters."""
-
+# Deaths of its worker in a row, without getting further, after which a trial is given up.
 MAX_DEATHS = 3
-"""Deaths of its worker in a row, without getting further, after which a trial is given up."""
-
+# From a sampled point and an index to the training's whole config, JSON-able.
 Configure = Callable[[Mapping[str, Value], int], Mapping[str, Any]]
-"""From a sampled point and an index to the training's whole config, JSON-able."""
-
 _ENDS = {State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
 
 
@@ -97,7 +81,7 @@ class SqlBroker(Broker):
             prune = self._falls_behind(trial, epoch, record.val_accuracy, claim)
             if prune:
                 # Before the report: a kill in between must not make this an epoch that was passed.
-                trial.set_user_attr(PRUNED_AT, epoch)
+                trial.set_user_attr(keys.PRUNED_AT, epoch)
             trial.report(record.val_accuracy, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
@@ -112,17 +96,17 @@ class SqlBroker(Broker):
             if now.state != TrialState.RUNNING or claim.number in requeued(trials):
                 return False
             if outcome.state == State.REQUEUED:
-                _run_again(self._study, now, now.user_attrs.get(DEATHS, 0))
+                _run_again(self._study, now, now.user_attrs.get(keys.DEATHS, 0))
             else:
-                _write(self._study, now, {HISTORY: columns(outcome.history)})
+                _write(self._study, now, {keys.HISTORY: columns(outcome.history)})
                 _end(self._study, now, outcome)
         return True
 
     def _ask(self) -> Trial:
         trial = self._study.ask()
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        trial.set_user_attr(INDEX, index_of(self._study, frozen))
-        trial.set_user_attr(OWNER, self._owner.model_dump())
+        trial.set_user_attr(keys.INDEX, index_of(self._study, frozen))
+        trial.set_user_attr(keys.OWNER, self._owner.model_dump())
         self._trials[trial.number] = trial
         return trial
 
@@ -131,9 +115,9 @@ class SqlBroker(Broker):
         about = trial.user_attrs
         try:
             point = self._space.sample(trial, self._fixed)
-            config = self._configure(point, about[INDEX])
+            config = self._configure(point, about[keys.INDEX])
             # Before the training, so that a crash can be replayed.
-            trial.set_user_attr(CONFIG, dict(config))
+            trial.set_user_attr(keys.CONFIG, dict(config))
         except UpdateFinishedTrialError:
             del self._trials[trial.number]
             return None
@@ -142,9 +126,11 @@ class SqlBroker(Broker):
             if is_full_disk(error):
                 raise
             failed = Outcome.fault(error)
-            self.settle(Claim(trial.number, about[INDEX], {}, {}), failed)
+            self.settle(Claim(trial.number, about[keys.INDEX], {}, {}), failed)
             return failed
-        return Claim(trial.number, about[INDEX], dict(trial.params), config, about.get(PASSED, 0))
+        return Claim(
+            trial.number, about[keys.INDEX], dict(trial.params), config, about.get(keys.PASSED, 0)
+        )
 
     def _falls_behind(self, trial: Trial, epoch: int, accuracy: float, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
@@ -172,8 +158,8 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        further = len(trial.intermediate_values) > trial.user_attrs.get(PASSED, 0)
-        deaths = 1 if further else int(trial.user_attrs.get(DEATHS, 0)) + 1
+        further = len(trial.intermediate_values) > trial.user_attrs.get(keys.PASSED, 0)
+        deaths = 1 if further else int(trial.user_attrs.get(keys.DEATHS, 0)) + 1
         if deaths < MAX_DEATHS:
             _run_again(study, trial, deaths)
         else:
@@ -201,7 +187,7 @@ def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
     ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
     last = ended[-MAX_FAILURES:]
     if len(last) == MAX_FAILURES and all(t.state == TrialState.FAIL for t in last):
-        cause = last[0].user_attrs.get(REASON, "unknown cause")
+        cause = last[0].user_attrs.get(keys.REASON, "unknown cause")
         raise TooManyFailures(
             f"{MAX_FAILURES} trials in a row failed, the first one (trial {last[0].number}) with: "
             f"{cause}"
@@ -209,7 +195,7 @@ def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
 
 
 def _end(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
-    _write(study, trial, {CAUSE: outcome.cause, REASON: outcome.reason})
+    _write(study, trial, {keys.CAUSE: outcome.cause, keys.REASON: outcome.reason})
     # Told and not raised: an exception keeps every frame it has passed alive, and with them the
     # network.
     if outcome.state == State.COMPLETE:
@@ -228,17 +214,21 @@ def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
     """Enqueue a trial again, then end it; a kill between the two does no harm."""
     if trial.number not in requeued(study.get_trials(deepcopy=False)):
         reported = len(trial.intermediate_values)
-        passed = min(reported, int(trial.user_attrs.get(PRUNED_AT, reported + 1)) - 1)
+        passed = min(reported, int(trial.user_attrs.get(keys.PRUNED_AT, reported + 1)) - 1)
         attributes: dict[str, Any] = {
-            RETRY_OF: trial.number,
-            INDEX: index_of(study, trial),
-            DEATHS: deaths,
-            PASSED: max(passed, int(trial.user_attrs.get(PASSED, 0))),
+            keys.RETRY_OF: trial.number,
+            keys.INDEX: index_of(study, trial),
+            keys.DEATHS: deaths,
+            keys.PASSED: max(passed, int(trial.user_attrs.get(keys.PASSED, 0))),
         }
         # Without a config it was stopped before all values were there; without given ones, the
         # sampler draws the same again from the trial's index.
-        values = trial.params if CONFIG in trial.user_attrs else trial.user_attrs.get(ENQUEUED)
+        values = (
+            trial.params
+            if keys.CONFIG in trial.user_attrs
+            else trial.user_attrs.get(keys.ENQUEUED)
+        )
         if values is not None:
-            attributes[ENQUEUED] = values
+            attributes[keys.ENQUEUED] = values
         study.enqueue_trial(values or {}, user_attrs=attributes)
     study.tell(trial.number, state=TrialState.FAIL)

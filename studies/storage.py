@@ -20,11 +20,9 @@ from sqlalchemy.pool import NullPool
 
 from records.files import is_full_disk
 
-BUSY_TIMEOUT = 60.0
-"""Seconds that a SQLite connection waits for another one's write."""
-
+BUSY_TIMEOUT = 60.0  # Seconds that a SQLite connection waits for another one's write.
+# Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever.
 _YEAR = 31_536_000
-"""Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever."""
 
 
 def backend(url: str) -> str:

@@ -25,11 +25,9 @@ from studies.storage import (
     study_lock,
 )
 
+# The study's attribute with what it was made with, so that no two searches are mixed.
 FINGERPRINT = "fingerprint"
-"""The study's attribute with what it was made with, so that no two searches are mixed."""
-
-SETTINGS = "settings"
-"""The study's attribute with the resolved configuration of the search."""
+SETTINGS = "settings"  # The study's attribute with the resolved configuration of the search.
 
 
 @dataclass(frozen=True)

@@ -23,28 +23,21 @@ from studies.dashboard.notes import DashboardNotes, Rows, study_note
 from studies.storage import shown
 from studies.study import Place
 
+# Seconds between two updates of the notes, at least; the dashboard reads them every ten.
 _EVERY = 2.0
-"""Seconds between two updates of the notes, at least; the dashboard reads them every ten."""
-
+# Share of the time that keeping the notes may take; with many trials, it is done less often.
 _SHARE = 0.02
-"""Share of the time that keeping the notes may take; with many trials, it is done less often."""
 
 
 @dataclass
 class Watch:
-    """Keeps notes, plots and files of a study up to date; a search never fails because of it.
-
-    Attributes:
-        log: Where to write what went wrong.
-        say: Gets lines for people.
-        doing: What the search is doing, for the notes.
-    """
+    """Keeps notes, plots and files of a study up to date; a search never fails because of it."""
 
     plan: Plan
     study: Study
-    log: EventLog
+    log: EventLog  # Where to write what went wrong.
     say: Callable[[str], None]
-    doing: str = "searching"
+    doing: str = "searching"  # What the search is doing, for the notes.
     _next: float = 0.0
     _complained: bool = False
 

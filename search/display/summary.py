@@ -20,21 +20,14 @@ from studies.study import Place
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials a study has in each state, and its best complete trial.
+    """How many trials a study has in each state, and its best complete trial."""
 
-    Attributes:
-        total: Trials that the study should end with.
-        pruned: Trials that were stopped by a rule, divergence or lack of memory.
-        failed: Trials that a fault ended.
-        best: The complete trial with the highest accuracy; None before the first one.
-    """
-
-    total: int
+    total: int  # Trials that the study should end with.
     complete: int
-    pruned: int
-    failed: int
+    pruned: int  # Stopped by a rule, divergence or lack of memory.
+    failed: int  # A fault ended them.
     running: int
-    best: TrialRecord | None
+    best: TrialRecord | None  # The one with the highest accuracy; None before the first one.
 
     @property
     def done(self) -> int:
@@ -140,11 +133,8 @@ class SearchResult:
 
     place: Place
     counts: Counts
-    interrupted: int | None
-    """Number of the signal that ended it early; None = none."""
-
-    metrics: Metrics | None
-    """Those of the exported model; None if there is no export (yet)."""
+    interrupted: int | None  # Number of the signal that ended it early; None = none.
+    metrics: Metrics | None  # Those of the exported model; None if there is no export (yet).
 
     @property
     def study(self) -> str:

@@ -20,21 +20,13 @@ _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Tested:
-    """A model evaluated on the test images.
+    """A model evaluated on the test images."""
 
-    Attributes:
-        plain: Of one view of each image.
-        mirrored: Of both views averaged; None where mirroring makes no sense.
-        labels: `(N,)` int64.
-        probabilities: `(N, classes)` float32, of one view.
-        images: `(N, side, side, 3)` uint8, on the CPU.
-    """
-
-    plain: Evaluation
-    mirrored: Evaluation | None
-    labels: np.ndarray
-    probabilities: np.ndarray
-    images: Tensor
+    plain: Evaluation  # Of one view of each image.
+    mirrored: Evaluation | None  # Of both views averaged; None where mirroring makes no sense.
+    labels: np.ndarray  # `(N,)` int64.
+    probabilities: np.ndarray  # `(N, classes)` float32, of one view.
+    images: Tensor  # `(N, side, side, 3)` uint8, on the CPU.
 
 
 def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> Tested:
@@ -56,13 +48,7 @@ def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> T
 def evaluation(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Evaluation:
-    """The numbers of one evaluation.
-
-    Args:
-        labels: `(N,)` int, the true classes.
-        probabilities: `(N, classes)`, each row sums to 1.
-        classes: Names of the classes, by label.
-    """
+    """The numbers of one evaluation: true labels `(N,)` and probabilities `(N, classes)`."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     predicted, every = probabilities.argmax(1), np.arange(len(classes))
@@ -105,9 +91,7 @@ def shown_pictures(tested: Tested) -> dict[str, np.ndarray]:
 def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
     """One training picture of some classes at each strength, with the same draw at all of them.
 
-    Args:
-        data: The training images.
-        chosen: The strength of the final training, in [0, 1], which is among those shown.
+    The strength `chosen` for the final training, in [0, 1], is among those shown.
 
     Returns:
         "augmented" `(pictures, strengths, side, side, 3)` uint8 in the colours of the original,

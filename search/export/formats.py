@@ -16,32 +16,21 @@ from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, requi
 from search.export.tensorflow import run_tensorflow, write_tensorflow
 from train_core.model import TrainedModel, load_model, probabilities
 
-TOLERANCE = 1e-3
-"""How far a probability of another format may be from PyTorch's."""
-
+TOLERANCE = 1e-3  # How far a probability of another format may be from PyTorch's.
+# Test images to compare on, of those that the export kept; small data sets keep fewer.
 COMPARED = 100
-"""Test images to compare on, of those that the export kept; small data sets keep fewer."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """A format of a model, ready to be written, and what PyTorch predicts with the model.
+    """A format of a model, ready to be written, and what PyTorch predicts with the model."""
 
-    Attributes:
-        name: "onnx", "torch", "tensorflow" or "int8".
-        folder: The `best/` folder.
-        model: On the CPU.
-        images: `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
-        probabilities: `(N, classes)` float32.
-        task: What 8 bits need besides; None for the others.
-    """
-
-    name: str
-    folder: Path
-    model: TrainedModel
-    images: np.ndarray
-    probabilities: np.ndarray
-    task: Quantisation | None = None
+    name: str  # "onnx", "torch", "tensorflow" or "int8".
+    folder: Path  # The `best/` folder.
+    model: TrainedModel  # On the CPU.
+    images: np.ndarray  # `(N, side, side, 3)` uint8, test images, N at most `COMPARED`.
+    probabilities: np.ndarray  # `(N, classes)` float32.
+    task: Quantisation | None = None  # What 8 bits need besides.
 
     def write(self) -> list[str]:
         """Write it to the `best/` folder, and say how it compares.
@@ -137,10 +126,10 @@ def _run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
     return run_onnx(path, images)[0]
 
 
+# Name -> its file or folder, and how to run it: images in, probabilities out.
 _FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
     "onnx": ("model.onnx", _run_onnx),
     "int8": ("model.int8.onnx", _run_onnx),
     "torch": ("model.pt2", _run_torch),
     "tensorflow": ("model.tensorflow", run_tensorflow),
 }
-"""Name -> its file or folder, and how to run it: images in, probabilities out."""

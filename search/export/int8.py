@@ -18,25 +18,18 @@ from train_core.config import load_run_config
 from train_core.data.prepare import load_part, prepare
 from train_core.data.split import choose_rows, stratified_subset
 
+# Accuracy that may be lost; more is no rounding, but a range that was badly chosen.
 MOST_LOST = 0.05
-"""Accuracy that may be lost; more is no rounding, but a range that was badly chosen."""
-
 _CALIBRATED, _AT_ONCE = 512, 64
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """The images that it takes to make an 8-bit file, and to tell what that costs.
+    """The images that it takes to make an 8-bit file, and to tell what that costs."""
 
-    Attributes:
-        calibration: `(N, side, side, 3)` uint8, training images that are not validated on.
-        images: `(M, side, side, 3)` uint8, the validation images.
-        labels: `(M,)` int64.
-    """
-
-    calibration: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
+    calibration: np.ndarray  # `(N, side, side, 3)` uint8, training images not validated on.
+    images: np.ndarray  # `(M, side, side, 3)` uint8, the validation images.
+    labels: np.ndarray  # `(M,)` int64.
 
     def cost(self, plain: Path, small: Path) -> str:
         """What the 8-bit file gets wrong that the float32 file gets right, in words.

@@ -10,11 +10,8 @@ from torch import Tensor, nn
 
 from train_core.model import TrainedModel, probabilities
 
-TOLERANCE = 1e-4
-"""How far a probability of the ONNX file may be from PyTorch's."""
-
-DYNAMIC = ({0: torch.export.Dim("batch", min=1)},)
-"""The sizes that may change, for the exporters."""
+TOLERANCE = 1e-4  # How far a probability of the ONNX file may be from PyTorch's.
+DYNAMIC = ({0: torch.export.Dim("batch", min=1)},)  # The sizes that may change, for the exporters.
 
 
 class ExportMismatch(Exception):
@@ -57,12 +54,7 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
     """Write the model and compare its predictions with PyTorch's.
 
     The file's input `images` and its outputs `probabilities` and `embedding` are those of
-    `PlainImages`.
-
-    Args:
-        path: The file to write.
-        model: On the CPU, in evaluation mode.
-        images: `(N, side, side, 3)` uint8 on the CPU, to compare on.
+    `PlainImages`. Model and images, `(N, side, side, 3)` uint8 to compare on, are on the CPU.
 
     Returns:
         The largest difference of a probability.

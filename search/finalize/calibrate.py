@@ -25,25 +25,16 @@ if TYPE_CHECKING:
 
 
 class HeldOut(NamedTuple):
-    """Predictions of the winner's confirmations on the validation images.
+    """Predictions of the winner's confirmations on the validation images."""
 
-    Attributes:
-        labels: `(N,)` int64.
-        probabilities: `(confirmations, N, classes)` float32.
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
+    labels: np.ndarray  # `(N,)` int64.
+    probabilities: np.ndarray  # `(confirmations, N, classes)` float32.
 
 
 def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "EnginePool") -> None:
-    """Write what a confirmation predicts on the validation images, when its training has ended.
+    """Write what a confirmation of a trial predicts on the validation images.
 
-    Args:
-        plan: The search.
-        trial: Number of the trial that is confirmed.
-        config: The confirmation's training, whose weights are still in its engine.
-        engines: The worker's.
+    Its training has just ended: the weights are still in its engine.
     """
     from train_core.model import probabilities
 
@@ -63,11 +54,9 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
 
 
 def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> HeldOut | None:
-    """What a trial's confirmations, given by their trainings, predicted.
+    """What a trial's confirmations, given by their trainings, predicted, as far as it is here.
 
-    Returns:
-        As far as this machine has it; None if there is nothing: all of them diverged, or ran on
-        other machines or an older version.
+    None if there is nothing: all of them diverged, or ran on other machines or an older version.
     """
     labels, kept = None, []
     for config in configs:
@@ -94,11 +83,7 @@ def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The temperature that makes the true classes most likely.
 
     One more picture is counted whose class is anybody's guess: otherwise a few predictions that
-    are all right would ask for boundless confidence.
-
-    Args:
-        labels: `(N,)` int.
-        probabilities: `(confirmations, N, classes)`.
+    are all right would ask for boundless confidence. Shapes are those of `HeldOut`.
 
     Returns:
         0.05 to 20: below 1 where the probabilities are too modest, above where they are too sure.

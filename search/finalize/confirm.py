@@ -35,8 +35,7 @@ class Candidate:
     """A trial with the accuracies of its confirmations."""
 
     trial: TrialRecord
-    accuracies: tuple[float, ...]
-    """Validation accuracy in [0, 1] per seed; 0 for one that diverged."""
+    accuracies: tuple[float, ...]  # Validation accuracy in [0, 1] per seed; 0 = it diverged.
 
     @property
     def confirmed(self) -> Spread:
@@ -51,18 +50,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Confirm:
-    """The task of training one of the best trials once more.
-
-    Attributes:
-        trial: Number of the trial.
-        seed: Counts the confirmations of one trial from 0.
-        config: The trial's training, with the fresh seed.
-    """
+    """The task of training one of the best trials once more."""
 
     plan: Plan
-    trial: int
-    seed: int
-    config: TrainConfig
+    trial: int  # Its number.
+    seed: int  # Counts the confirmations of one trial from 0.
+    config: TrainConfig  # The trial's training, with the fresh seed.
 
     @property
     def attribute(self) -> str:

@@ -19,7 +19,7 @@ from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_
 from search.finalize.confirm import Candidate, confirmation_config, train
 from search.plan import Plan
 from search.workers.events import Event, Warned
-from search.workers.training_files import checkpoint_of_final, event_files_of_final
+from search.workers.training_files import checkpoint_of_final, event_files_of
 from search.workers.worker import Worker
 from studies.algorithms import seed_for
 from studies.attributes import TEST_EVALUATIONS
@@ -34,25 +34,16 @@ if TYPE_CHECKING:
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
-_DATA_FACTS = set(DataFacts.model_fields)
-
-_COMPARED = 512
-"""Test images on which ONNX and PyTorch are compared."""
+_COMPARED = 512  # Test images on which ONNX and PyTorch are compared.
 
 
 @dataclass(frozen=True)
 class Finalize:
-    """The task of training the winner for good, testing it once and exporting it.
-
-    Attributes:
-        winner: The confirmed winner.
-        search: What the metrics say about the search; test evaluations are counted here.
-        folder: Where the export goes.
-    """
+    """The task of training the winner for good, testing it once and exporting it to a folder."""
 
     plan: Plan
     winner: Candidate
-    search: SearchFacts
+    search: SearchFacts  # What the metrics say of the search; test evaluations are counted here.
     folder: Path
 
     def run(self, worker: Worker) -> Generator[Event, None, Metrics | None]:
@@ -94,7 +85,7 @@ class Finalize:
             changes = {"seed": seed, "patience": 0}
             config = TrainConfig.model_validate({**self.winner.trial.config, **changes})
             checkpoint = checkpoint_of_final(self.plan, attempt)
-            with event_files_of_final(self.plan) as files:
+            with event_files_of(self.plan) as files:
                 outcome = yield from train(
                     "final training", config, engines, worker, checkpoint, files
                 )
@@ -127,7 +118,8 @@ class Finalize:
         tested: "Tested",
         temperature: float,
     ) -> Metrics:
-        trial, facts = self.winner.trial, self.plan.data.model_dump(include=_DATA_FACTS)
+        trial = self.winner.trial
+        facts = self.plan.data.model_dump(include=set(DataFacts.model_fields))
         assert trial.accuracy is not None
         unscaled = at_temperature(tested.probabilities, 1 / temperature)
         error_before = calibration_error(tested.labels, unscaled)

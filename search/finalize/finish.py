@@ -77,10 +77,9 @@ def _export(
     if old is not None and _same_model(old, plan, winner):
         # The same model stays; only what is said about the search has moved on.
         search = old.search.model_copy(update=facts.model_dump(exclude_unset=True))
-        gap, confirmed = winner.selection_gap, winner.confirmed
-        metrics = old.model_copy(
-            update={"search": search, "confirmed": confirmed, "selection_gap": gap}
-        )
+        gap = winner.selection_gap
+        moved = {"search": search, "confirmed": winner.confirmed, "selection_gap": gap}
+        metrics = old.model_copy(update=moved)
         describe(folder, metrics)
         return metrics
     done: Metrics | None = None

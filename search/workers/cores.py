@@ -17,15 +17,12 @@ import psutil
 
 from records.machine import cores
 
+# Seconds over which the load of others is measured, while this process does nothing itself.
 _SAMPLE = 0.3
-"""Seconds over which the load of others is measured, while this process does nothing itself."""
-
-_VALID_FOR = 2.0
-"""Seconds for which an answer holds."""
-
+_VALID_FOR = 2.0  # Seconds for which an answer holds.
+# Cores that others may use before one is left to them: up to there, two threads are still faster
+# than one.
 _SLACK = 0.5
-"""Cores that others may use before one is left to them: up to there, two threads are still faster
-than one."""
 
 
 def _processors() -> list[int]:
@@ -55,10 +52,8 @@ class CoreShare:
     def threads(self, *, fresh: bool = False) -> int:
         """How many threads to compute with now.
 
-        Judged by what others did since the last question, unless that is only a moment ago.
-
-        Args:
-            fresh: Judge by the next moment instead, in which the caller does nothing.
+        Judged by what others did since the last question, unless that is only a moment ago;
+        if `fresh`, by the next moment instead, in which the caller does nothing.
         """
         if self._fixed is not None:
             return self._fixed

@@ -13,7 +13,6 @@ from search.workers.interrupts import StopFlag, StopNow, signals_held_back
 from search.workers.worker import Slot, Task, work
 
 _MAX_LOSSES = 3
-
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -22,11 +21,7 @@ class WorkerDied(Exception):
 
 
 class TaskFailed(Exception):
-    """A task could not be done.
-
-    Attributes:
-        details: The traceback in the worker, for the log.
-    """
+    """A task could not be done; `details` is the traceback in the worker, for the log."""
 
     def __init__(self, failed: Failed) -> None:
         super().__init__(failed.message)
@@ -39,11 +34,8 @@ class _Member:
     connection: "Connection[object, Any]"
     slot: Slot
     task: Task | None = None
-    losses: int = 0
-    """Processes lost in this place since a training last got further in it."""
-
-    furthest: dict[str, int] = field(default_factory=dict)
-    """Job -> the last epoch that was heard of."""
+    losses: int = 0  # Processes lost in this place since a training last got further in it.
+    furthest: dict[str, int] = field(default_factory=dict)  # Job -> the last epoch heard of.
 
     def hear(self, told: object) -> None:
         """Forget the losses, if there is progress."""
@@ -66,19 +58,12 @@ class WorkerPool:
     """Worker processes and what they are doing.
 
     Use it in a `with` statement, so that no process is left behind.
-
-    Args:
-        threads: CPU threads of each worker; None = an even share of the cores.
-        role: What the processes are called, for those who look at them from outside.
-        trains: Whether they will train, and should import torch while they wait.
     """
 
-    threads: int | None
-    role: str = "worker"
-    trains: bool = True
-    stop: StopFlag = field(default_factory=StopFlag)
-    """Set it to ask everybody to come to an end."""
-
+    threads: int | None  # CPU threads of each worker; None = an even share of the cores.
+    role: str = "worker"  # What the processes are called, for those who look from outside.
+    trains: bool = True  # Whether they will train, and should import torch while they wait.
+    stop: StopFlag = field(default_factory=StopFlag)  # Set it to ask everybody to end.
     _members: list[_Member] = field(default_factory=list)
 
     def __enter__(self) -> Self:

@@ -17,15 +17,11 @@ from train_core.data.prepare import PreparedData, prepare
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains here."""
+    """What trains here: the device in words, and the precision that "auto" stands for on it."""
 
     device: str
-    """In words."""
-
     gpus: int
-
     precision: str
-    """That of `precision = "auto"`: "bfloat16" or "float32"."""
 
     @property
     def recipe(self) -> RecipeName:
@@ -60,11 +56,7 @@ class MeasureSpeed:
     plan: Plan
 
     def run(self, worker: Worker) -> Generator[Event, None, float | None]:
-        """Train a few steps; the data and the buffers stay for the trials.
-
-        Returns:
-            Images per second; None if the device cannot hold the training.
-        """
+        """Train a few steps; None if the device cannot hold it. Buffers stay for the trials."""
         from train_core.device import is_out_of_memory
         from train_core.fit import measure_speed
 

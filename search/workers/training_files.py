@@ -70,11 +70,7 @@ def _remove(plan: Plan, *patterns: str) -> None:
 
 
 def refuse_missing(config: LoggingConfig) -> None:
-    """Refuse to begin what needs a package that is not there.
-
-    Raises:
-        ValueError: In one sentence, with the way to install it.
-    """
+    """Raise ValueError, with the way to install it, if a package that is needed is not there."""
     if config.tensorboard and find_spec("tensorboard") is None:
         raise ValueError(
             "[logging] tensorboard = true needs the package 'tensorboard', but it is not "
@@ -85,13 +81,8 @@ def refuse_missing(config: LoggingConfig) -> None:
 class EventFiles:
     """The event file of one training; without a folder it does nothing.
 
-    Use it in a `with` statement. A training never fails because of it.
-
-    Args:
-        folder: Where it goes; None = nobody asked for event files.
-
-    Attributes:
-        trouble: Why nothing is written any more, in one line; None = all is well.
+    Use it in a `with` statement. A training never fails because of it: `trouble` says in one line
+    why nothing is written any more; None = all is well.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -144,14 +135,11 @@ class EventFiles:
             self.trouble = f"event files in {self._folder} end here: {error}"
 
 
-def event_files_of_trial(plan: Plan, index: int) -> EventFiles:
-    """Those of a trial, by its place in the search, which it keeps when it is run again."""
-    return EventFiles(_folder(plan, f"trial-{index:04d}"))
-
-
-def event_files_of_final(plan: Plan) -> EventFiles:
-    """Those of the final training."""
-    return EventFiles(_folder(plan, "final"))
+def event_files_of(plan: Plan, index: int | None = None) -> EventFiles:
+    """Those of a trial, by its place in the search, or without one of the final training."""
+    name = "final" if index is None else f"trial-{index:04d}"
+    wanted = plan.config.logging.tensorboard
+    return EventFiles(plan.folder / "tensorboard" / name if wanted else None)
 
 
 def scalars(record: EpochRecord) -> Iterator[tuple[str, float]]:
@@ -166,8 +154,3 @@ def scalars(record: EpochRecord) -> Iterator[tuple[str, float]]:
         "epoch_seconds": record.seconds,
     }
     return ((tag, value) for tag, value in values.items() if value is not None)
-
-
-def _folder(plan: Plan, name: str) -> Path | None:
-    wanted = plan.config.logging.tensorboard
-    return plan.folder / "tensorboard" / name if wanted else None

@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """A worker's place.
+    """A worker's place."""
 
-    Attributes:
-        number: Counts from 0; GPUs are given out by it.
-        threads: CPU threads to compute with; None = an even share of the cores.
-        trains: Whether it will train, and should import torch while it waits for a task.
-    """
-
-    number: int
-    threads: int | None
-    trains: bool
+    number: int  # Counts from 0; GPUs are given out by it.
+    threads: int | None  # CPU threads to compute with; None = an even share of the cores.
+    trains: bool  # Whether it will train, and should import torch while it waits for a task.
 
 
 class Worker:
@@ -74,8 +68,7 @@ class Worker:
     def share_cores(self, *, fresh: bool = False) -> None:
         """Compute with as many threads as there are cores for; call it now and then.
 
-        Args:
-            fresh: Whether a training is about to begin: look again at what else runs here.
+        `fresh`, when a training is about to begin, looks again at what else runs here.
         """
         import torch
 

@@ -25,13 +25,9 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FIRST_PORT, PORTS = 8080, 100
-
-_AGAIN = "5"
-"""Seconds after which a browser asks again."""
-
+_AGAIN = "5"  # Seconds after which a browser asks again.
+# Steps of priority below the search's: trainings should not wait for those who watch them.
 _NICE = 10
-"""Steps of priority below the search's: trainings should not wait for those who watch them."""
-
 _LOCAL = {"127.0.0.1", "localhost"}
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 

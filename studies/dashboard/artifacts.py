@@ -14,8 +14,8 @@ from records.files import write_whole
 from studies.attributes import ATTACHED
 from studies.study import Place
 
+# What the study's attributes about artifacts begin with; Optuna has no way to remove one.
 _META = "artifacts:"
-"""What the study's attributes about artifacts begin with; Optuna has no way to remove one."""
 
 
 def artifacts_folder(folder: Path) -> Path:

@@ -16,38 +16,22 @@ from optuna.study import Study
 from records.trial import TrialRecord
 
 Item = TypeVar("Item", int, float)
-
-Rows = Sequence[tuple[str, str]]
-"""The rows of a table: what it is, and what it says."""
-
-_MOST_EPOCHS = 12
-"""Epochs in a table, evenly spaced: a note should be one screen."""
-
-_MOST_WORDS = 300
-"""Characters of a reason."""
-
+Rows = Sequence[tuple[str, str]]  # The rows of a table: what it is, and what it says.
+_MOST_EPOCHS = 12  # Epochs in a table, evenly spaced: a note should be one screen.
+_MOST_WORDS = 300  # Characters of a reason.
 _BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
-_WIDEST = 60
-"""Blocks in a curve."""
-
+_WIDEST = 60  # Blocks in a curve.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
-
-_PIECE = 2045
-"""Characters of a piece: the longest value that every storage takes."""
-
+_PIECE = 2045  # Characters of a piece: the longest value that every storage takes.
+# Ends what is ours. Markdown takes it for a link that nobody uses, and does not show it.
 BELOW = '[//]: # "convsearch writes what is above this line, and keeps what is below"'
-"""Ends what is ours. Markdown takes it for a link that nobody uses, and does not show it."""
-
 _COLUMNS = {"train_loss": "training loss", "val_loss": "validation loss", "lr": "learning rate"}
 
 
 class DashboardNotes:
-    """Keeps the notes of one study up to date, and writes only what has changed.
+    """Keeps the notes of one study, in any storage, up to date; writes only what has changed.
 
     What people wrote themselves is kept, below ours.
-
-    Args:
-        study: The study, in any storage.
     """
 
     def __init__(self, study: Study) -> None:
@@ -56,12 +40,7 @@ class DashboardNotes:
         self._settled: set[int] = set()
 
     def update(self, text: str, trials: Sequence[TrialRecord]) -> None:
-        """Bring the notes up to date.
-
-        Args:
-            text: The study's note.
-            trials: All trials; those that wait for a worker get no note.
-        """
+        """Write the study's note and those of all trials but the ones that wait for a worker."""
         wanted: dict[int | None, str] = {None: text}
         frozen = self._study.get_trials(deepcopy=False)
         started = [t for t in trials if t.number not in self._settled and t.state != "waiting"]
@@ -116,13 +95,9 @@ def trial_note(trial: TrialRecord) -> str:
 
 
 def study_note(name: str, state: Sequence[str], plan: Rows, result: Rows) -> str:
-    """What a study is for, where it stands, and what came out.
+    """What a study is for, where it stands (the first sentence is the headline), what came out.
 
-    Args:
-        name: Of the study.
-        state: Sentences; the first one is the headline.
-        plan: What it set out to do.
-        result: What came out; empty before the end.
+    `result` is empty before the end.
     """
     headline, *more = (escaped(sentence) for sentence in state)
     tables = [_facts(title, rows) for title, rows in (("result", result), ("plan", plan)) if rows]
@@ -140,11 +115,10 @@ def percent(value: float | None) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One block per value, the lowest to the highest.
+    """One block per value, from the lowest to the highest level.
 
-    Args:
-        values: One per epoch. What is not finite is a gap; a flat curve is drawn at half height;
-            of more than 60, evenly spaced ones are drawn.
+    What is not finite is a gap; a flat curve is drawn at half height; of more than 60 values,
+    evenly spaced ones are drawn.
     """
     finite = [value for value in values if math.isfinite(value)]
     if not finite:

@@ -12,11 +12,9 @@ from optuna_dashboard import save_plotly_graph_object
 
 from records.metrics import Metrics
 
-_MOST_NUMBERS = 20
-"""Classes up to which the numbers fit into the squares."""
-
+_MOST_NUMBERS = 20  # Classes up to which the numbers fit into the squares.
+# Can be read on the dashboard's white and on its black.
 _GREY, _FAINT = "#808080", "rgba(128, 128, 128, 0.3)"
-"""Can be read on the dashboard's white and on its black."""
 
 
 def save_plots(study: Study, metrics: Metrics) -> None:
@@ -29,12 +27,7 @@ def save_plots(study: Study, metrics: Metrics) -> None:
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
-    """Test images by true class (rows) and predicted class (columns).
-
-    Args:
-        counts: `(classes, classes)` images.
-        classes: Their names, by label.
-    """
+    """Test images, `(classes, classes)`, by true class (rows) and predicted class (columns)."""
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
     names = [escape(name) for name in classes]
     n = sum(sum(row) for row in counts)
@@ -57,11 +50,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
 
 
 def training_curves(curves: Mapping[str, Sequence[float | None]]) -> go.Figure:
-    """Loss and accuracy of the final training on its own, augmented images.
-
-    Args:
-        curves: Field of the epoch records -> one value per epoch.
-    """
+    """Loss and accuracy of the final training, by epoch, on its own augmented images."""
     figure = _figure("Final training: loss and accuracy on its augmented images")
     epochs = list(curves["epoch"])
     for field, name, axis in (("train_loss", "loss", "y"), ("train_accuracy", "accuracy", "y2")):

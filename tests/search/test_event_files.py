@@ -10,7 +10,7 @@ from records.outcome import EpochRecord
 from search.config import LoggingConfig
 from search.trial import RunTrials
 from search.workers.events import Ended, EpochEnded, Warned
-from search.workers.training_files import EventFiles, event_files_of_trial, refuse_missing
+from search.workers.training_files import EventFiles, event_files_of, refuse_missing
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
@@ -97,7 +97,7 @@ def test_nothing_happens_unless_it_is_asked_for(tiny_plan, worker) -> None:
     run_task(RunTrials(plan, None), worker)
     assert not folder.exists()
     records = [1, 2]
-    with event_files_of_trial(plan, 0) as event_files:
+    with event_files_of(plan, 0) as event_files:
         assert list(event_files.follow(records)) == records
     code = (
         "import sys, search.trial, search.finalize.final; sys.exit('tensorboard' in sys.modules)"
