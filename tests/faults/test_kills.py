@@ -121,14 +121,14 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> No
 
 
 def test_a_trial_goes_on_from_its_checkpoint(search, tmp_path) -> None:
-    sections = {**LONG, "trials": 1, "training": {"epochs": 150}, "confirm": ONCE}
+    sections = {**LONG, "trials": 1, "training": {"epochs": 60}, "confirm": ONCE}
     process = search(**sections)
-    wait_until(lambda: "trial 0 epoch 100," in log_of(tmp_path))
+    wait_until(lambda: "trial 0 epoch 40," in log_of(tmp_path))
     kill(process)
     file = tmp_path / "runs" / "tiny" / "checkpoints" / "trial-0.safetensors"
     with safe_open(file, framework="np") as checkpoint:
         told = json.loads(checkpoint.metadata()["convsearch.checkpoint"])["records"]
-    assert len(told) >= 100
+    assert len(told) >= 40
     finished(search(**sections))
     seconds = ended(tmp_path)[0].history["seconds"][: len(told)]
     # Trained again, they would have taken another time.
