@@ -18,7 +18,7 @@ test: .venv/dev.stamp  ## all tests; those that need something that is not here 
 test-fast: .venv/dev.stamp  ## the tests that take less than a minute together
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
-faults: .venv/dev.stamp  ## kill searches at 100 random moments instead of 8: half an hour
+faults: .venv/dev.stamp  ## kill searches at 100 random moments instead of 4: half an hour
 	CONVSEARCH_KILLS=100 $(BIN)/python -m pytest -n0 tests/faults
 
 check: .venv/dev.stamp  ## format, lint, types, import contracts

@@ -207,9 +207,14 @@ def study_lock(
             f"SELECT GET_LOCK('convsearch-{label.hexdigest()[:32]}', {_YEAR})",
         )
     path = sqlite_file(url) or folder / "study"
+    return _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
+
+
+@cache
+def _file_lock(path: Path) -> FileLock:
     # Where no lock file can be made, waiting for the lock would have no end.
     make_folder(path.parent)
-    return FileLock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
+    return FileLock(path)
 
 
 @contextmanager

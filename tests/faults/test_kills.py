@@ -1,6 +1,6 @@
 """SIGKILL at random moments, to the parent or to a worker: nothing is lost, nothing is left.
 
-8 moments; `make faults` tries 100. After two kills without an epoch between them the third waits
+4 moments; `make faults` tries 100. After two kills without an epoch between them the third waits
 for one: a trial that kills its workers three times at one place is given up, as it should be.
 """
 
@@ -21,7 +21,7 @@ from tests.search.processes import ONCE, finished, kill, log_of, records, wait_u
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CONVSEARCH_KILLS", "8"))
+KILLS = int(os.environ.get("CONVSEARCH_KILLS", "4"))
 
 LONG = {
     "trials": 8,
