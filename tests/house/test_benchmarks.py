@@ -93,7 +93,7 @@ def test_losses_that_differ_are_an_error(monkeypatch) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_whole_check_runs_on_a_processor() -> None:
-    # Compiling, several workers and whole searches are tested where they belong.
+    # Compiling, two workers and a whole search would take a minute more: run them by hand.
     parts = [name for name in gpu_check._PARTS if name.partition("-")[2] != "compiled"]
     parts = [name for name in parts if name not in ("workers", "search")]
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--cpu", "--only", *parts]
