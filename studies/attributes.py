@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from records.outcome import Cause, State
 from records.trial import TrialRecord
@@ -58,7 +58,7 @@ def requeued(trials: Sequence[FrozenTrial]) -> set[int]:
     return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
 
 
-def index_of(study: Study, trial: FrozenTrial) -> int:
+def index_of(study: Study, trial: FrozenTrial | Trial) -> int:
     """The trial's place in the search, as it would be if nothing had ever been interrupted."""
     if INDEX in trial.user_attrs:
         return int(trial.user_attrs[INDEX])

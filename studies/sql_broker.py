@@ -57,8 +57,11 @@ class SqlBroker(Broker):
     def claim(self, n: int) -> Claims:
         """Clear the trials of dead owners, count, and ask for up to `n` that are missing."""
         with self._place.lock():
-            given_up = requeue_dead(self._study, self._observer)
-            trials = self._study.get_trials(deepcopy=False)
+            trials, given_up = self._study.get_trials(deepcopy=False), {}
+            # Every read of the trials takes milliseconds: a second one only where it tells more.
+            if any(t.state == TrialState.RUNNING for t in trials):
+                given_up = requeue_dead(self._study, self._observer)
+                trials = self._study.get_trials(deepcopy=False)
             refuse_failing(trials, self._before)
             done = finished(trials)
             running = sum(t.state == TrialState.RUNNING for t in trials)
@@ -89,7 +92,7 @@ class SqlBroker(Broker):
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
         """Write the outcome, unless the trial is no longer this worker's."""
-        del self._trials[claim.number]
+        trial = self._trials.pop(claim.number)
         with self._place.lock():
             trials = self._study.get_trials(deepcopy=False)
             now = trials[claim.number]
@@ -99,13 +102,12 @@ class SqlBroker(Broker):
                 _run_again(self._study, now, now.user_attrs.get(keys.DEATHS, 0))
             else:
                 _write(self._study, now, {keys.HISTORY: columns(outcome.history)})
-                _end(self._study, now, outcome)
+                _end(self._study, now, outcome, trial)
         return True
 
     def _ask(self) -> Trial:
         trial = self._study.ask()
-        frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        trial.set_user_attr(keys.INDEX, index_of(self._study, frozen))
+        trial.set_user_attr(keys.INDEX, index_of(self._study, trial))
         trial.set_user_attr(keys.OWNER, self._owner.model_dump())
         self._trials[trial.number] = trial
         return trial
@@ -194,14 +196,16 @@ def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
         )
 
 
-def _end(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
+def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None = None) -> None:
+    """Write why and how it ended; a trial of this process's own is found without its number."""
     _write(study, trial, {keys.CAUSE: outcome.cause, keys.REASON: outcome.reason})
+    told = own or trial.number
     # Told and not raised: an exception keeps every frame it has passed alive, and with them the
     # network.
     if outcome.state == State.COMPLETE:
-        study.tell(trial.number, outcome.accuracy)
+        study.tell(told, outcome.accuracy)
     else:
-        study.tell(trial.number, state=_ENDS[outcome.state])
+        study.tell(told, state=_ENDS[outcome.state])
 
 
 def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
