@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -11,6 +12,13 @@ from typer.exceptions import TyperException
 # Exit codes:
 USER_MISTAKE = 2  # The user can mend it: a flag, a file, a folder.
 SOME_FAILED = 1  # Some pictures could not be read; the others were done.
+
+# Where a study is, for the commands that read one:
+StudyOption = Annotated[str, typer.Option(help="name of the study")]
+RunsOption = Annotated[str, typer.Option(help="folder of all studies")]
+StorageOption = Annotated[
+    str | None, typer.Option(help="URL of its storage [SQLite in the study's folder]")
+]
 
 
 def new_app() -> typer.Typer:

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from records.command_line import new_app, run_app, user_mistakes
+from records.command_line import (
+    RunsOption,
+    StorageOption,
+    StudyOption,
+    new_app,
+    run_app,
+    user_mistakes,
+)
 from records.files import write_whole
 from reports.numbers import Numbers
 from reports.numbers.summary import summarise
@@ -18,11 +25,9 @@ app = new_app()
 
 @app.command()
 def main(
-    study: Annotated[str, typer.Option(help="name of the study")],
-    runs: Annotated[str, typer.Option(help="folder of all studies")] = "runs",
-    storage: Annotated[
-        str | None, typer.Option(help="URL of its storage [SQLite in the study's folder]")
-    ] = None,
+    study: StudyOption,
+    runs: RunsOption = "runs",
+    storage: StorageOption = None,
     out: Annotated[
         Path | None, typer.Option(help="folder for the page [report/ in the study's folder]")
     ] = None,

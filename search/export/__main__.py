@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from records.command_line import complain, new_app, run_app, user_mistakes
+from records.command_line import RunsOption, StudyOption, complain, new_app, run_app, user_mistakes
 from search.export.tensorflow import ConversionFailed, require_tensorflow
 
 Format = Literal["onnx", "torch", "tensorflow", "int8"]
@@ -15,9 +15,9 @@ app = new_app()
 
 @app.command()
 def main(
-    study: Annotated[str, typer.Option(help="name of the study")],
+    study: StudyOption,
     format: Annotated[Format, typer.Option(help="int8 is ONNX for small devices")],
-    runs: Annotated[str, typer.Option(help="folder of all studies")] = "runs",
+    runs: RunsOption = "runs",
 ) -> int:
     """Write `runs/STUDY/best/model.*`, compare it with PyTorch, and say how far they differ."""
     folder = Path(runs) / study / "best"

@@ -1,22 +1,17 @@
 """`python -m search.finalize`: confirm, train, test and export what a study has found so far."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from records.command_line import new_app, run_app
+from records.command_line import RunsOption, StorageOption, StudyOption, new_app, run_app
 
 app = new_app()
 
 
 @app.command()
 def main(
-    study: Annotated[str, typer.Option(help="name of the study")],
-    runs: Annotated[str, typer.Option(help="folder of all studies")] = "runs",
-    storage: Annotated[
-        str | None, typer.Option(help="URL of its storage [SQLite in the study's folder]")
-    ] = None,
+    study: StudyOption,
+    runs: RunsOption = "runs",
+    storage: StorageOption = None,
 ) -> int:
     """Do what follows the trials, on any study: stopped early, or still running elsewhere."""
     from search.display.progress import new_display
