@@ -15,10 +15,14 @@ PartName = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Arrays:
-    """One part of a data set: `(N, side, side, 3)` uint8, and labels `(N,)` int64 from 0 on."""
+    """One part of a data set: `(N, side, side, 3)` uint8, and labels `(N,)` int64 from 0 on.
+
+    `paths` are those of the files, by row and relative to the data set's root; () = no files.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,16 @@ def _decode(root: Path, files: list[ImageFile], side: int, label: str) -> tuple[
     """The images that can be read, and the names of the others, each with the reason."""
     paths, total = [str(root / f.path) for f in files], sum(f.size for f in files)
     images = np.empty((len(files), side, side, 3), dtype=np.uint8)
-    labels, bad = list[int](), list[str]()
+    labels, names, bad = list[int](), list[str](), list[str]()
     for file, result in zip(files, decode_all(paths, total, side, label), strict=True):
         if isinstance(result, str):
             bad.append(f"{file.path} ({result})")
         else:
             images[len(labels)] = result
             labels.append(file.label)
-    return Arrays(images[: len(labels)], np.array(labels, dtype=np.int64)), bad
+            names.append(file.path)
+    kept = np.array(labels, dtype=np.int64)
+    return Arrays(images[: len(labels)], kept, tuple(names)), bad
 
 
 def _class_folders(root: Path, parts: set[str]) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _image_file(path: Path, root: Path, label: int) -> ImageFile | None:
     """An image as listed; None for a folder and the like with the name of an image."""
-    name = str(path.relative_to(root))
+    name = path.relative_to(root).as_posix()
     try:
         stat = path.stat()
     # Reading will fail too, and then it is refused or left out by name.

@@ -26,7 +26,7 @@ from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.folder import folder as image_folder
 
-_FORMAT = 2  # Raise it whenever decoding or the layout of the cache changes.
+_FORMAT = 3  # Raise it whenever decoding or the layout of the cache changes.
 _PARTS: tuple[PartName, ...] = ("train", "test")
 # What is in the arrays, and the state of the arrays when their hashes were last checked.
 _FACTS, _HASHED = "facts.json", "hashed.json"
@@ -46,6 +46,11 @@ class PreparedData(BaseModel):
     train: PartFacts
     test: PartFacts
     skipped: tuple[str, ...]  # Image files that were left out because they could not be read.
+
+    def paths(self, part: PartName) -> tuple[str, ...]:
+        """The file of every row of a part, relative to the data set's root; () = no files."""
+        text = _rows_file(Path(self.folder), part).read_text(encoding="ascii")
+        return tuple(json.loads(text)["paths"])
 
 
 def prepare(config: DataConfig) -> PreparedData:
@@ -119,6 +124,8 @@ def _cached(folder: Path) -> PreparedData | None:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         prepared = PreparedData.model_validate({**facts, "folder": str(folder)})
+        if not all(_rows_file(folder, part).exists() for part in _PARTS):
+            return None
         state = _state(folder)
         if not _hashes_hold(folder, state):
             for part in _PARTS:
@@ -144,6 +151,7 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
             images, labels = _files(built, part)
             np.save(images, arrays.images)
             np.save(labels, arrays.labels)
+            write_whole(_rows_file(built, part), json.dumps({"paths": arrays.paths}))
             facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
         facts["skipped"] = source.skipped()
         write_whole(built / _FACTS, json.dumps(facts, indent=1))
@@ -158,6 +166,11 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
 
 def _files(folder: Path, part: str) -> tuple[Path, Path]:
     return folder / f"{part}.images.npy", folder / f"{part}.labels.npy"
+
+
+def _rows_file(folder: Path, part: str) -> Path:
+    """What is known of every row besides its image and label."""
+    return folder / f"{part}.rows.json"
 
 
 def _sha256(folder: Path, part: str) -> str:

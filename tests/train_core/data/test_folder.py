@@ -35,6 +35,18 @@ def test_without_a_test_folder_a_part_is_held_out(image_folder, tmp_path) -> Non
     assert np.bincount(load_part(prepared, "test").labels).tolist() == [5, 5, 5]
 
 
+def test_every_row_knows_its_file(image_folder, tmp_path) -> None:
+    shutil.rmtree(image_folder / "test")
+    (image_folder / "train" / "b" / "0.png").write_bytes(b"nothing")
+    prepared = prepare(config(image_folder, tmp_path, skip_bad_images=True))
+    for part in ("train", "test"):
+        arrays, paths = load_part(prepared, part), prepared.paths(part)
+        assert len(paths) == len(arrays.labels)
+        for path, image, label in zip(paths, arrays.images, arrays.labels, strict=True):
+            assert path.split("/")[1] == "abc"[label]
+            np.testing.assert_array_equal(image, np.asarray(Image.open(image_folder / path)))
+
+
 def test_class_folders_may_stand_alone(tmp_path) -> None:
     write_images(tmp_path / "pictures", 30)
     prepared = prepare(config(tmp_path / "pictures", tmp_path))
@@ -220,6 +232,7 @@ def test_digits_are_the_same_for_everybody(tmp_path) -> None:
     assert (prepared.train.count, prepared.test.count) == (1438, 359)
     assert not prepared.mirror
     assert load_part(prepared, "train").images.shape == (1438, 32, 32, 3)
+    assert prepared.paths("train") == ()
     assert prepare(DataConfig(dataset="digits", root=str(tmp_path), mirror=True)).mirror
 
 

@@ -66,7 +66,9 @@ def test_a_damaged_cache_is_made_again(config, cache) -> None:
     assert not rebuilt(config, cache)
 
 
-@pytest.mark.parametrize("name", ["train.labels.npy", "test.images.npy", "facts.json"])
+@pytest.mark.parametrize(
+    "name", ["train.labels.npy", "test.images.npy", "facts.json", "train.rows.json"]
+)
 def test_a_cache_with_a_file_missing_is_made_again(config, cache, name) -> None:
     first = prepare(config)
     (file,) = cache.glob(f"*/{name}")
