@@ -4,11 +4,35 @@ The training and the service both go through here: a model must be shown the pix
 trained on. These steps are part of the export's format 1, so they must never change.
 """
 
+from contextlib import suppress
+from importlib import import_module
+
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP")  # What Pillow calls the formats that are read.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+# HEIC needs a plug-in: `pip install 'convsearch[heic]'`.
+with suppress(ImportError):
+    import_module("pillow_heif").register_heif_opener()
+
+_HEIC = ("HEIF",) if "HEIF" in Image.OPEN else ()
+
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *_HEIC, "AVIF", "JPEG2000", "MPO", "DIB", "PPM",
+    "ICO", "ICNS", "PCX", "SGI", "PSD", "QOI", "DDS", "BLP", "SUN", "MSP", "XBM", "XPM", "IM",
+    "TGA",
+)  # fmt: skip
+"""What Pillow calls the formats that are read: pictures, and nothing that starts a program, as
+EPS does. Those that know their files by the first bytes come first."""
+
+_SUFFIXES = """
+    .apng .avif .avifs .blp .bmp .bw .dds .dib .gif .icb .icns .ico .im .j2c .j2k .jfif .jp2 .jpc
+    .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .ras .rgb
+    .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
+"""
+_HEIC_SUFFIXES = ".heic .heics .heif .heifs .hif" if _HEIC else ""
+
+SUFFIXES = frozenset(f"{_SUFFIXES} {_HEIC_SUFFIXES}".split())
+"""How the names of their files end, in lower case."""
 
 
 def square_pixels(image: Image.Image, side: int) -> np.ndarray:

@@ -14,8 +14,7 @@ from studies.algorithms import seed_for
 from studies.storage import shown
 from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, training_for
-from train_core.data.prepare import PreparedData, load_labels
-from train_core.data.split import choose_rows
+from train_core.data.prepare import PreparedData
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
@@ -108,7 +107,7 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     recipe = config.recipe or default_recipe
     seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
     data_config = config.data.model_copy(update={"split_seed": seed})
-    rows = choose_rows(load_labels(data, "train"), data_config)
+    rows = data.rows(data_config)
     training = training_for(recipe, config.training, len(rows.train))
     # A name that may be a folder's, whatever the images' folder is called.
     images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"

@@ -14,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from records.pixels import FORMATS, square_pixels, upright_rgb
 
+_SENT = ("JPEG", "PNG", "WEBP")  # Fewer decoders are fewer ways into a service.
+
 Turn = Callable[[int], AbstractContextManager[object]]
 """Gets a picture's number of pixels, as its head says it; entered while they are decoded. It may
 wait, or refuse by raising."""
@@ -34,7 +36,8 @@ class TooManyPixels(UnreadablePicture):
 def decode(picture: Path | bytes, side: int, turn: Turn = nullcontext) -> np.ndarray:
     """A picture's centre square, upright and RGB on white, as `(side, side, 3)` uint8 pixels.
 
-    It is a JPEG, PNG or WebP file, or the content of one; of an animation the first frame counts.
+    It is a file of a format in `records.pixels.FORMATS`, or the content of a JPEG, PNG or WebP
+    file, which is all that strangers may send; of an animation the first frame counts.
     `turn` says when it may be decoded, by default at once.
 
     Raises:
@@ -60,20 +63,22 @@ def thumbnail(path: Path, side: int, turn: Turn = nullcontext) -> bytes:
 
 def _open(picture: Path | bytes) -> Image.Image:
     """Reads the head only."""
+    if isinstance(picture, bytes):
+        with _reasons("a JPEG, PNG or WebP picture"):
+            return Image.open(BytesIO(picture), formats=_SENT)
     with _reasons():
-        content = BytesIO(picture) if isinstance(picture, bytes) else picture
-        return Image.open(content, formats=FORMATS)
+        return Image.open(picture, formats=FORMATS)
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def _reasons(expected: str = "a picture of a format that is read") -> Iterator[None]:
     """Turn whatever a broken file leads Pillow's decoders to raise into its reason."""
     try:
         yield
     except UnreadablePicture:
         raise
     except UnidentifiedImageError:
-        raise NotAPicture("not a JPEG, PNG or WebP picture") from None
+        raise NotAPicture(f"not {expected}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooManyPixels("it has more pixels than a picture may have") from None
     except OSError as error:

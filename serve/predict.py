@@ -5,7 +5,6 @@ this, too.
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from rich.progress import track
 
 from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
 from records.machine import cores
-from records.pixels import SUFFIXES
+from records.pictures import is_picture, walk
 from serve.decode import UnreadablePicture, decode
 from serve.model import Model, Prediction, find_model
 
@@ -76,22 +75,15 @@ def _row(path: Path, best: list[tuple[str, float]], width: int) -> str:
 def below(folder: Path) -> Iterator[Path]:
     """All pictures below a folder, by their suffix, sorted.
 
-    Hidden files and folders are left out, and links to folders are not followed. A folder that
-    cannot be opened comes last, as if it were a picture: reading it will fail, and whoever reads
-    says so.
+    What is hidden or left behind by systems is left out, and links to folders are followed. A
+    folder that cannot be opened comes last, as if it were a picture: reading it will fail, and
+    whoever reads says so.
     """
     closed: list[Path] = []
-    for place, folders, files in os.walk(
-        folder, onerror=lambda e: closed.append(Path(e.filename))
-    ):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = [Path(place, name) for name in sorted(files) if not name.startswith(".")]
+    for path in walk(folder, lambda error: closed.append(Path(error.filename))):
         # A pipe would never end; a link to nowhere is named when it cannot be read.
-        yield from (
-            path
-            for path in paths
-            if path.suffix.lower() in SUFFIXES and (path.is_file() or not path.exists())
-        )
+        if is_picture(path) and (path.is_file() or not path.exists()):
+            yield path
     yield from closed
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_part
-from train_core.data.split import choose_rows
 
 _EPS = 5e-4
 # Second moment below which a direction has no variance, such as colour in grey images.
@@ -106,7 +105,7 @@ def load_training_data(
 ) -> ImageData:
     """The training and validation images of a prepared data set; the test file stays closed."""
     arrays = load_part(prepared, "train")
-    chosen = choose_rows(arrays.labels, config)
+    chosen = prepared.rows(config)
 
     def part(rows: np.ndarray) -> Part:
         return Part.of(arrays.images[rows], arrays.labels[rows], device)

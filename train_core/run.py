@@ -10,8 +10,7 @@ from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
 from train_core.config import RunConfig, resolve_run
-from train_core.data.prepare import PreparedData, load_labels, prepare
-from train_core.data.split import choose_rows
+from train_core.data.prepare import PreparedData, prepare
 
 if TYPE_CHECKING:
     from records.outcome import EpochRecord
@@ -32,7 +31,7 @@ def main(
         tables, source = read_toml(config), f"file '{config}'"
         data = resolve_run(tables, source).data
         prepared = prepare(data)
-        rows = choose_rows(load_labels(prepared, "train"), data)
+        rows = prepared.rows(data)
         run = resolve_run(tables, source, len(rows.train))
     return _train(run, prepared, test, out)
 

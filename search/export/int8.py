@@ -16,7 +16,7 @@ from records.metrics import exported
 from search.export.onnx import ExportMismatch, run_onnx
 from train_core.config import load_run_config
 from train_core.data.prepare import load_part, prepare
-from train_core.data.split import choose_rows, stratified_subset
+from train_core.data.split import stratified_subset
 
 # Accuracy that may be lost; more is no rounding, but a range that was badly chosen.
 MOST_LOST = 0.05
@@ -68,7 +68,7 @@ def quantisation(folder: Path) -> Quantisation:
             f"'{config.dataset}' have changed since '{folder}' was exported: search again"
         )
     arrays = load_part(prepared, "train")
-    rows = choose_rows(arrays.labels, config.model_copy(update={"train_on_validation": False}))
+    rows = prepared.rows(config.model_copy(update={"train_on_validation": False}))
     classes = len(prepared.classes)
     size = min(max(_CALIBRATED, classes), len(rows.train))
     chosen = rows.train[stratified_subset(arrays.labels[rows.train], size, seed=0)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from train_core.data import Arrays, PartName, Source
+from train_core.data import PUBLISHED, Content, PartName, Source
 from train_core.data.config import DataConfig
 from train_core.data.decode import resize_all
 from train_core.data.split import stratified_split
@@ -33,7 +33,7 @@ CLASSES = {
 def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
     """A data set of torchvision, such as "CIFAR10"; for the rest see `read_part`."""
 
-    def read(part: PartName) -> Arrays:
+    def read(part: PartName) -> Content:
         # torchvision takes seconds to import, and is needed only until the cache is made.
         from torchvision import datasets
 
@@ -43,7 +43,7 @@ def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
     return Source(config.dataset, classes, True, f"torchvision {class_name}", read)
 
 
-def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Arrays:
+def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Content:
     """Use the files in `config.root`, or download them with progress and checksum.
 
     `dataset` is a data set class of torchvision; `archive` says what its files are called, for the
@@ -64,22 +64,26 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
             f"or try --dataset digits, which needs no download"
         ) from None
     images = resize_all(np.asarray(loaded.data), config.image_size)
-    return Arrays(images, np.asarray(loaded.targets, dtype=np.int64))
+    return Content(images, np.asarray(loaded.targets, dtype=np.int64))
 
 
 def digits(config: DataConfig) -> Source:
     """1,797 real 8x8 images that need no download, with a test part that is always the same."""
 
-    def read(part: PartName) -> Arrays:
+    def read(part: PartName) -> Content:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
         kept, held_out = stratified_split(bunch.target, config.test_fraction, seed=0)
         rows = kept if part == "train" else held_out
         grey = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)
-        return Arrays(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
+        return Content(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
 
-    return Source("digits", tuple("0123456789"), False, "scikit-learn digits", read)
+    where = {**PUBLISHED, "test": "split off, the same for everybody"}
+    return Source(
+        "digits", tuple("0123456789"), False, "scikit-learn digits", read,
+        mirror_why="as a mirrored digit is another sign", listed={"where": where},
+    )  # fmt: skip
 
 
 BUILTIN: dict[str, Callable[[DataConfig], Source]] = {

@@ -1,6 +1,6 @@
 """`DataConfig`: which images, in which size, split how."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,15 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     dataset: str = Field(default="cifar10", min_length=1)
-    """Name of a data set, or path of a folder: `train/<class>/*`, perhaps `test/<class>/*`."""
+    """Name of a data set, or path of a folder: `train/<class>/*`, perhaps `val` and `test`, or of
+    a table (CSV) with the columns path, label, and perhaps part and group."""
+
+    layout: Literal["parts", "classes"] | None = None
+    """Whether folders called train, val or test are parts or classes; None = as it looks."""
+
+    group: str | None = Field(default=None, min_length=1)
+    """What keeps images in one part: a column of the table, or a regular expression whose first
+    group, or else whole match in the path, names the group; None = only exact copies are kept."""
 
     root: str = Field(default="data", min_length=1)
     """Folder for downloads and for the cache of decoded images."""

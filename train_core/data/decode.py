@@ -5,6 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,8 +21,20 @@ _FEW_FILES, _FEW_BYTES = 768, 16 << 20
 _CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
 
 
+class Decoded(NamedTuple):
+    """An image, `(side, side, 3)` uint8, and the width and height of its file in pixels."""
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
 def decode(path: Path, side: int) -> np.ndarray:
-    """`(side, side, 3)` uint8 from a JPEG, PNG or WebP file; of an animation the first frame.
+    """`(side, side, 3)` uint8 from an image file; raises as `decode_sized` does."""
+    return decode_sized(path, side).pixels
+
+
+def decode_sized(path: Path, side: int) -> Decoded:
+    """An image of a format in `records.pixels.FORMATS`; of an animation the first frame.
 
     Raises:
         OSError: The file cannot be read, is not an image, is cut off, or is larger than a
@@ -29,7 +42,8 @@ def decode(path: Path, side: int) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return square_pixels(image, side)
+            size = image.size
+            return Decoded(square_pixels(image, side), size)
     except OSError:
         raise
     # Pillow's decoders raise whatever a broken file leads them to.
@@ -46,11 +60,11 @@ def resize_all(images: np.ndarray, side: int) -> np.ndarray:
 
 def decode_all(
     paths: list[str], total_bytes: int, side: int, label: str
-) -> Iterator[np.ndarray | str]:
+) -> Iterator[Decoded | str]:
     """Decode image files of so many bytes together, which decides how the work is shared.
 
     Yields:
-        For every path in order the image, `(side, side, 3)` uint8, or why it cannot be read.
+        For every path in order the image, or why it cannot be read.
     """
     if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
         yield from _decode_chunk((paths, side))
@@ -69,13 +83,13 @@ def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
-def _decode_chunk(task: tuple[list[str], int]) -> list[np.ndarray | str]:
+def _decode_chunk(task: tuple[list[str], int]) -> list[Decoded | str]:
     paths, side = task
     return [_decode_or_reason(path, side) for path in paths]
 
 
-def _decode_or_reason(path: str, side: int) -> np.ndarray | str:
+def _decode_or_reason(path: str, side: int) -> Decoded | str:
     try:
-        return decode(Path(path), side)
+        return decode_sized(Path(path), side)
     except OSError as error:
         return error.strerror or str(error).replace(path, "").strip(" :'") or "unreadable"

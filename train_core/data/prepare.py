@@ -19,14 +19,22 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from records.files import write_whole
+from records.findings import Findings
 from records.metrics import PartFacts
 from records.toml import did_you_mean
 from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
-from train_core.data.folder import folder as image_folder
+from train_core.data.files import image_files
+from train_core.data.split import Rows, Ties, choose_rows
+from train_core.data.stored import (
+    array_files,
+    counts_by_part,
+    read_known,
+    write_part,
+)
 
-_FORMAT = 3  # Raise it whenever decoding or the layout of the cache changes.
+_FORMAT = 4  # Raise it whenever decoding or the layout of the cache changes.
 _PARTS: tuple[PartName, ...] = ("train", "test")
 # What is in the arrays, and the state of the arrays when their hashes were last checked.
 _FACTS, _HASHED = "facts.json", "hashed.json"
@@ -46,11 +54,21 @@ class PreparedData(BaseModel):
     train: PartFacts
     test: PartFacts
     skipped: tuple[str, ...]  # Image files that were left out because they could not be read.
+    findings: Findings
 
     def paths(self, part: PartName) -> tuple[str, ...]:
         """The file of every row of a part, relative to the data set's root; () = no files."""
-        text = _rows_file(Path(self.folder), part).read_text(encoding="ascii")
-        return tuple(json.loads(text)["paths"])
+        return tuple(read_known(Path(self.folder), part)["paths"])
+
+    def rows(self, config: DataConfig) -> Rows:
+        """Which rows of the training part are trained on and which validated on."""
+        known = read_known(Path(self.folder), "train")
+        ties = Ties(_numbers(known["groups"]), _numbers(known["validation"]))
+        return choose_rows(load_labels(self, "train"), config, ties)
+
+    def copies(self) -> np.ndarray:
+        """Rows of the test part, ascending, with the same pixels as a row of the training part."""
+        return np.array(read_known(Path(self.folder), "test")["copies"] or [], dtype=np.int64)
 
 
 def prepare(config: DataConfig) -> PreparedData:
@@ -60,7 +78,8 @@ def prepare(config: DataConfig) -> PreparedData:
         ValueError: There is no such data set, it cannot be read, or the cache cannot be written.
     """
     try:
-        prepared = _prepared(config)
+        source = find_source(config)
+        prepared = _prepared(config, source)
     except OSError as error:
         reason = error.strerror or str(error)
         where = f": '{error.filename}'" if error.filename else ""
@@ -69,20 +88,24 @@ def prepare(config: DataConfig) -> PreparedData:
             f"'{config.root}', but failed ({reason}{where}): make room, give permission, or name "
             f"another root under [data]"
         ) from None
+    mirror, why = prepared.mirror, source.mirror_why
     if config.mirror is not None:
-        prepared = prepared.model_copy(update={"mirror": config.mirror})
-    return prepared
+        mirror, why = config.mirror, "as [data] mirror says"
+    # What does not change the images is as it is now, not as it was when they were decoded.
+    now = {**source.listed, "mirror": mirror, "mirror_why": why}
+    findings = prepared.findings.model_copy(update=now)
+    return prepared.model_copy(update={"mirror": mirror, "findings": findings})
 
 
 def load_part(prepared: PreparedData, part: PartName) -> Arrays:
     """Map one part of a prepared data set into memory; the other one stays closed."""
-    images, labels = _files(Path(prepared.folder), part)
+    images, labels = array_files(Path(prepared.folder), part)
     return Arrays(np.load(images, mmap_mode="r"), np.load(labels))
 
 
 def load_labels(prepared: PreparedData, part: PartName) -> np.ndarray:
     """The labels of one part, `(N,)` int64, without its images."""
-    return np.asarray(np.load(_files(Path(prepared.folder), part)[1]))
+    return np.asarray(np.load(array_files(Path(prepared.folder), part)[1]))
 
 
 def find_source(config: DataConfig) -> Source:
@@ -93,19 +116,20 @@ def find_source(config: DataConfig) -> Source:
     """
     if config.dataset in BUILTIN:
         return BUILTIN[config.dataset](config)
-    if Path(config.dataset).is_dir():
-        return image_folder(config)
+    if Path(config.dataset).expanduser().exists():
+        return image_files(config)
     hint = did_you_mean(config.dataset, BUILTIN)
     raise ValueError(
-        f"dataset must be one of {', '.join(BUILTIN)} or a folder of images that exists, "
+        f"dataset must be one of {', '.join(BUILTIN)} or a folder of images that exists (or a "
+        f"table of them), "
         f"but got '{config.dataset}'{': ' if hint else ''}{hint.rstrip()}"
     )
 
 
-def _prepared(config: DataConfig) -> PreparedData:
-    source, cache = find_source(config), Path(config.root) / "cache"
+def _prepared(config: DataConfig, source: Source) -> PreparedData:
+    cache = Path(config.root) / "cache"
     asked = [source.name, config.image_size, config.test_fraction, config.skip_bad_images]
-    settings, place = [_FORMAT, *asked], str(Path(config.dataset).resolve())
+    settings, place = [_FORMAT, *asked], str(Path(config.dataset).expanduser().resolve())
     stamp = cache / "stamps" / _digest([*settings, place, source.stamp])
     # A whole cache needs no lock, and may lie on a disk that can only be read.
     if (key := _read_stamp(stamp)) and (cached := _cached(cache / key)):
@@ -124,8 +148,8 @@ def _cached(folder: Path) -> PreparedData | None:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         prepared = PreparedData.model_validate({**facts, "folder": str(folder)})
-        if not all(_rows_file(folder, part).exists() for part in _PARTS):
-            return None
+        for part in _PARTS:
+            read_known(folder, part)  # As there were none in early versions.
         state = _state(folder)
         if not _hashes_hold(folder, state):
             for part in _PARTS:
@@ -146,15 +170,17 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
         built.mkdir()
         facts: dict[str, Any] = {"name": source.name, "classes": source.classes}
         facts |= {"mirror": source.mirror, "image_size": config.image_size}
+        counts: dict[str, dict[str, int]] = {}
         for part in _PARTS:
             arrays = source.read(part)
-            images, labels = _files(built, part)
-            np.save(images, arrays.images)
-            np.save(labels, arrays.labels)
-            write_whole(_rows_file(built, part), json.dumps({"paths": arrays.paths}))
+            write_part(built, part, arrays)
             facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
+            counts |= counts_by_part(arrays, part, source.classes)
+        facts["findings"] = {
+            **source.listed, **source.found(), "counts": counts, "image_size": config.image_size,
+        }  # fmt: skip
         facts["skipped"] = source.skipped()
-        write_whole(built / _FACTS, json.dumps(facts, indent=1))
+        write_whole(built / _FACTS, json.dumps(facts, indent=1, default=_plain))
         write_whole(built / _HASHED, json.dumps(_state(built)))
         if folder.exists():  # Damaged.
             folder.replace(Path(scratch) / "damaged")
@@ -164,18 +190,18 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
     return prepared
 
 
-def _files(folder: Path, part: str) -> tuple[Path, Path]:
-    return folder / f"{part}.images.npy", folder / f"{part}.labels.npy"
+def _numbers(values: list[int] | None) -> np.ndarray | None:
+    return None if values is None else np.array(values, dtype=np.int64)
 
 
-def _rows_file(folder: Path, part: str) -> Path:
-    """What is known of every row besides its image and label."""
-    return folder / f"{part}.rows.json"
+def _plain(value: Any) -> Any:
+    """A record as JSON can say it."""
+    return value.model_dump()
 
 
 def _sha256(folder: Path, part: str) -> str:
     whole = hashlib.sha256()
-    for path in _files(folder, part):
+    for path in array_files(folder, part):
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 whole.update(block)
@@ -183,7 +209,7 @@ def _sha256(folder: Path, part: str) -> str:
 
 
 def _state(folder: Path) -> dict[str, list[int]]:
-    stats = {path.name: path.stat() for part in _PARTS for path in _files(folder, part)}
+    stats = {path.name: path.stat() for part in _PARTS for path in array_files(folder, part)}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 

@@ -1,6 +1,7 @@
 """Which images a training learns from and is scored on: stratified choices by a seed."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +22,34 @@ class Rows:
         return hashlib.sha256(both.tobytes()).hexdigest()[:20]
 
 
-def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
+@dataclass(frozen=True)
+class Ties:
+    """What a split of the training part has to keep to.
+
+    Attributes:
+        groups: Number of every row's group, `(N,)`; None = every row stands alone.
+        validation: The rows of a validation part that is given; None = none is.
+    """
+
+    groups: np.ndarray | None = None
+    validation: np.ndarray | None = None
+
+
+def choose_rows(labels: np.ndarray, config: DataConfig, ties: Ties | None = None) -> Rows:
     """Split off the validation part, then take `train_size` of the rest.
 
-    The validation part depends on the labels, `(N,)`, the fraction and the seed only, so searches
-    with different training sizes are scored on the same images. `train_on_validation` then joins
-    the two, so that a final training sees what its search has seen and nothing else.
+    The validation part depends on the labels, `(N,)`, the groups, the fraction and the seed only,
+    so searches with different training sizes are scored on the same images; one that is given is
+    taken as it is. `train_on_validation` then joins the two, so that a final training sees what
+    its search has seen and nothing else.
     """
-    seed = config.split_seed or 0
-    train, validation = stratified_split(labels, config.validation_fraction, seed)
+    seed, ties = config.split_seed or 0, ties or Ties()
+    if ties.validation is not None:
+        validation = ties.validation
+        train = np.setdiff1d(np.arange(len(labels)), validation)
+    else:
+        fraction = config.validation_fraction
+        train, validation = stratified_split(labels, fraction, seed, ties.groups)
     if config.train_size is not None:
         train = train[stratified_subset(labels[train], config.train_size, seed)]
     if config.train_on_validation:
@@ -38,18 +58,22 @@ def choose_rows(labels: np.ndarray, config: DataConfig) -> Rows:
 
 
 def stratified_split(
-    labels: np.ndarray, fraction: float, seed: int
+    labels: np.ndarray, fraction: float, seed: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that stay and a share of every class that is set aside, both ascending.
 
     The same seed and labels, `(N,)`, give the same split. Every class gives and keeps at least one
-    image, unless the fraction, in [0, 1), is 0: then none is set aside.
+    image, unless the fraction, in [0, 1), is 0: then none is set aside. Rows of one of the
+    `groups`, `(N,)`, are not parted; then a class that is all in one group may give none, and the
+    shares are as near as a greedy choice comes.
 
     Raises:
-        ValueError: A class has fewer than two images.
+        ValueError: A class has fewer than two images, or no group can be set aside.
     """
     if fraction == 0:
         return np.arange(len(labels)), np.arange(0)
+    if groups is not None:
+        return _split_groups(labels, fraction, seed, groups)
     random = np.random.default_rng(seed)
     aside = []
     for label in np.unique(labels):
@@ -63,6 +87,59 @@ def stratified_split(
         aside.append(random.permutation(rows)[:count])
     chosen = np.sort(np.concatenate(aside))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def _split_groups(
+    labels: np.ndarray, fraction: float, seed: int, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take groups in random order, each one that brings the classes nearer to their shares.
+
+    Nearer is by the squared differences in shares of the classes, as in scikit-learn's
+    StratifiedGroupKFold. No class is set aside as a whole.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    counts = [Counter[int]() for _ in range(members.max() + 1)]
+    for group, label in zip(members.tolist(), labels.tolist(), strict=True):
+        counts[group][label] += 1
+    aside = _Aside(np.bincount(labels).tolist(), fraction)
+    order = np.random.default_rng(seed).permutation(len(counts)).tolist()
+    chosen = {group for group in order if aside.gains(counts[group]) and aside.take(counts[group])}
+    # Whoever came away empty-handed gets the smallest group that can be had.
+    for group in sorted(set(order) - chosen, key=lambda group: counts[group].total()):
+        if aside.lacks(counts[group]) and aside.take(counts[group]):
+            chosen.add(group)
+    if not chosen:
+        raise ValueError(
+            f"groups must leave some images to set aside and some of every class to train on, but "
+            f"the {len(counts)} groups of {len(labels)} images cannot be parted: make them smaller"
+        )
+    rows = np.isin(members, list(chosen))
+    return np.flatnonzero(~rows), np.flatnonzero(rows)
+
+
+class _Aside:
+    """How many images of each class are set aside already, and how many should be."""
+
+    def __init__(self, total: list[int], fraction: float) -> None:
+        self._total, self._taken = total, [0] * len(total)
+        self._goal = [min(max(1, round(fraction * n)), n - 1) for n in total]
+
+    def gains(self, counts: Counter[int]) -> bool:
+        """Whether the classes would be nearer to their goals with these images."""
+        off = ((c, n, self._taken[c] - self._goal[c]) for c, n in counts.items())
+        return sum((d**2 - (d + n) ** 2) / self._total[c] ** 2 for c, n, d in off) > 0
+
+    def lacks(self, counts: Counter[int]) -> bool:
+        """Whether there is none yet of one of these classes."""
+        return any(not self._taken[label] for label in counts)
+
+    def take(self, counts: Counter[int]) -> bool:
+        """Set them aside, if every class keeps something."""
+        if any(self._taken[c] + n >= self._total[c] for c, n in counts.items()):
+            return False
+        for label, n in counts.items():
+            self._taken[label] += n
+        return True
 
 
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:

@@ -59,8 +59,8 @@ def test_the_second_start_decodes_nothing(image_folder, tmp_path, monkeypatch) -
     def forbidden(*args):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("train_core.data.decode.decode", forbidden)
-    monkeypatch.setattr("train_core.data.folder._content", forbidden)
+    monkeypatch.setattr("train_core.data.decode.decode_sized", forbidden)
+    monkeypatch.setattr("train_core.data.listing._content", forbidden)
     assert prepare(config(image_folder, tmp_path)) == first
 
 
@@ -70,7 +70,7 @@ def test_a_copy_elsewhere_is_known_by_its_content(image_folder, tmp_path, monkey
     shutil.copytree(image_folder, copy)
     for path in copy.rglob("*.png"):
         path.touch()
-    monkeypatch.setattr("train_core.data.decode.decode", None)
+    monkeypatch.setattr("train_core.data.decode.decode_sized", None)
     assert prepare(config(copy, tmp_path)) == first
 
 
@@ -184,7 +184,7 @@ def test_large_files_are_decoded_by_several_processes(image_folder, tmp_path, mo
     # PNG readers stop where the image ends, so a long file with a small image will do.
     for path in image_folder.rglob("*.png"):
         os.truncate(path, 2_000_000)
-    monkeypatch.setattr("train_core.data.decode.decode", None)  # In this process only.
+    monkeypatch.setattr("train_core.data.decode.decode_sized", None)  # In this process only.
     assert prepare(config(image_folder, tmp_path)).train.count == 60
 
 
