@@ -35,7 +35,8 @@ class Findings(_Fact):
         counts: Part -> class -> pictures; a validation part only where one is given.
         image_size: Side in pixels that the pictures were brought to.
         originals: None where the pictures had that size from the beginning.
-        passed_over: Kind (suffix, "hidden", name of a folder) -> files that were not looked at.
+        passed_over: Kind (suffix, "hidden", name of a file or folder that systems leave behind)
+            -> files that were not looked at.
         copies: Pictures whose pixels another picture in front of them has, at the size used.
         copies_between: Two parts ("train and test") -> pictures of the second with a copy in the
             first.
@@ -80,7 +81,7 @@ class Findings(_Fact):
             yield f"groups: {self.groups:,} by {self.grouped_by}, none of them is split"
         if self.passed_over:
             ordered = sorted(self.passed_over.items(), key=lambda kind: -kind[1])
-            yield "passed over: " + ", ".join(f"{n:,} {kind}" for kind, n in ordered)
+            yield "passed over: " + ", ".join(f"{n:,} {_kind(kind)}" for kind, n in ordered)
 
     def warnings(self) -> Iterator[str]:
         """What somebody should look at, a line each."""
@@ -98,8 +99,9 @@ class Findings(_Fact):
             first, second = parts.split(" and ")
             total = sum(self.counts[second].values())
             yield (
-                f"{n:,} of {total:,} {second} pictures are exact copies of {first} pictures: "
-                f"{second} accuracy is too good by what was learnt by heart"
+                f"{n:,} of {total:,} {second} pictures are exact copies of {first} pictures, so "
+                f"that {second} accuracy is partly memory"
+                + (": no other picture is left to tell" * (n == total))
             )
         for parts, n in self.groups_between.items():
             yield f"{n:,} groups have pictures in both {parts}, as the parts are given"
@@ -129,6 +131,11 @@ def _counted(counts: Mapping[str, int]) -> str:
         return words(names)
     smallest = sorted(names, key=lambda name: counts[name])[:_NAMED]
     return f"{len(names)}: {words(names[:_NAMED])}, ...; the smallest: {words(smallest)}"
+
+
+def _kind(kind: str) -> str:
+    """A suffix, or where the files lie."""
+    return kind if kind.startswith(".") or " " in kind or kind == "hidden" else f"in {kind}"
 
 
 def _sizes(found: Findings) -> str:

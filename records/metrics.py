@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from records.files import write_whole
+from records.findings import Findings
 from records.statistics import Spread, accuracy_interval
 from records.words import percent, points
 
@@ -90,6 +91,7 @@ class DataFacts(_Record):
     image_size: int = Field(ge=1)
     train: PartFacts
     test: PartFacts
+    findings: Findings | None = None
 
 
 class Validated(_Record):
@@ -119,6 +121,8 @@ class Metrics(_Record):
 
     Attributes:
         test_tta: With mirrored views averaged; None where mirroring makes no sense.
+        test_without_copies: Of the test images whose pixels no training image has; None where all
+            or none of them are such.
         selection_gap: What the search claimed above the mean with fresh seeds.
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
@@ -133,6 +137,7 @@ class Metrics(_Record):
     confirmed: Spread
     test: Evaluation
     test_tta: Evaluation | None = None
+    test_without_copies: Evaluation | None = None
     calibration: Calibration = Calibration()
     selection_gap: float
     training: dict[str, Any]
@@ -220,8 +225,12 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
     """Write `metrics.json`, in one step: somebody may be reading it."""
     # Only what is known: a file of an earlier version gets no values that nobody measured.
     content = {"format": FORMAT, **metrics.model_dump(mode="json", exclude_unset=True)}
-    if metrics.test_tta is None:  # Absent and not null, as in all files so far.
-        content.pop("test_tta", None)
+    for name in (
+        "test_tta",
+        "test_without_copies",
+    ):  # Absent and not null, as in all files so far.
+        if getattr(metrics, name) is None:
+            content.pop(name, None)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_whole(folder / "metrics.json", text)
 
@@ -234,6 +243,13 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     yield "selection gap (luck of the search)", points(metrics.selection_gap)
     interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
+    if (rest := metrics.test_without_copies) is not None:
+        low, high = map(percent, rest.interval_95)
+        interval = f"95 % interval {low} to {high}"
+        yield (
+            "without copies of training images",
+            f"{percent(rest.accuracy)} ({interval}, n = {rest.n})",
+        )
     if metrics.test_tta is not None:
         yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
     macro = metrics.test.macro

@@ -6,6 +6,7 @@ trained on. These steps are part of the export's format 1, so they must never ch
 
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -62,3 +63,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether its suffix is one of a format that is read."""
+    return path.suffix.lower() in SUFFIXES

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import track
 
 from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.files import walk
 from records.machine import cores
-from records.pictures import is_picture, walk
+from records.pixels import is_picture
 from serve.decode import UnreadablePicture, decode
 from serve.model import Model, Prediction, find_model
 

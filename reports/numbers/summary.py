@@ -55,6 +55,8 @@ class Summary(Numbers):
     Attributes:
         state: How the study stands, in words.
         missing: What could not be read, a sentence each.
+        data: What was found in the data set, a line each; () if nothing was exported.
+        data_warnings: What of it somebody should look at.
         importances: None when the space is not known.
     """
 
@@ -62,6 +64,8 @@ class Summary(Numbers):
     read: datetime
     state: str
     missing: tuple[str, ...]
+    data: tuple[str, ...]
+    data_warnings: tuple[str, ...]
     winner: Winner | None
     test_evaluations: int
     cost: Cost
@@ -88,9 +92,13 @@ def summarise(source: Source) -> Summary:
     drawn = curves(trials, epochs, **rule)
     thresholds = {p.epoch: p.value for p in drawn.thresholds}
     paid = cost(trials, source.total, epochs)
+    found = metrics.data.findings if metrics else None
     return Summary(
         study=source.place.name, read=source.read, state=_state(source, paid),
-        missing=source.missing, winner=winner(metrics, confirmations, trials),
+        missing=source.missing,
+        data=tuple(found.facts()) if found else (),
+        data_warnings=tuple(found.warnings()) if found else (),
+        winner=winner(metrics, confirmations, trials),
         test_evaluations=source.test_evaluations,
         cost=paid, pruned_share=paid.pruned_share, epochs_saved=paid.epochs_saved,
         history=history(trials), curves=drawn,

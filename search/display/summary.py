@@ -73,6 +73,7 @@ def introduce(
     yield f"study   {plan.name} ({state}) in {plan.folder}"
     topics, skipped = dict(plan_lines(plan)), plan.data.skipped
     yield f"data    {topics['data']}"
+    yield from (f"        {line}" for line in plan.data.findings.lines())
     if skipped:
         yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
     precision = plan.training.precision

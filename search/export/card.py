@@ -28,7 +28,7 @@ A {m.training[network]} of width {m.training[width]} and depth {m.training[depth
 
 Searched parameters: {params}.
 
-## How to use it
+{data}## How to use it
 
 ```python
 import numpy as np, onnxruntime
@@ -72,7 +72,15 @@ def describe(folder: Path, metrics: Metrics) -> None:
         classes=", ".join(metrics.data.classes),
         params=", ".join(f"{name} = {value(given)}" for name, given in metrics.params.items()),
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
+        data=_data(metrics),
         temperature=divided if temperature != 1.0 else "",
     )
     write_metrics(folder, metrics)
     write_whole(folder / "README.md", card)
+
+
+def _data(metrics: Metrics) -> str:
+    """What was found in the data, if that was looked at."""
+    found = metrics.data.findings
+    lines = "\n".join(f"- {line}" for line in found.lines()) if found else ""
+    return f"## The data\n\n{lines}\n\n" if lines else ""

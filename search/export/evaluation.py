@@ -24,6 +24,7 @@ class Tested:
 
     plain: Evaluation  # Of one view of each image.
     mirrored: Evaluation | None  # Of both views averaged; None where mirroring makes no sense.
+    without_copies: Evaluation | None  # Of images that are not in the training part, if some are.
     labels: np.ndarray  # `(N,)` int64.
     probabilities: np.ndarray  # `(N, classes)` float32, of one view.
     images: Tensor  # `(N, side, side, 3)` uint8, on the CPU.
@@ -42,7 +43,10 @@ def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> T
     plain = evaluation(labels, said, data.classes)
     if data.mirror:
         mirrored = evaluation(labels, predict(True), data.classes)
-    return Tested(plain, mirrored, labels, said, part.images.cpu())
+    rest, without_copies = np.delete(np.arange(len(labels)), data.copies()), None
+    if 0 < len(rest) < len(labels):
+        without_copies = evaluation(labels[rest], said[rest], data.classes)
+    return Tested(plain, mirrored, without_copies, labels, said, part.images.cpu())
 
 
 def evaluation(

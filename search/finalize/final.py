@@ -132,6 +132,7 @@ class Finalize:
             confirmed=self.winner.confirmed,
             test=tested.plain,
             test_tta=tested.mirrored,
+            test_without_copies=tested.without_copies,
             calibration=Calibration(temperature=temperature, error_before=error_before),
             selection_gap=self.winner.selection_gap,
             training=config.model_dump(),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from records.pictures import is_left_behind, is_picture
-from records.pixels import SUFFIXES
+from records.files import is_left_behind
+from records.pixels import SUFFIXES, is_picture
 from train_core.data.listing import (
     ImageFile,
     Listing,

@@ -8,7 +8,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
 
-from records.pictures import is_picture, walk
+from records.files import walk
+from records.pixels import is_picture
 
 Part = Literal["train", "validation", "test"]
 
@@ -80,7 +81,7 @@ def image_file(root: Path, path: str, part: Part, label: int) -> ImageFile | Non
 
 
 def files_below(folder: Path, passed: Counter[str] | None = None) -> Iterator[Path]:
-    """All files below a folder that are not left behind by a system, see `records.pictures.walk`.
+    """All files below a folder that are not left behind by a system, see `records.files.walk`.
 
     Raises:
         ValueError: A folder cannot be read.
