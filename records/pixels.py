@@ -18,7 +18,7 @@ with suppress(ImportError):
 _HEIC = ("HEIF",) if "HEIF" in Image.OPEN else ()
 
 FORMATS = (
-    "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *_HEIC, "AVIF", "JPEG2000", "MPO", "DIB", "PPM",
+    "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *_HEIC, "AVIF", "JPEG2000", "DIB", "PPM",
     "ICO", "ICNS", "PCX", "SGI", "PSD", "QOI", "DDS", "BLP", "SUN", "MSP", "XBM", "XPM", "IM",
     "TGA",
 )  # fmt: skip

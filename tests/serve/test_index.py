@@ -36,7 +36,7 @@ def test_only_what_changed_is_looked_at(indexed, album, tmp_path) -> None:
     first = indexed("album")
     assert first.returncode == 1
     assert "30 pictures (30 new or changed, 0 as before, 0 gone, 1 not readable)" in first.stdout
-    assert "error: album/broken.png: not a JPEG" in first.stderr
+    assert "error: album/broken.png: not a picture" in first.stderr
     (album / "broken.png").unlink()
     (album / "a" / "000.png").write_bytes(encoded(stripe(1)))
     os.utime(album / "a" / "003.png", (1, 1))

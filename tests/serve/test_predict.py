@@ -36,7 +36,7 @@ def test_files_folders_and_bad_ones_together(predict, tmp_path) -> None:
         ["album/deep/one.png", "a"], ["album/deep/two.PNG", "b"], ["called-anything", "c"],
     ]  # fmt: skip
     assert done.stderr.splitlines() == [
-        "error: broken.jpg: not a JPEG, PNG or WebP picture",
+        "error: broken.jpg: not a picture of a format that is read",
         "error: gone.png: No such file or directory",
     ]
 
@@ -58,7 +58,7 @@ def test_json_lines_name_everything(predict, tmp_path) -> None:
     assert one["class"] == "b"
     assert len(one["top"]) == 2
     assert one["probability"] == one["top"][0]["probability"] > 0.4
-    assert broken == {"path": "broken.png", "error": "not a JPEG, PNG or WebP picture"}
+    assert broken == {"path": "broken.png", "error": "not a picture of a format that is read"}
     assert done.returncode == 1
 
 

@@ -190,7 +190,7 @@ def _refuse_others(
     if extra := [name for name in folders if name not in classes]:
         raise ValueError(
             f"'{folder}' may only hold the classes of the training part, but it also holds "
-            f"{', '.join(extra)}"
+            f"{', '.join(extra)}: rename them or move them away"
         )
 
 

@@ -172,6 +172,77 @@ def test_a_file_that_may_be_read_from_now_on_is_looked_at_again(image_folder, tm
     assert find_source(config(image_folder, tmp_path)).stamp != locked
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "tiff", "gif", "jfif", "tga", "ppm", "jp2", "ico"])
+def test_every_format_that_pillow_reads_is_read(image_folder, tmp_path, suffix) -> None:
+    picture = Image.new("RGB", (16, 16), (200, 40, 40))
+    picture.save(image_folder / "train" / "a" / f"zzz.{suffix}")
+    prepared = prepare(config(image_folder, tmp_path))
+    row = prepared.paths("train").index(f"train/a/zzz.{suffix}")
+    shown = load_part(prepared, "train").images[row].astype(int)
+    assert np.abs(shown - (200, 40, 40)).max() < 5
+
+
+def test_heic_is_read_where_its_plug_in_is(image_folder, tmp_path) -> None:
+    pytest.importorskip("pillow_heif")
+    Image.new("RGB", (16, 16), "white").save(image_folder / "train" / "a" / "zzz.heic")
+    assert prepare(config(image_folder, tmp_path)).train.count == 61
+
+
+def test_files_that_a_table_names_but_are_not_there_are_named(image_folder, tmp_path) -> None:
+    names = [f"{c}/{n:03}.png" for n, c in enumerate("abcabc")]
+    rows = "".join(f"train/{name},{name[0]}\n" for name in [*names, "a/gone.png"])
+    table = image_folder / "labels.csv"
+    table.write_text(f"path,label\n{rows}")
+    with pytest.raises(ValueError, match=r"1 are not: train/a/gone.png \(No such file"):
+        prepare(config(table, tmp_path))
+    prepared = prepare(config(table, tmp_path, skip_bad_images=True))
+    assert (prepared.train.count, prepared.test.count) == (3, 3)
+    assert prepared.name == "labels"
+
+
+def test_labels_that_change_places_are_other_data(image_folder, tmp_path) -> None:
+    """In a table the names of the classes are no part of the paths."""
+    names = [f"train/{c}/{n:03}.png" for n, c in enumerate("abcabcabc")]
+    table = image_folder / "labels.csv"
+
+    def prepared(labels: str):
+        rows = "".join(f"{name},{labels[n % 3]}\n" for n, name in enumerate(names))
+        table.write_text(f"path,label\n{rows}")
+        return prepare(config(table, tmp_path))
+
+    assert prepared("xyz").classes == ("x", "y", "z")
+    assert prepared("xyw").classes == ("w", "x", "y")
+    assert prepared("pqr").classes == ("p", "q", "r")
+
+
+def test_files_passed_over_are_counted_as_they_are_now(image_folder, tmp_path) -> None:
+    assert prepare(config(image_folder, tmp_path)).findings.passed_over == {}
+    (image_folder / "train" / "a" / "notes.txt").write_text("")
+    assert prepare(config(image_folder, tmp_path)).findings.passed_over == {".txt": 1}
+
+
+def test_files_of_one_size_and_time_that_change_places_are_noticed(tmp_path) -> None:
+    root = tmp_path / "pictures"
+    write_images(root, 30)
+    files = sorted(root.rglob("*.png"))
+    for path in files:
+        os.truncate(path, 5000)  # A PNG reader stops where the picture ends.
+
+    def prepared():
+        for path in files:
+            os.utime(path, (315532800, 315532800))
+        return prepare(config(root, tmp_path))
+
+    first = prepared()
+    one, other, spare = files[0], files[-1], root / "spare"
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+    second = prepared()
+    both = [load_part(data, part).images for data in (first, second) for part in ("train", "test")]
+    assert any((a != b).any() for a, b in zip(both[:2], both[2:], strict=True))
+
+
 @pytest.mark.slow
 def test_many_files_are_decoded_by_several_processes(tmp_path) -> None:
     write_images(tmp_path / "pictures", 1500)
