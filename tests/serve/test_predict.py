@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from records.command_line import printable
+from serve.predict import below
 from tests.serve.conftest import encoded, stripe
 
 pytestmark = pytest.mark.slow
@@ -110,3 +111,16 @@ def test_a_reader_that_has_enough_is_no_fault(best, tmp_path) -> None:
 
 def test_names_cannot_steer_a_terminal() -> None:
     assert printable("a\x1b[2J\nb\udcff ü") == r"a\x1b[2J\nb\udcff ü"
+
+
+def test_what_systems_leave_behind_is_no_picture_and_links_are_followed(tmp_path) -> None:
+    album, store = tmp_path / "album", tmp_path / "store"
+    for path in ("a.png", "._a.png", "@eaDir/a.png", "__MACOSX/a.png", "b/c.tiff", "notes.txt"):
+        (album / path).parent.mkdir(parents=True, exist_ok=True)
+        (album / path).write_bytes(b"")
+    store.mkdir()
+    (store / "d.jfif").write_bytes(b"")
+    (album / "linked").symlink_to(store)
+    (store / "round").symlink_to(album)
+    found = [str(path.relative_to(album)) for path in below(album)]
+    assert found == ["a.png", "b/c.tiff", "linked/d.jfif"]
