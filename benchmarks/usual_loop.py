@@ -27,7 +27,7 @@ Transform = Callable[[Image.Image], Any]
 
 
 def same_augmentation(data: ImageData, strength: float) -> list[Transform]:
-    """torchvision's counterparts of what `train_core.augment` does at this strength."""
+    """torchvision's counterparts of what `train_core.engine.augment` does at this strength."""
     warp = transforms.RandomAffine(
         degrees=augment.TURN * strength,
         scale=(1 - augment.ZOOM * strength, 1 + augment.ZOOM * strength),

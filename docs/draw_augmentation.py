@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 from records.pixels import fit_square
-from train_core.augment import augment, draw, flips
+from train_core.engine.augment import augment, draw, flips
 from train_core.images import Normalisation
 
 SIDE, GAP, LABEL = 80, 6, 56

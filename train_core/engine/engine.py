@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from train_core.augment import augment, draw, flips
+from train_core.engine.augment import augment, draw, flips
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import resolve_precision
 from train_core.engine.flat import FlatState

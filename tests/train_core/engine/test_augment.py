@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.conftest import image_data, stripes
-from train_core.augment import (
+from train_core.engine.augment import (
     CUT,
     FLIP_FULL_AT,
     LIGHT,
