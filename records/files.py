@@ -42,6 +42,13 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> N
         scratch.unlink(missing_ok=True)
 
 
+def absolute(path: str) -> str:
+    """The same place, named from the root on; links are left as they are."""
+    given = Path(path)
+    # After a link, `..` leads elsewhere than the names say.
+    return str(given.resolve() if ".." in given.parts else given.absolute())
+
+
 def part_of(path: Path) -> Path:
     """Where this process writes a file before it takes its place; a kill can leave it there."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")

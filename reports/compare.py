@@ -118,8 +118,9 @@ def write_comparison(places: Sequence[Place], out: Path) -> Path:
 def compare(sources: Sequence[Source]) -> Comparison:
     """Work out all numbers."""
     names = [source.place.name for source in sources]
-    # Data are their content; 0.1.0 kept the folder's name too.
-    data = [{**s.fingerprint.get("data", {}), "name": None} for s in sources]
+    # Data are their content; some versions kept the folder's name or the count too.
+    given = [s.fingerprint.get("data", {}) for s in sources]
+    data = [{key: g.get(key) for key in ("images", "mirror")} for g in given]
     prints = [{**s.fingerprint, "data": d} for s, d in zip(sources, data, strict=True)]
     differences = [
         f"{what}: the accuracies cannot be held against one another"

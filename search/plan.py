@@ -4,17 +4,20 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
+from records.files import absolute
 from records.toml import validate, without_none
 from search.config import SearchConfig
-from space import Space, Value, load_space, parse_space
+from space import NAMED_SPACES, Space, Value, load_space, parse_space
 from studies.algorithms import seed_for
-from studies.storage import shown
+from studies.storage import at_absolute_path, shown
 from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, training_for
-from train_core.data.prepare import PreparedData
+from train_core.data.config import DataConfig
+from train_core.data.prepare import PreparedData, at_absolute_paths
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
@@ -79,22 +82,30 @@ class Plan(BaseModel):
             "recipe": self.config.recipe,
             "training": self.training.model_dump(exclude=_DECIDES_NOTHING),
             "space": without_none(self.space.model_dump()["parameters"]),
-            "data": {"images": self.data.train.sha256[:20], "mirror": self.data.mirror},
+            "data": {
+                "images": self.data.train.sha256[:20],
+                "count": self.data.train.count,
+                "mirror": self.data.mirror,
+            },
             "split": self.split,
             "seed": self.config.study.seed,
         }
         of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
-        defaults = {"training": _defaults(TrainConfig), "space": of_space}
+        of_data = {**_defaults(DataConfig), "count": self.data.train.count}
+        defaults = {"training": _defaults(TrainConfig), "space": of_space, "data": of_data}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
         return Purpose(fingerprint, self.settings(), first, defaults, ignored)
 
     def settings(self) -> dict[str, Any]:
-        """The resolved configuration, without a storage URL that holds a password."""
+        """The resolved configuration for every folder, without a URL that holds a password."""
         tables = without_none(self.config.model_dump())
+        tables["runs"] = absolute(self.config.runs)
         url = self.config.study.storage
-        if url is not None and shown(url) != url:
+        if url is not None and unquote(shown(url)) != unquote(url):
             del tables["study"]["storage"]
+        elif url is not None:
+            tables["study"]["storage"] = at_absolute_path(url)
         return tables
 
 
@@ -106,14 +117,16 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     """
     recipe = config.recipe or default_recipe
     seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
-    data_config = config.data.model_copy(update={"split_seed": seed})
+    data_config = at_absolute_paths(config.data).model_copy(update={"split_seed": seed})
     rows = data.rows(data_config)
     training = training_for(recipe, config.training, len(rows.train))
     # A name that may be a folder's, whatever the images' folder is called.
     images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
     study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})
+    file = {} if config.space.name in NAMED_SPACES else {"name": absolute(config.space.name)}
     settled = {
         "recipe": recipe,
+        "space": config.space.model_copy(update=file),
         "data": data_config,
         "training": training.model_dump(exclude={"seed"}),
         "study": study,

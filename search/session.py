@@ -25,6 +25,7 @@ from studies.owner import Heartbeat, Observer, this_host
 from studies.sql_broker import requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
+from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
 _COUNT_EVERY = 5.0
@@ -80,6 +81,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
     try:
         with WorkerPool(config.workers.threads) as pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
+            config = config.model_copy(update={"data": at_absolute_paths(config.data)})
             prepared = prepare_apart(config.data, pool.stop)
             machine: Machine = pool.call(LookAround())
             plan = settle(config, prepared, machine.recipe)

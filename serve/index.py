@@ -3,6 +3,7 @@
 The index holds an embedding per picture in one SQLite file, which is whole after every kill.
 """
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -57,8 +58,8 @@ def main(
 
 
 class Entry(NamedTuple):
-    """One picture: its path in the folder, size in bytes, time of the last change in nanoseconds,
-    the class that the model sees in it, and its embedding, `(features,)` float32.
+    """One picture: its path in the folder, size in bytes, a number that changes with the file, the
+    class that the model sees in it, and its embedding, `(features,)` float32.
     """
 
     path: str
@@ -119,7 +120,7 @@ class Index:
             )
 
     def states(self) -> dict[str, tuple[int, int]]:
-        """Size and time of change of every picture, by its path."""
+        """Size and number of the change of every picture, by its path."""
         with self._connected() as database:
             rows = database.execute("SELECT path, size, changed FROM pictures").fetchall()
         return {os.fsdecode(path): (size, changed) for path, size, changed in rows}
@@ -210,11 +211,21 @@ def _states(folder: Path) -> dict[str, tuple[int, int]]:
     for path in below(folder):
         try:
             stat = path.stat()
-            state = (stat.st_size, stat.st_mtime_ns)
+            state = (stat.st_size, _change(stat))
         except OSError:  # A link to nowhere: it will be named when it cannot be read.
             state = (0, 0)
         found[str(path.relative_to(folder))] = state
     return found
+
+
+def _change(stat: os.stat_result) -> int:
+    """A number that is another one after every change of a file, or of which file has its name.
+
+    The time of the last change can be set, and stays when files or folders change places; that of
+    the last change of the inode cannot, and the inode moves along.
+    """
+    times = f"{stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+    return int.from_bytes(hashlib.sha256(times.encode()).digest()[:7], "big")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from records.files import is_full_disk
+from records.files import absolute, is_full_disk
 
 BUSY_TIMEOUT = 60.0  # Seconds that a SQLite connection waits for another one's write.
 # Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever.
@@ -60,6 +60,12 @@ def sqlite_file(url: str) -> Path | None:
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return None
     return Path(str(parsed.database))
+
+
+def at_absolute_path(url: str) -> str:
+    """The same storage, whatever folder a command is run in."""
+    path = sqlite_file(url)
+    return url if path is None else str(make_url(url).set(database=absolute(str(path))))
 
 
 def make_storage(url: str) -> RDBStorage:

@@ -1,8 +1,9 @@
 """Making, resuming and finding the study of a search."""
 
 import json
+import shlex
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
+from sqlalchemy.engine import URL
 
 from space import Space, Value
 from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
+from studies.differences import Made, differences
 from studies.storage import (
     close_storage,
     make_folder,
@@ -47,7 +50,16 @@ class Place:
     @property
     def url(self) -> str:
         """URL of the storage, whether it was given or not."""
-        return self.storage or f"sqlite:///{self.folder / 'study.db'}"
+        # A path may hold what means something in a URL.
+        path = str(self.folder / "study.db")
+        return self.storage or URL.create("sqlite", database=path).render_as_string()
+
+    @property
+    def flags(self) -> str:
+        """What commands need to find it, to be pasted into a shell; without a password."""
+        runs = str(self.folder.parent)
+        words = ["--study", self.name, *([] if runs == "runs" else ["--runs", runs])]
+        return shlex.join([*words, *(["--storage", shown(self.storage)] if self.storage else [])])
 
     def lock(self, what: str = "") -> AbstractContextManager[object]:
         """The lock around everything that counts or asks for trials, or another one by name."""
@@ -93,9 +105,8 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
             storage=storage, study_name=place.name, direction="maximize", load_if_exists=True
         )
         study = _closing(made, storage)
-        stored = study.user_attrs.get(FINGERPRINT)
-        if stored is not None:
-            _refuse_other(stored, fingerprint, place.name, purpose.defaults, purpose.ignored)
+        if FINGERPRINT in study.user_attrs:
+            _refuse_other(study, place, Made(fingerprint, purpose.settings), purpose)
         else:
             _refuse_foreign(study, place)
             study.set_user_attr(FINGERPRINT, fingerprint)
@@ -161,42 +172,12 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _refuse_other(
-    stored: Mapping[str, Any],
-    wanted: Mapping[str, Any],
-    study: str,
-    defaults: Mapping[str, Any],
-    ignored: Collection[str],
-) -> None:
+def _refuse_other(study: Study, place: Place, made: Made, purpose: Purpose) -> None:
     """Refuse to mix two searches, in one sentence that spells out every difference."""
-    changes = [
-        f"{name} = {_shown(old)}, not {_shown(new)}"
-        for name, old, new in _differences(stored, wanted, defaults)
-        if name not in ignored
-    ]
-    if changes:
+    stored = study.user_attrs
+    before = Made(stored[FINGERPRINT], stored.get(SETTINGS, {}))
+    if changes := differences(before, made, purpose.defaults, purpose.ignored):
         raise ValueError(
-            f"a study can only go on with what it was made with, but study '{study}' has "
+            f"a study can only go on with what it was made with, but study '{place.name}' has "
             f"{'; '.join(changes)}: undo that, or start another study with --study NAME"
         )
-
-
-def _differences(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> Iterator[tuple[str, object, object]]:
-    """Dotted key, what was stored, and what is wanted, where these are not the same."""
-    for key in [*stored, *(key for key in wanted if key not in stored)]:
-        default, new = defaults.get(key), wanted.get(key)
-        section = default if isinstance(default, Mapping) else {}
-        old = stored.get(key, None if section else default)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            for name, before, now in _differences(old, new, section):
-                yield f"{key}.{name}", before, now
-        elif old != new:
-            yield key, old, new
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        value = ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
-    return "nothing" if value is None else str(value)

@@ -103,10 +103,9 @@ def run_module(tmp_path):
             ],
             capture_output=True,
             text=True,
-            cwd=tmp_path,
             env={**os.environ, **(env or {})},
             timeout=200,
-            **options,
+            **{"cwd": tmp_path, **options},
         )
 
     return run

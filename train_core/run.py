@@ -10,7 +10,7 @@ from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
 from train_core.config import RunConfig, resolve_run
-from train_core.data.prepare import PreparedData, prepare
+from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
 
 if TYPE_CHECKING:
     from records.outcome import EpochRecord
@@ -29,10 +29,12 @@ def main(
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
         tables, source = read_toml(config), f"file '{config}'"
-        data = resolve_run(tables, source).data
+        data = at_absolute_paths(resolve_run(tables, source).data)
         prepared = prepare(data)
         rows = prepared.rows(data)
         run = resolve_run(tables, source, len(rows.train))
+        kept = data.model_copy(update={"content": prepared.content})
+        run = run.model_copy(update={"data": kept})
     return _train(run, prepared, test, out)
 
 

@@ -153,14 +153,14 @@ def _state(source: Source, paid: Cost) -> str:
 
 
 def _repeat(source: Source) -> Iterator[tuple[str, str]]:
-    name, runs = source.place.name, str(source.place.folder.parent)
+    flags = source.place.flags
     config = shlex.quote(str(source.place.folder / "search.toml"))
     search = f"python -m search.run --config {config}"
-    flags = f"--study {shlex.quote(name)}"
-    flags += "" if runs == "runs" else f" --runs {shlex.quote(runs)}"
-    flags += f" --storage {shlex.quote(source.storage)}" if source.place.storage else ""
     yield "Go on with this search, or start it where it is not there yet", search
-    yield "The same search once more, beside this one", f"{search} --study {name}-again"
+    yield (
+        "The same search once more, beside this one",
+        f"{search} --study {source.place.name}-again",
+    )
     if source.metrics is None:
         finalize = f"python -m search.finalize {flags}"
         yield "Confirm, train, test and export what is there now", finalize

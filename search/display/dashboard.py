@@ -135,8 +135,8 @@ def how_to_watch(place: Place, url: str | None) -> str:
     """The address of the dashboard, or the command that starts one."""
     if url is not None:
         return f"watch   {url}"
-    folder = shlex.quote(str(artifacts_folder(place.folder)))
-    return f"watch   optuna-dashboard {shown(place.url)} --artifact-dir {folder}"
+    words = [shown(place.url), "--artifact-dir", str(artifacts_folder(place.folder))]
+    return f"watch   optuna-dashboard {shlex.join(words)}"
 
 
 def attach_results(study: Study, place: Place) -> None:

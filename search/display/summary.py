@@ -1,6 +1,5 @@
 """What a search says: what it set out to do, where it stands, what it came to."""
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from records.words import duration, percent, values
 from search.plan import Plan
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
-from studies.storage import shown
 from studies.study import Place
 
 
@@ -200,8 +198,4 @@ def last_lines(result: SearchResult) -> Iterator[str]:
 
 def command(module: str, place: Place) -> str:
     """A command, with the flags that it needs to find the study."""
-    runs, storage = place.folder.parent, place.storage
-    words = [f"python -m {module} --study", place.name]
-    words += [] if str(runs) == "runs" else ["--runs", shlex.quote(str(runs))]
-    words += [] if storage is None else ["--storage", shlex.quote(shown(storage))]
-    return " ".join(words)
+    return f"python -m {module} {place.flags}"

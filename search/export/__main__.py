@@ -23,9 +23,11 @@ def main(
     folder = Path(runs) / study / "best"
     with user_mistakes():
         if not (folder / "model.safetensors").is_file():
+            from studies.study import Place  # Imports Optuna, which nothing else here needs.
+
             raise ValueError(
                 f"a study must have an exported model, but '{folder}' holds none: "
-                f"`python -m search.finalize --study {folder.parent.name}` makes it"
+                f"`python -m search.finalize {Place(study, folder.parent).flags}` makes it"
             )
         if format == "tensorflow":
             require_tensorflow()

@@ -30,15 +30,7 @@ Searched parameters: {params}.
 
 {data}## How to use it
 
-```python
-import numpy as np, onnxruntime
-from PIL import Image
-
-images = np.asarray(Image.open("picture.jpg").convert("RGB").resize(({side}, {side})))[None]
-session = onnxruntime.InferenceSession("model.onnx")
-probabilities, embedding = session.run(None, {{"images": images}})
-```
-
+{snippet}
 `model.onnx` takes uint8 images `(batch, {side}, {side}, 3)`; the normalisation is inside. Its
 probabilities differ from PyTorch's by {difference:.0e} at most. To train the model again:
 `python -m train_core.run config.toml --test`{temperature}.
@@ -50,9 +42,37 @@ The model only knows the classes above and always names one of them. Its confide
 images like the test set's.
 """
 
+# The steps of `records.pixels`, for those who have nothing of this project.
+_SNIPPET = """\
+```python
+import numpy as np, onnxruntime
+from PIL import Image, ImageOps
+
+picture = Image.open("picture.jpg")
+picture.draft("RGB", ({twice}, {twice}))  # a large JPEG is read at a fraction of its size
+picture = ImageOps.exif_transpose(picture)  # upright
+if picture.mode == "I;16":  # grey with 8, 10, 12, 14 or 16 bits, stored in 16
+    levels = np.array(picture)
+    full = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if levels.max() < 2**bits)
+    full = full if (levels % 257).any() else 65535
+    levels[levels == picture.info.get("transparency")] = full
+    picture = Image.fromarray(np.rint(levels * 255.0 / full).astype("uint8"))
+white = Image.new("RGBA", picture.size, "white")
+picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+picture = ImageOps.fit(picture, ({side}, {side}), Image.Resampling.BICUBIC)  # its centre square
+
+session = onnxruntime.InferenceSession("model.onnx")
+probabilities, embedding = session.run(None, {{"images": np.asarray(picture)[None]}})
+```
+
+These are the steps of the training. Colours with 16 bits that are dark or transparent, and files
+that name their depth, take more: `python -m serve.predict` reads them too.
+"""
+
 
 def describe(folder: Path, metrics: Metrics) -> None:
     """Write what is said about the model: `metrics.json`, and the card made from it."""
+    side = metrics.data.image_size
     evaluations, temperature = metrics.search.test_evaluations, metrics.calibration.temperature
     extended = (
         f"The search was extended after an earlier test: this is test evaluation number "
@@ -64,7 +84,8 @@ def describe(folder: Path, metrics: Metrics) -> None:
     )
     card = _CARD.format(
         m=metrics,
-        side=metrics.data.image_size,
+        side=side,
+        snippet=_SNIPPET.format(side=side, twice=2 * side),
         figures="\n".join(f"| {name} | {text} |" for name, text in figures(metrics)),
         trials=metrics.search.complete + metrics.search.pruned,
         extended=extended if evaluations > 1 else "",

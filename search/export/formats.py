@@ -14,6 +14,7 @@ import torch
 from search.export.int8 import Quantisation, quantisation, write_int8
 from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, require_close, run_onnx
 from search.export.tensorflow import run_tensorflow, write_tensorflow
+from studies.study import Place
 from train_core.model import TrainedModel, load_model, probabilities
 
 TOLERANCE = 1e-3  # How far a probability of another format may be from PyTorch's.
@@ -85,9 +86,10 @@ def export_of(folder: Path, name: str) -> Export:
         with np.load(folder / "evaluation.npz") as held:
             images = held["pictures"][:COMPARED]
     except OSError as error:
+        flags = Place(folder.parent.name, folder.parent).flags
         raise ValueError(
             f"a model must be a folder that a search exported, but '{folder}' is not whole: "
-            f"{error}; run `python -m search.finalize --study {folder.parent.name}`"
+            f"{error}; run `python -m search.finalize {flags}`"
         ) from None
     predicted = probabilities(model.network, torch.from_numpy(images), model.normalisation)
     return Export(name, folder, model, images, predicted.numpy(), task)

@@ -60,7 +60,7 @@ def quantisation(folder: Path) -> Quantisation:
     Raises:
         ValueError: In one sentence, if they are not there or are not those of the training.
     """
-    config = load_run_config(str(folder / "config.toml")).data
+    config = load_run_config(str(folder / "config.toml")).data.model_copy(update={"content": None})
     prepared, metrics = prepare(config), exported(folder)
     if metrics is None or metrics.data.train.sha256 != prepared.train.sha256:
         raise ValueError(

@@ -71,7 +71,8 @@ class Finalize:
         arrays = {"evaluation": {**shown_pictures(tested), **augmented}}
         if held_out is not None:
             arrays["validation"] = held_out._asdict()
-        run = RunConfig(data=data, training=config)
+        named = data.model_copy(update={"content": self.plan.data.content})
+        run = RunConfig(data=named, training=config)
         return _export(self.folder, run, model, tested.images, metrics, arrays)
 
     def _train(

@@ -62,6 +62,8 @@ def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None
     assert metrics.curves["val_accuracy"] == [None] * 15
     run = load_run_config(str(folder / "config.toml"))
     assert run.data.train_on_validation
+    assert run.data.dataset == str(folder.parent / "pictures")
+    assert run.data.content == plan.data.content
     assert run.training.lr == 16.0
     assert run.training.seed != plan.trial_config({}, 0).seed
 

@@ -92,7 +92,9 @@ def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tm
     process.terminate()
     finished(process, code=143)
     done_before = done(tmp_path)
-    outcome = run_module("search.finalize", "--study", "tiny", "--runs", tmp_path / "runs")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    words = ["--study", "tiny", "--runs", "../runs"]
+    outcome = run_module("search.finalize", *words, cwd=elsewhere)
     assert outcome.returncode == 0, outcome.stderr
     assert "test accuracy: " in outcome.stdout
     assert done(tmp_path) == done_before

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.records.deep_pictures import deep_png
+
 RED = (255, 0, 0)
 
 
@@ -33,6 +35,7 @@ def odd_pictures() -> dict[str, bytes]:
     alpha.putalpha(Image.linear_gradient("L").resize(plain.size))
     palette = plain.quantize(16)
     deep = np.asarray(plain.convert("L")).astype(np.uint16) * 257 - 100
+    wide = np.asarray(plain).astype(np.uint16)
     found = {
         "of the model's size": encoded(scene(16, 16)),
         "JPEG": encoded(plain, "JPEG", quality=90),
@@ -49,6 +52,11 @@ def odd_pictures() -> dict[str, bytes]:
         "grey with one transparent level": encoded(plain.convert("L"), transparency=200),
         "colour with one transparent colour": encoded(plain, transparency=RED),
         "16 bit": encoded(Image.fromarray(deep)),
+        "16 bit, one level transparent": deep_png(deep, transparent=deep[20, 30]),
+        "16 bit colour": deep_png(wide * 257),
+        "16 bit colour, one transparent": deep_png(wide * 257, transparent=(255 * 257, 0, 0)),
+        "12 bits in 16": deep_png(deep // 16, bits=12),
+        "12 bits in 16, colour": deep_png(wide * 16),
         "CMYK": encoded(plain.convert("CMYK"), "JPEG", quality=90),
         "1x1": encoded(scene(1, 1)),
         "1x1 with alpha": encoded(Image.new("RGBA", (1, 1), (0, 0, 255, 100))),

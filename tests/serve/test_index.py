@@ -1,5 +1,6 @@
 """The index of a collection: brought up to date, killed, refused; and what is near in it."""
 
+import io
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from serve.index import Entry, Index
+from serve.index import Entry, Index, index_for, update
 from serve.model import Model
 from serve.similar import Collection, load_collection
 from tests.serve.conftest import encoded, stripe, wait_until
@@ -49,6 +51,54 @@ def test_only_what_changed_is_looked_at(indexed, album, tmp_path) -> None:
     assert len(paths) == 29
     assert dict(zip(paths, names, strict=True))["new.png"] == "c"
     assert dict(zip(paths, names, strict=True))["a/000.png"] == "b"
+
+
+def same_size_and_time(album, names) -> None:
+    for label, name in enumerate(names):
+        written = io.BytesIO()
+        Image.fromarray(stripe(label % 3, label)).save(written, "PNG", compress_level=0)
+        (album / name).write_bytes(written.getvalue())
+        os.utime(album / name, (315532800, 315532800))
+
+
+def test_files_that_change_places_are_noticed(best, tmp_path) -> None:
+    album, model = tmp_path / "album", Model(best)
+    for folder in ("x", "y"):
+        (album / folder).mkdir(parents=True)
+    same_size_and_time(album, ["0.png", "1.png", "x/2.png", "y/2.png"])
+    index = index_for(tmp_path / "album.index", model, album)
+    assert update(index, model, album) == (4, 0, 0, 0)
+    assert update(index, model, album) == (0, 4, 0, 0)
+
+    def swap(one: str, two: str) -> None:
+        (album / one).rename(album / "aside")
+        (album / two).rename(album / one)
+        (album / "aside").rename(album / two)
+
+    swap("0.png", "1.png")
+    assert update(index, model, album) == (2, 2, 0, 0)
+    swap("x", "y")  # What is in them has the times that it had.
+    assert update(index, model, album) == (2, 2, 0, 0)
+    paths, _, embeddings = index.load()
+    found = dict(zip(paths, embeddings, strict=True))
+    fresh = index_for(tmp_path / "fresh.index", model, album)
+    update(fresh, model, album)
+    for path, embedding in zip(*fresh.load()[::2], strict=True):
+        np.testing.assert_array_equal(found[path], embedding)
+
+
+def test_a_set_replaced_by_one_of_equal_sizes_and_times_is_noticed(best, tmp_path) -> None:
+    album, model = tmp_path / "album", Model(best)
+    album.mkdir()
+    same_size_and_time(album, ["0.png", "1.png", "2.png"])
+    index = index_for(tmp_path / "album.index", model, album)
+    update(index, model, album)
+    before = [path.stat() for path in sorted(album.iterdir())]
+    same_size_and_time(album, ["2.png", "1.png", "0.png"])
+    after = [path.stat() for path in sorted(album.iterdir())]
+    for one, two in zip(before, after, strict=True):
+        assert (one.st_size, one.st_mtime_ns) == (two.st_size, two.st_mtime_ns)
+    assert update(index, model, album)[0] == 3
 
 
 def test_a_killed_one_goes_on(best, collection, indexed, tmp_path) -> None:

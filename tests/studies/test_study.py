@@ -27,7 +27,7 @@ def test_a_study_of_something_else_is_refused_with_every_difference(place) -> No
     make_or_resume(place, purpose())
     with pytest.raises(ValueError, match="was made with|made with") as error:
         make_or_resume(place, purpose(epochs=8, lr={"low": 0.2}, sampler="gp"))
-    for part in ("epochs = 6, not 8", "lr.low = 0.1, not 0.2", "sampler = nothing, not gp"):
+    for part in ("epochs 6, not 8", "low of lr 0.1, not 0.2", "no sampler, not gp"):
         assert part in str(error.value)
     assert "--study NAME" in str(error.value)
     assert "\n" not in str(error.value)
@@ -112,19 +112,19 @@ def test_what_a_key_had_before_there_was_one_refuses_no_old_study(place) -> None
         make_or_resume(place, Purpose(wanted, {}, {}, defaults))
 
     resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False})
-    with pytest.raises(ValueError, match=r"has training.new = 0, not 5:"):
+    with pytest.raises(ValueError, match=r"has new 0, not 5:"):
         resume({"lr": 1.0, "new": 5}, {"low": 0.1, "log": False})
-    with pytest.raises(ValueError, match=r"has space.lr.log = False, not True:"):
+    with pytest.raises(ValueError, match=r"has log of lr off, not on:"):
         resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": True})
-    with pytest.raises(ValueError, match=r"has training.lr = 1.0, not 2.0:"):
+    with pytest.raises(ValueError, match=r"has lr 1.0, not 2.0:"):
         resume({"lr": 2.0, "new": 0}, {"low": 0.1, "log": False})
-    with pytest.raises(ValueError, match=r"has space.depth = nothing, not low 1:"):
+    with pytest.raises(ValueError, match=r"has depth fixed, not searched:"):
         resume({"lr": 1.0, "new": 0}, {"low": 0.1, "log": False}, depth={"low": 1})
 
 
 def test_what_decides_nothing_is_ignored_in_old_studies(place) -> None:
     make_or_resume(place, Purpose({"data": {"name": "a", "images": "f00"}}, {}, {}))
     wanted = {"data": {"images": "f00"}}
-    with pytest.raises(ValueError, match=r"data.name = a, not nothing"):
+    with pytest.raises(ValueError, match=r"name a, not none"):
         make_or_resume(place, Purpose(wanted, {}, {}))
     make_or_resume(place, Purpose(wanted, {}, {}, ignored=["data.name"]))

@@ -21,6 +21,9 @@ class DataConfig(BaseModel):
     """What keeps images in one part: a column of the table, or a regular expression whose first
     group, or else whole match in the path, names the group; None = only exact copies are kept."""
 
+    content: str | None = None
+    """What the pictures must be, as `prepare` tells it; other ones are refused. None = any."""
+
     root: str = Field(default="data", min_length=1)
     """Folder for downloads and for the cache of decoded images."""
 

@@ -8,8 +8,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from records.files import write_whole
+from records.files import absolute, write_whole
 from records.findings import Findings
 from records.metrics import PartFacts
 from records.toml import did_you_mean
@@ -34,10 +35,11 @@ from train_core.data.stored import (
     write_part,
 )
 
-_FORMAT = 4  # Raise it whenever decoding or the layout of the cache changes.
+_FORMAT = 5  # Raise it whenever decoding or the layout of the cache changes.
 _PARTS: tuple[PartName, ...] = ("train", "test")
 # What is in the arrays, and the state of the arrays when their hashes were last checked.
 _FACTS, _HASHED = "facts.json", "hashed.json"
+_BUILTIN = "builtin:"  # Before the name of a data set, where a folder has that name too.
 _BUILDING = "building-"  # So begin the names of folders that are not whole yet.
 
 
@@ -53,6 +55,7 @@ class PreparedData(BaseModel):
     image_size: int
     train: PartFacts
     test: PartFacts
+    content: str = ""  # Tells these pictures from all others, in words.
     skipped: tuple[str, ...]  # Image files that were left out because they could not be read.
     findings: Findings
 
@@ -88,6 +91,7 @@ def prepare(config: DataConfig) -> PreparedData:
             f"'{config.root}', but failed ({reason}{where}): make room, give permission, or name "
             f"another root under [data]"
         ) from None
+    _refuse_other(config, prepared)
     mirror, why = prepared.mirror, source.mirror_why
     if config.mirror is not None:
         mirror, why = config.mirror, "as [data] mirror says"
@@ -95,6 +99,16 @@ def prepare(config: DataConfig) -> PreparedData:
     now = {**source.listed, "mirror": mirror, "mirror_why": why}
     findings = prepared.findings.model_copy(update=now)
     return prepared.model_copy(update={"mirror": mirror, "findings": findings})
+
+
+def _refuse_other(config: DataConfig, prepared: PreparedData) -> None:
+    """Refuse pictures that are not those that the config was made with."""
+    if config.content not in (None, prepared.content):
+        raise ValueError(
+            f"this training must have the pictures that it was made with ({config.content}), but "
+            f"'{config.dataset}' holds others ({prepared.content}): name their folder as dataset "
+            f"under [data], or take out content to train on these"
+        )
 
 
 def load_part(prepared: PreparedData, part: PartName) -> Arrays:
@@ -112,10 +126,16 @@ def find_source(config: DataConfig) -> Source:
     """The data set of this name, or the folder at this path.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or both.
     """
-    if config.dataset in BUILTIN:
-        return BUILTIN[config.dataset](config)
+    name = config.dataset.removeprefix(_BUILTIN)
+    if name in BUILTIN:
+        if name == config.dataset and Path(name).is_dir():
+            raise ValueError(
+                f"dataset must name one thing, but '{name}' is a data set that comes along and a "
+                f"folder right here: write ./{name} for the folder, or {_BUILTIN}{name}"
+            )
+        return BUILTIN[name](config.model_copy(update={"dataset": name}))
     if Path(config.dataset).expanduser().exists():
         return image_files(config)
     hint = did_you_mean(config.dataset, BUILTIN)
@@ -126,21 +146,30 @@ def find_source(config: DataConfig) -> Source:
     )
 
 
+def at_absolute_paths(config: DataConfig) -> DataConfig:
+    """The same data, whatever folder a command is run in; what is no folder stays as it is."""
+    changes = {"root": absolute(config.root)}
+    if config.dataset.removeprefix(_BUILTIN) not in BUILTIN and Path(config.dataset).exists():
+        changes["dataset"] = absolute(config.dataset)
+    return config.model_copy(update=changes)
+
+
 def _prepared(config: DataConfig, source: Source) -> PreparedData:
     cache = Path(config.root) / "cache"
     asked = [source.name, config.image_size, config.test_fraction, config.skip_bad_images]
     settings, place = [_FORMAT, *asked], str(Path(config.dataset).expanduser().resolve())
     stamp = cache / "stamps" / _digest([*settings, place, source.stamp])
+    content = once(source.content or (lambda: source.stamp))
     # A whole cache needs no lock, and may lie on a disk that can only be read.
     if (key := _read_stamp(stamp)) and (cached := _cached(cache / key)):
         return cached
     with _locked(cache):
         key = _read_stamp(stamp)
         if key is None:  # Only then is the content read.
-            key = _digest([*settings, source.content() if source.content else source.stamp])
+            key = _digest([*settings, content()])
             write_whole(stamp, key)
         # The process that held the lock may have built it.
-        return _cached(cache / key) or _build(source, config, cache / key)
+        return _cached(cache / key) or _build(source, config, cache / key, content)
 
 
 def _cached(folder: Path) -> PreparedData | None:
@@ -163,7 +192,9 @@ def _cached(folder: Path) -> PreparedData | None:
     return prepared
 
 
-def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
+def _build(
+    source: Source, config: DataConfig, folder: Path, content: Callable[[], str]
+) -> PreparedData:
     """Write everything beside the final place and move it there in one step."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING) as scratch:
         built = Path(scratch) / folder.name
@@ -179,6 +210,8 @@ def _build(source: Source, config: DataConfig, folder: Path) -> PreparedData:
         facts["findings"] = {
             **source.listed, **source.found(), "counts": counts, "image_size": config.image_size,
         }  # fmt: skip
+        count = sum(facts[part]["count"] for part in _PARTS)
+        facts["content"] = f"{count:,} pictures, {_digest(content())}"
         facts["skipped"] = source.skipped()
         write_whole(built / _FACTS, json.dumps(facts, indent=1, default=_plain))
         write_whole(built / _HASHED, json.dumps(_state(built)))

@@ -24,7 +24,8 @@ def saved(tmp_path, image: Image.Image, name: str = "image.png", **options):
         ("RGBA", (*RED, 0), WHITE),
         ("I;16", 128 * 257, GREY),
         ("I;16", 12 * 257, (12, 12, 12)),
-        ("I;16", 128, BLACK),
+        ("I;16", 128, GREY),
+        ("I;16", 0, BLACK),
     ],
 )
 def test_modes_become_rgb(tmp_path, mode, colour, expected) -> None:
