@@ -85,7 +85,9 @@ def path_prefix(text: str) -> str:
     Raises:
         ValueError: It is none.
     """
-    prefix = "/" + text.strip("/") if text.strip("/") else ""
+    prefix = text.rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        prefix = f"/{prefix}"
     if prefix and not _PREFIX.fullmatch(prefix):
         raise ValueError(
             f"a path prefix must be parts of letters, digits and . _ ~ - like /pictures, but got "
