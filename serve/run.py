@@ -43,6 +43,13 @@ _Unsure = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
 ]
+_Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        help="name that a proxy may send as Host, besides this machine's; repeatable",
+    ),
+]
 _Prefix = Annotated[
     str, typer.Option(help="path below which a proxy shows the service, say /pictures")
 ]
@@ -66,6 +73,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     processes: _Processes = None,
+    allowed_host: _Hosts = None,
     prefix: _Prefix = "",
     trusted_proxy: _Proxies = None,
     wait: _Wait = False,
@@ -73,19 +81,12 @@ def main(  # noqa: PLR0913 - one argument per flag
     """Serve a page and a JSON interface for one model."""
     _prepare()
     from serve.model import find_model
-    from serve.web.access import own_prefix
-    from serve.web.config import ServiceConfig
 
     host = host.strip("[]")
     with user_mistakes():
         place = _place(host, port)
-        config = ServiceConfig(
-            api_key=_api_key(api_key_file),
-            hosts=_hosts(host, place),
-            prefix=own_prefix(prefix),
-            trusted_proxies=tuple(map(_network, trusted_proxy or ())),
-            unsure_below=unsure_below,
-        )
+        hosts = _hosts(host, place, allowed_host or [])
+        config = _config(api_key_file, hosts, prefix, trusted_proxy or [], unsure_below)
         folder = find_model(model)
         if wait:
             _wait_for(folder)
@@ -102,6 +103,25 @@ def main(  # noqa: PLR0913 - one argument per flag
         from serve.web.server import run_alone
 
         return run_alone(make_app, listening, announce)
+
+
+def _config(
+    key_file: Path | None,
+    hosts: tuple[str, ...] | None,
+    prefix: str,
+    proxies: list[str],
+    unsure_below: float | None,
+) -> "ServiceConfig":
+    from serve.web.access import own_prefix
+    from serve.web.config import ServiceConfig
+
+    return ServiceConfig(
+        api_key=_api_key(key_file),
+        hosts=hosts,
+        prefix=own_prefix(prefix),
+        trusted_proxies=tuple(map(_network, proxies)),
+        unsure_below=unsure_below,
+    )
 
 
 def _make_app(
@@ -146,12 +166,13 @@ def _place(host: str, port: int) -> _Place:
         raise ValueError(f"--host must be an address or a name, but '{host}': {error}") from None
 
 
-def _hosts(host: str, place: _Place) -> tuple[str, ...] | None:
-    """Names under which the service answers: its own, unless others can reach it."""
+def _hosts(host: str, place: _Place, allowed: list[str]) -> tuple[str, ...] | None:
+    """Names under which the service answers: any, if other machines can reach it."""
     address = ipaddress.ip_address(str(place[4][0]).partition("%")[0])
-    if not address.is_loopback:
+    if not address.is_loopback and not allowed:
         return None
-    return tuple(dict.fromkeys((*_LOCAL, host.lower(), str(address))))
+    names = (*_LOCAL, host, str(address), *(name.strip("[]") for name in allowed))
+    return tuple(dict.fromkeys(name.lower() for name in names))
 
 
 def _network(text: str) -> "ipaddress.IPv4Network | ipaddress.IPv6Network":

@@ -32,7 +32,7 @@ def check_origin(request: Request, config: ServiceConfig) -> None:
     if config.hosts is not None and _name(request.host) not in config.hosts:
         raise BadRequest(
             f"this service answers to the host names {', '.join(config.hosts)}, but was asked as "
-            f"'{request.host}': let a proxy send one of these, or start it with --host"
+            f"'{request.host}': let a proxy send one of these, or add it with --allowed-host"
         )
     # Pages of other sites may link here, and do nothing else.
     link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -67,7 +67,7 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
             environ = WSGITask(self._channel, self).get_environment()
             if not wants_body(environ, self._service.config):
                 self._cut()
-        if self.completed and not in_body:
+        if self.completed:
             # Whoever waits with the body for a word of ours gets the answer instead.
             self.expect_continue = False
         # The rest of what is not read must not be taken for the next request.

@@ -199,6 +199,9 @@ def test_the_key_comes_from_a_file(start, best, tmp_path) -> None:
         (["--api-key-file", "none", "--model", "BEST"], "--api-key-file must be a readable file"),
         (["--api-key-file", "short", "--model", "BEST"], "at least 16 characters"),
         (["--index", "none", "--model", "BEST"], "an index must be a file that"),
+        (["--prefix", "/a b", "--model", "BEST"], "a path prefix must be parts of letters"),
+        (["--prefix", "api", "--model", "BEST"], "must not begin like an address of the service"),
+        (["--trusted-proxy", "nginx", "--model", "BEST"], "must be an address or a network"),
     ],
 )
 def test_mistakes_are_one_line_whoever_has_the_address(
@@ -261,8 +264,10 @@ def test_ipv6(start, best) -> None:
     ],
 )
 def test_addresses_of_this_machine_keep_the_check_of_names(host, address, names) -> None:
-    kept = _hosts(host, (0, 0, 0, "", (address, 8000)))
+    place = (0, 0, 0, "", (address, 8000))
+    kept = _hosts(host, place, [])
     assert kept is None if names is None else set(names) < set(kept)
+    assert {"localhost", "pictures.example"} < set(_hosts(host, place, ["Pictures.example"]))
 
 
 def answers(service, *sent: bytes) -> bytes:
