@@ -134,7 +134,6 @@ class _Application(BaseApplication):  # type: ignore[misc]
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)
-        self._shared.forget(worker.row)
         # It has no sockets any more when it was told to end.
         if arbiter.LISTENERS and self.first_ready():
             raise HaltServer("a process died before any could answer")

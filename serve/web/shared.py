@@ -9,7 +9,7 @@ class Budget:
     """An amount that all processes together may hold.
 
     Made before they are forked, it lies in memory that all of them see. Each process writes to a
-    row of its own, so that what a killed one still held is known and can be given back for it.
+    row of its own, so that the next one in its row can give back what a killed one still held.
     """
 
     def __init__(self, rows: int) -> None:
@@ -49,7 +49,7 @@ class Budget:
         self._add(-amount)
 
     def forget(self, row: int) -> None:
-        """Give back whatever a process held that is no more."""
+        """Give back whatever a process held."""
         self._memory[row] = 0
 
     def _add(self, amount: int) -> None:
@@ -66,16 +66,13 @@ class Shared:
     """
 
     def __init__(self, processes: int = 1) -> None:
-        self.rows = processes
         self.buffered, self.pixels = Budget(processes), Budget(processes)
 
     def enter(self, row: int) -> None:
-        """From here on, this process and those forked from it count in this row."""
+        """From here on, this process and those forked from it count in this row.
+
+        Whoever counted there before is no more: what it held is given back.
+        """
         for budget in (self.buffered, self.pixels):
             budget.row = row
-            budget.forget(row)
-
-    def forget(self, row: int) -> None:
-        """Give back whatever a process held that is no more."""
-        for budget in (self.buffered, self.pixels):
             budget.forget(row)
