@@ -1,5 +1,6 @@
 """`python -m serve.run --model runs/x/best`: the web service."""
 
+import ipaddress
 import logging
 import os
 import socket
@@ -8,7 +9,7 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from serve.web.config import ServiceConfig
+    from serve.web.shared import Shared
 
 app = new_app()
 
 # Where the API key is read from; never an argument, which everybody on the machine can see.
 KEY = "CONVSEARCH_API_KEY"
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+
+# What getaddrinfo says: family, type, protocol, name, address.
+_Place = tuple[int, int, int, str, tuple[Any, ...]]
 
 # Not from `serve.predict`, which imports NumPy before `_prepare` has run.
 _Model = Annotated[Path | None, typer.Option(help="exported folder [the only one in runs/*/best]")]
@@ -37,6 +42,22 @@ _Key = Annotated[
 _Unsure = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
+]
+_Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        help="name that a proxy may send as Host, besides this machine's; repeatable",
+    ),
+]
+_Prefix = Annotated[
+    str, typer.Option(help="path below which a proxy shows the service, say /pictures")
+]
+_Proxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy", help="address or network whose X-Forwarded-Prefix counts; repeatable"
+    ),
 ]
 _Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
@@ -52,29 +73,29 @@ def main(  # noqa: PLR0913 - one argument per flag
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     processes: _Processes = None,
+    allowed_host: _Hosts = None,
+    prefix: _Prefix = "",
+    trusted_proxy: _Proxies = None,
     wait: _Wait = False,
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     _prepare()
     from serve.model import find_model
-    from serve.web.config import ServiceConfig
 
     host = host.strip("[]")
     with user_mistakes():
-        config = ServiceConfig(
-            api_key=_api_key(api_key_file),
-            hosts=_LOCAL if host in _LOCAL else None,
-            unsure_below=unsure_below,
-        )
+        place = _place(host, port)
+        hosts = _hosts(host, place, allowed_host or [])
+        config = _config(api_key_file, hosts, prefix, trusted_proxy or [], unsure_below)
         folder = find_model(model)
         if wait:
             _wait_for(folder)
         _check(folder, index)
-        listening = _listen(host, port)
+        listening = _listen(host, place)
 
     with listening:
         make_app = partial(_make_app, folder, config, index)
-        announce = partial(_announce, folder, host, listening)
+        announce = partial(_announce, folder, host, config.prefix, listening)
         if hasattr(os, "fork"):
             from serve.web.prefork import run_processes
 
@@ -84,16 +105,37 @@ def main(  # noqa: PLR0913 - one argument per flag
         return run_alone(make_app, listening, announce)
 
 
-def _make_app(folder: Path, config: "ServiceConfig", index: Path | None) -> "Flask":
+def _config(
+    key_file: Path | None,
+    hosts: tuple[str, ...] | None,
+    prefix: str,
+    proxies: list[str],
+    unsure_below: float | None,
+) -> "ServiceConfig":
+    from serve.web.access import own_prefix
+    from serve.web.config import ServiceConfig
+
+    return ServiceConfig(
+        api_key=_api_key(key_file),
+        hosts=hosts,
+        prefix=own_prefix(prefix),
+        trusted_proxies=tuple(map(_network, proxies)),
+        unsure_below=unsure_below,
+    )
+
+
+def _make_app(
+    folder: Path, config: "ServiceConfig", index: Path | None, shared: "Shared"
+) -> "Flask":
     # Only in a process that answers: it decides how to count when it is imported.
     from serve.web.app import create_app
 
-    return create_app(folder, config, index)
+    return create_app(folder, config, index, shared)
 
 
-def _announce(folder: Path, host: str, listening: socket.socket) -> None:
+def _announce(folder: Path, host: str, prefix: str, listening: socket.socket) -> None:
     name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{listening.getsockname()[1]}/"
+    address = f"http://{name}:{listening.getsockname()[1]}{prefix}/"
     print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
 
 
@@ -116,13 +158,38 @@ def _wait_for(folder: Path) -> None:
         time.sleep(1)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _place(host: str, port: int) -> _Place:
+    """Where to listen."""
     try:
-        place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place[4][:2], family=place[0], backlog=1024)
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ValueError(f"--host must be an address or a name, but '{host}': {error}") from None
+
+
+def _hosts(host: str, place: _Place, allowed: list[str]) -> tuple[str, ...] | None:
+    """Names under which the service answers: any, if other machines can reach it."""
+    address = ipaddress.ip_address(str(place[4][0]).partition("%")[0])
+    if not address.is_loopback and not allowed:
+        return None
+    names = (*_LOCAL, host, str(address), *(name.strip("[]") for name in allowed))
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def _network(text: str) -> "ipaddress.IPv4Network | ipaddress.IPv6Network":
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        raise ValueError(
+            f"--trusted-proxy must be an address or a network like 10.0.0.0/8, but got '{text}'"
+        ) from None
+
+
+def _listen(host: str, place: _Place) -> socket.socket:
+    try:
+        return socket.create_server(place[4], family=place[0], backlog=1024)
     except OSError as error:
         raise ValueError(
-            f"the service needs a free address, but {host} port {port}: "
+            f"the service needs a free address, but {host} port {place[4][1]}: "
             f"{os.strerror(error.errno or 0)}; choose another one with --port or --host"
         ) from None
 
@@ -148,7 +215,9 @@ def _prepare() -> None:
     # Each process computes on one core, and there must be no threads yet when it is forked.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    # It speaks up when requests wait, which is what its queue is for.
+    # It names the path of everybody who leaves early, and speaks up when requests wait, which is
+    # what its queue is for.
+    logging.getLogger("waitress").setLevel(logging.WARNING)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # A picture just below Pillow's limit is refused by ours, in words.
     from PIL import Image

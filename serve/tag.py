@@ -7,11 +7,15 @@ import csv
 import errno
 import filecmp
 import os
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -31,6 +35,10 @@ from serve.thresholds import per_class, read_held_out
 app = new_app()
 
 _REVIEW = "review"  # The folder of pictures that somebody should look at.
+# What some file system takes for something else than a name, and names that Windows keeps.
+_UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.|[. ]$|%(?=[0-9A-F]{2})')
+_KEPT = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![^.])")
+_LONGEST = 200  # Bytes of a folder's name, with room for a number.
 _COLUMNS = ("path", "class", "probability", "second_class", "second_probability", "filed_under")
 
 
@@ -65,7 +73,7 @@ def main(
         if not paths:
             raise ValueError(f"there must be pictures to tag, but '{folder}' holds none")
         if copy_to is not None:
-            _check_folders(loaded.classes, folder, copy_to)
+            _check_target(folder, copy_to)
         thresholds = _thresholds(loaded, threshold, precision)
     try:
         bad = _tag_all(loaded, folder, paths, table, copy_to, thresholds)
@@ -117,6 +125,7 @@ def _tag_all(
 ) -> int:
     """Returns how many pictures could not be read or copied."""
     bad = trusted = 0
+    folders, review = _folders(model.classes)
     with _new_table(table) as writer:
         for path, found in predictions(model, paths):
             if isinstance(found, str):
@@ -127,7 +136,7 @@ def _tag_all(
             least = thresholds[name]
             sure = least is not None and probability >= least
             trusted += sure
-            place, folder = path.relative_to(root), name if sure else _REVIEW
+            place, folder = path.relative_to(root), folders[name] if sure else review
             writer.writerow([place, name, f"{probability:.4f}", second, f"{less:.4f}", folder])
             if copy_to is not None:
                 try:
@@ -139,18 +148,48 @@ def _tag_all(
     return bad
 
 
-def _check_folders(classes: tuple[str, ...], root: Path, target: Path) -> None:
-    """Whether every class can have a folder of its own."""
+def _check_target(root: Path, target: Path) -> None:
     if target.resolve().is_relative_to(root.resolve()):
         raise ValueError(
             f"copies must not go into the folder that is tagged ('{root}'), but got '{target}'"
         )
-    bad = [name for name in classes if Path(name).name != name or name == _REVIEW]
-    if bad:
-        raise ValueError(
-            f"to copy by class, the names of classes must be names of folders other than "
-            f"'{_REVIEW}', but got {', '.join(map(repr, bad))}: leave --copy-to out"
-        )
+
+
+def _folders(classes: tuple[str, ...]) -> tuple[Mapping[str, str], str]:
+    """The folder of each class, and the one for review; said where it is not simply the name.
+
+    No two are one folder, also where a file system does not tell capitals or spellings of
+    accents apart.
+    """
+    taken: set[str] = set()
+    folders = {name: _free(_fit(name), taken) for name in classes}
+    review = _free(_REVIEW, taken)
+    for name, folder in folders.items():
+        if folder != name:
+            say(f"{name}: filed under '{folder}'")
+    if review != _REVIEW:
+        say(f"to be reviewed: filed under '{review}', since a class has that name")
+    return folders, review
+
+
+def _fit(name: str) -> str:
+    """A class's name as the name of a folder: what does not fit is percent-encoded."""
+    fit = _UNFIT.sub(lambda found: quote(found[0], safe="").replace(".", "%2E"), name)
+    if kept := _KEPT.match(fit):
+        fit = f"%{ord(kept[0][0]):02X}{fit[1:]}"
+    return fit.encode()[:_LONGEST].decode(errors="ignore") or "%"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number if it is taken; then it is."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    found = next(one for one in chain([name], numbered) if _key(one) not in taken)
+    taken.add(_key(found))
+    return found
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextmanager

@@ -97,7 +97,9 @@ def metrics() -> Response:
 @api.get("/openapi.json")
 def openapi() -> Response:
     """This interface, described."""
-    return jsonify(document(service().config.api_key is not None))
+    needs_key = service().config.api_key is not None
+    # A relative address means the folder that this document is in.
+    return jsonify(document(needs_key, request.root_path or "."))
 
 
 def _collection(here: Service) -> Collection:

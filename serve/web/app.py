@@ -1,22 +1,21 @@
 """`create_app`: the web service as a WSGI application; who may ask, and what is logged."""
 
-import hmac
+import html
 import logging
 import os
 import time
-from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request, send_from_directory
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, Unauthorized
+from werkzeug.exceptions import HTTPException
 
 from serve.model import Model
+from serve.web.access import REFUSAL, BelowPrefix, check_key, check_origin
 from serve.web.api import api
 from serve.web.config import ServiceConfig
 from serve.web.openapi import ErrorReply
 from serve.web.service import NAME, Counters, Service
-from serve.web.uploads import InMemory
+from serve.web.shared import Shared
 
 _LOG = logging.getLogger("serve.requests")
 _FAULTS = logging.getLogger("serve")
@@ -29,7 +28,7 @@ _HEADERS = {
     # No inline script and no inline style, nothing from elsewhere; `blob:` shows chosen pictures.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -54,33 +53,45 @@ _WORDS = {
 _WITH = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
-class _App(Flask):
-    request_class = InMemory
-
-
 def create_app(
-    model: Model | str | Path, config: ServiceConfig | None = None, index: str | Path | None = None
+    model: Model | str | Path,
+    config: ServiceConfig | None = None,
+    index: str | Path | None = None,
+    shared: Shared | None = None,
 ) -> Flask:
     """The service for one model, or the `best/` folder of one; any WSGI server can run it.
 
     The index is what `python -m serve.index` made with this model, to show similar pictures.
+    `shared` is what this process has in common with others that answer.
 
     Raises:
         ValueError: In one sentence, if the model or the index cannot be used.
     """
     loaded = model if isinstance(model, Model) else Model(Path(model))
     config = config or ServiceConfig()
-    app = _App("serve", static_folder=str(_PAGE), static_url_path="/static")
+    app = Flask("serve", static_folder=str(_PAGE), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = config.most_bytes
-    service = Service(loaded, config, None if index is None else Path(index))
+    # Else `//api/model` would be sent on to an address that only the service itself may know.
+    app.url_map.merge_slashes = False
+    app.wsgi_app = BelowPrefix(app.wsgi_app, config)  # type: ignore[method-assign]
+    service = Service(loaded, config, None if index is None else Path(index), shared or Shared())
     app.extensions[NAME] = service
     _observe(app, service.counters)
     _protect(app, config)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _bug)
     app.register_blueprint(api)
-    app.add_url_rule("/", "page", lambda: send_from_directory(_PAGE, "index.html"))
+    app.add_url_rule("/", "page", _page)
     return app
+
+
+def _page() -> Response:
+    """Its addresses are relative: to its own, or to the prefix if one is known."""
+    if not request.root_path:
+        return send_from_directory(_PAGE, "index.html")
+    text = (_PAGE / "index.html").read_text(encoding="utf-8")
+    base = f'<head>\n<base href="{html.escape(request.root_path)}/">'
+    return Response(text.replace("<head>", base, 1), mimetype="text/html")
 
 
 def _observe(app: Flask, counters: Counters) -> None:
@@ -110,34 +121,17 @@ def _protect(app: Flask, config: ServiceConfig) -> None:
 
     @app.before_request
     def check() -> None:
-        # A page elsewhere could reach in through a name of its own that means this machine.
-        if config.hosts is not None and urlsplit(f"//{request.host}").hostname not in config.hosts:
-            raise BadRequest(f"Host '{request.host}' is not trusted.")
-        # Pages of other sites may link here, and do nothing else.
-        link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not link:
-            raise Forbidden("requests from pages of other sites are not answered")
-        if config.api_key is not None and request.endpoint not in _OPEN:
-            _check_key(config.api_key.get_secret_value())
+        if refusal := request.environ.get(REFUSAL):
+            raise refusal
+        check_origin(request, config)
+        if request.endpoint not in _OPEN:
+            check_key(request, config)
 
     @app.after_request
     def headers(response: Response) -> Response:
         response.headers.update(_HEADERS)
         response.headers.setdefault("Cache-Control", "no-store")
         return response
-
-
-def _check_key(key: str) -> None:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # Hashes have the same length, so that the comparison takes the same time for every guess.
-    hashes = [
-        sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given.strip(), key)
-    ]
-    same = hmac.compare_digest(*hashes)
-    if scheme.lower() != "bearer" or not same:
-        raise Unauthorized(
-            "this needs the service's key in the header 'Authorization: Bearer KEY'"
-        )
 
 
 def _refused(error: HTTPException) -> Response:

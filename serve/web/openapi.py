@@ -99,8 +99,8 @@ _REASONS = {
 _UPLOADS = (413, 415, 422, 503)
 
 
-def document(needs_key: bool) -> dict[str, Any]:
-    """OpenAPI 3.1, of a service that asks for a key or does not."""
+def document(needs_key: bool, server: str) -> dict[str, Any]:
+    """OpenAPI 3.1, of a service that asks for a key or does not, below a path."""
     replies = (ErrorReply, ModelReply, PredictReply, SimilarReply, StatusReply)
     _, schemas = models_json_schema(
         [(reply, "serialization") for reply in replies],
@@ -116,6 +116,7 @@ def document(needs_key: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "convsearch model", "version": "1"},
+        "servers": [{"url": server}],
         "paths": {
             **protected,
             "/healthz": {"get": _operation("Alive", _ref(StatusReply))},

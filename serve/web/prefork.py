@@ -20,6 +20,7 @@ from gunicorn.workers.base import Worker
 from waitress import wasyncore
 
 from records.command_line import USER_MISTAKE, complain
+from serve.web.shared import Shared
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -40,6 +41,7 @@ class _Worker(Worker):  # type: ignore[misc]
     """A process in which waitress answers."""
 
     server: Any = None
+    row = 0  # Where this process counts what it shares with the others.
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -72,12 +74,18 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     handle_hup = Arbiter.handle_term
 
+    def handle_ttin(self) -> None:
+        """The number of processes stays as it is: memory that they share is laid out for it."""
+
+    handle_ttou = handle_ttin
+
 
 class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(
-        self, make_app: Callable[[], "Flask"], processes: int, announce: Callable[[], None]
+        self, make_app: Callable[[Shared], "Flask"], processes: int, announce: Callable[[], None]
     ) -> None:
         self._make_app, self._processes, self._announce = make_app, processes, announce
+        self._shared = Shared(processes)
         self.process, self.first_ready, self.first_mistake = os.getpid(), _once(), _once()
         # What the processes count lies in files there, and is gone at the end.
         self._scratch = tempfile.mkdtemp(prefix="convsearch-serve-")
@@ -95,6 +103,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "timeout": 0,
             "graceful_timeout": _PATIENCE,
             "loglevel": "warning",
+            "pre_fork": self._begin,
             "post_worker_init": self._ready,
             "child_exit": self._ended,
             "on_exit": self._clean_up,
@@ -104,13 +113,18 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def load(self) -> "Flask":
         """In each process."""
         try:
-            return self._make_app()
+            return self._make_app(self._shared)
         except ValueError as error:
             # All processes find the same mistake: one of them tells it, and all end.
             if self.first_mistake():
                 complain(str(error))
             os.kill(self.process, signal.SIGTERM)
             raise SystemExit(0) from None
+
+    def _begin(self, arbiter: Arbiter, worker: Worker) -> None:
+        taken = {other.row for other in arbiter.WORKERS.values()}
+        worker.row = min(set(range(self._processes)) - taken)
+        self._shared.enter(worker.row)
 
     def _ready(self, worker: Worker) -> None:
         if self.first_ready():
@@ -129,7 +143,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
 
 def run_processes(
-    make_app: Callable[[], "Flask"],
+    make_app: Callable[[Shared], "Flask"],
     listening: socket.socket,
     processes: int,
     announce: Callable[[], None],

@@ -19,6 +19,7 @@ from serve.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.web.batcher import Batcher
 from serve.web.config import ServiceConfig
 from serve.web.openapi import AccuracyReply, ModelReply
+from serve.web.shared import Shared
 from serve.web.uploads import Decoder
 
 NAME = "convsearch"
@@ -64,20 +65,23 @@ class Service:
 
     Attributes:
         collection: Pictures to compare with; None if no index was given.
+        shared: What the processes of the service have in common.
         queue: Requests that wait for a thread of the server, which puts its own queue here.
 
     Raises:
         ValueError: In one sentence, if the index cannot be used.
     """
 
-    def __init__(self, model: Model, config: ServiceConfig, index: Path | None) -> None:
-        self.model, self.config = model, config
+    def __init__(
+        self, model: Model, config: ServiceConfig, index: Path | None, shared: Shared
+    ) -> None:
+        self.model, self.config, self.shared = model, config, shared
         self.collection = None if index is None else load_collection(index, model)
         self.counters = Counters()
         self.batcher = Batcher(
             model, config.most_waiting, self.counters.batches, self.counters.waiting
         )
-        self.decoder = Decoder(model.side, config)
+        self.decoder = Decoder(model.side, config, shared.pixels)
         self.queue: Sized = ()
         self.unsure_below, self._unsure_because = _unsure(model, config)
         # The network takes longer the first time.

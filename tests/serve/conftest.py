@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
@@ -121,8 +122,8 @@ class Service:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        return host, int(port)
+        found = urlsplit(self.url)
+        return str(found.hostname), int(found.port or 80)
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.serve.conftest import encoded, stripe, wait_until
+from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.odd_pictures import scene
+from tests.serve.proxy import proxy
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +52,15 @@ def picture(tmp_path) -> Path:
     path = tmp_path / "striped.png"
     Image.fromarray(stripe(1)).resize((320, 320), 0).save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def below(best, index):
+    """A service that knows its prefix."""
+    words = ("--model", best, "--index", index, "--processes", 1, "--prefix", "/pictures")
+    service = Service(*words)
+    yield service
+    service.kill()
 
 
 def complaint(said, allowed: str) -> list[str]:
@@ -117,6 +127,25 @@ def test_a_chosen_picture_is_answered_with_bars_and_similar_ones(open_page, pict
     assert page.locator(".shown").evaluate("(image) => image.naturalWidth") == 320
     assert page.inner_text("#status") == ""
     shot(page, "answer")
+
+
+@pytest.mark.parametrize(("strips", "slash"), [(True, "/"), (False, "/"), (True, "")])
+def test_it_works_below_a_prefix(open_page, below, picture, strips, slash) -> None:
+    """With scripts, styles and pictures from below it only, or the fixture complains."""
+    with proxy(below.address, "/pictures", strips=strips) as address:
+        page = open_page(f"{address}{slash}")
+        page.set_input_files("#pick", picture)
+        assert shown(page)[0].split()[0] == "b"
+        until(page, "document.querySelector('.similar img')?.naturalWidth > 0")
+        assert page.evaluate("getComputedStyle(document.body).maxWidth") == "736px"
+        assert page.evaluate("document.querySelector('footer a').href").startswith(address)
+
+
+def test_a_proxy_alone_is_enough_for_it(open_page, served, picture) -> None:
+    with proxy(served.address, "/pictures", strips=True) as address:
+        page = open_page(f"{address}/")
+        page.set_input_files("#pick", picture)
+        assert shown(page)[0].split()[0] == "b"
 
 
 def test_pictures_can_be_dropped_and_pasted(open_page) -> None:

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
+from serve.run import _hosts
 from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.mutations import multipart
 
@@ -55,6 +56,17 @@ def ask(service, *contents: bytes, headers=(), path: str = "/api/predict"):
 def served(best, index):
     """A service that has none of our other packages and no torch."""
     service = Service("--model", best, "--index", index, "--processes", 1, code=BLOCK)
+    yield service
+    service.kill()
+
+
+KEY = "a-key-of-sixteen-letters"
+
+
+@pytest.fixture(scope="module")
+def locked(best):
+    """A service with a key."""
+    service = Service("--model", best, "--processes", 1, env={"CONVSEARCH_API_KEY": KEY})
     yield service
     service.kill()
 
@@ -173,12 +185,11 @@ def test_where_there_is_no_fork_one_process_answers(start, best) -> None:
 
 def test_the_key_comes_from_a_file(start, best, tmp_path) -> None:
     """From the environment: `test_page.py`."""
-    key = "a-key-of-sixteen-letters"
-    (tmp_path / "key").write_text(f"{key}\n")
+    (tmp_path / "key").write_text(f"{KEY}\n")
     service = start("--model", best, "--api-key-file", tmp_path / "key")
     with pytest.raises(HTTPError, match="401"):
         service.get("/api/model")
-    ask(service, encoded(stripe()), headers={"Authorization": f"Bearer {key}"}.items())
+    ask(service, encoded(stripe()), headers={"Authorization": f"Bearer {KEY}"}.items())
 
 
 @pytest.mark.parametrize(
@@ -188,6 +199,9 @@ def test_the_key_comes_from_a_file(start, best, tmp_path) -> None:
         (["--api-key-file", "none", "--model", "BEST"], "--api-key-file must be a readable file"),
         (["--api-key-file", "short", "--model", "BEST"], "at least 16 characters"),
         (["--index", "none", "--model", "BEST"], "an index must be a file that"),
+        (["--prefix", "/a b", "--model", "BEST"], "a path prefix must be parts of letters"),
+        (["--prefix", "api", "--model", "BEST"], "must not begin like an address of the service"),
+        (["--trusted-proxy", "nginx", "--model", "BEST"], "must be an address or a network"),
     ],
 )
 def test_mistakes_are_one_line_whoever_has_the_address(
@@ -220,6 +234,7 @@ def test_a_port_that_is_taken_is_said_to_be(run_module, best) -> None:
 
 
 def test_ipv6(start, best) -> None:
+    """Only under names that mean this machine: another one could be a foreign page's own."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -227,18 +242,120 @@ def test_ipv6(start, best) -> None:
     service = start("--model", best, "--processes", 1, "--host", "::1")
     assert service.url.startswith("http://[::1]:")
     assert json.loads(service.get("/readyz")) == {"status": "ready"}
+    for host, status in (("[::1]:8000", 200), ("localhost", 200), ("[::2]", 400), ("[::1", 400),
+                         ("evil.example", 400), ("[::1].evil.example", 400)):  # fmt: skip
+        request = Request(f"{service.url}/readyz", headers={"Host": host})
+        if status == 200:
+            urlopen(request, timeout=30).close()
+        else:
+            with pytest.raises(HTTPError, match=str(status)):
+                urlopen(request, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "names"),
+    [
+        ("0:0:0:0:0:0:0:1", "::1", ("0:0:0:0:0:0:0:1", "::1")),
+        ("127.1.2.3", "127.1.2.3", ("127.1.2.3", "localhost")),
+        ("LocalHost", "127.0.0.1", ("localhost",)),
+        ("::", "::", None),
+        ("0.0.0.0", "0.0.0.0", None),
+        ("fe80::1", "fe80::1%eth0", None),
+    ],
+)
+def test_addresses_of_this_machine_keep_the_check_of_names(host, address, names) -> None:
+    place = (0, 0, 0, "", (address, 8000))
+    kept = _hosts(host, place, [])
+    assert kept is None if names is None else set(names) < set(kept)
+    assert {"localhost", "pictures.example"} < set(_hosts(host, place, ["Pictures.example"]))
+
+
+def answers(service, *sent: bytes) -> bytes:
+    """What comes back until the connection ends."""
+    with socket.create_connection(service.address, timeout=30) as connection:
+        for one in sent:
+            connection.sendall(one)
+        found = b""
+        while more := connection.recv(1 << 16):
+            found += more
+    return found
+
+
+POST = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=XX\r\n"
+LARGE = 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (b"", b"Content-Length: 10000000\r\n\r\n", b"401"),
+        (b"", b"Content-Length: 10000000\r\n\r\n" + bytes(LARGE), b"401"),
+        (b"", b"Transfer-Encoding: chunked\r\n\r\n989680\r\n" + bytes(LARGE), b"401"),
+        (b"Expect: 100-continue\r\n", b"Content-Length: 10000000\r\n\r\n", b"401"),
+        (b"Expect: 100-continue\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"401"),
+        (b"Authorization: Bearer wrong\r\n", b"Content-Length: 9\r\n\r\n", b"401"),
+        (b"KEY", b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+        (b"KEY", b"Transfer-Encoding: chunked\r\n\r\nfffffff\r\n", b"413"),
+    ],
+)
+def test_who_has_no_key_is_told_before_the_body_is_read(locked, head, body, status) -> None:
+    """Nobody is asked to send it; who does can finish, and hears why; then it is over."""
+    head = f"Authorization: Bearer {KEY}\r\n".encode() if head == b"KEY" else head
+    found = answers(locked, POST + FORM + head + body)
+    assert found.startswith(b"HTTP/1.1 " + status)
+    assert found.count(b"HTTP/1.1") == 1
+    assert b"Connection: close" in found
+    assert b'"error":' in found
+
+
+def test_a_body_that_is_not_read_is_no_request(locked) -> None:
+    other = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    found = answers(locked, POST + FORM + b"Content-Length: 90\r\n\r\n" + other, other)
+    assert found.count(b"HTTP/1.1") == 1
+
+
+def test_who_has_the_key_is_asked_for_the_body(locked) -> None:
+    body, kind = multipart(encoded(stripe(1)))
+    head = POST + f"Authorization: Bearer {KEY}\r\nContent-Type: {kind}\r\n".encode()
+    head += b"Connection: close\r\nExpect: 100-continue\r\n"
+    with socket.create_connection(locked.address, timeout=30) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body))
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_strange_requests_leave_it_alive(served) -> None:
-    post = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+    """Each is answered in words and at once, or not at all if there is nothing to answer."""
+    post = POST + FORM
+    get = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n"
     for sent in (b"", b"\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01" * 50,
-                 post + b"99999999999\r\n\r\n", post + b"x\r\n\r\n",
-                 b"GET /" + b"a" * 400_000 + b" HTTP/1.1\r\n\r\n"):  # fmt: skip
-        with socket.create_connection(served.address, timeout=30) as connection:
+                 post + b"Content-Length: 99999999999\r\n\r\n",
+                 post + b"Content-Length: %b\r\n\r\n" % (b"9" * 5000),
+                 post + b"Content-Length: x\r\n\r\n",
+                 post + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+                 post + b"Transfer-Encoding: chunked\r\n\r\n%b\r\nx" % (b"f" * 4000),
+                 post + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 300_000,
+                 post + b"Transfer-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+                 get % (b"/" + b"a" * 400_000, b"localhost", b""),
+                 get % (b"http://[::1/healthz", b"localhost", b""),
+                 get % (b"/api/pictures/" + b"9" * 5000, b"localhost", b""),
+                 get % (b"/static/%00%ff", b"localhost", b""),
+                 get % (b"/healthz", b"localhost", b"Expect: 100-continue\r\n"),
+                 get % (b"/healthz", b"localhost", b"Content-Length: 9999999\r\n"),
+                 get % (b"/", "käse.example".encode(), b""), get % (b"/", b"[::1", b""),
+                 get % (b"/", b"localhost", b"X-A: a\0b\r\n")):  # fmt: skip
+        with socket.create_connection(served.address, timeout=5) as connection:
             connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
+            whole = b"\r\n\r\n" in sent.lstrip()
+            if not whole:
+                connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(1000)
-        assert not answer or answer.split(b" ")[1][:1] in (b"4", b"2"), (sent[:60], answer)
+        if answer:
+            assert answer.split(b" ")[1][:2] in (b"20", b"40", b"41", b"43", b"50"), sent[:60]
+            assert b"Content-Type: application/json" in answer or b"text/html" in answer
+        assert answer or not whole, sent[:60]
     assert ask(served, encoded(stripe()))["predictions"]
 
 

@@ -13,6 +13,7 @@ from serve.web.app import create_app
 from serve.web.config import ServiceConfig
 from serve.web.openapi import ErrorReply
 from tests.serve.conftest import encoded, stripe
+from tests.serve.mutations import multipart
 
 KEY = "a-key-of-sixteen-letters"
 
@@ -108,6 +109,29 @@ def test_refusals_are_json_with_the_reason(client) -> None:
     ]:  # fmt: skip
         assert (response.status_code, response.json["error"]) == (status, error)
         assert words in ErrorReply.model_validate(response.json).message
+
+
+def test_names_of_files_may_have_any_encoding(client) -> None:
+    """Old clients send Latin-1; the name comes back as text."""
+    body, kind = multipart(encoded(stripe()), name="NAME")
+    for name, text in (("caf\u00e9.jpg".encode("latin-1"), "caf\u00e9.jpg"),
+                       ("caf\u00e9.jpg".encode(), "caf\u00e9.jpg"), (b"a\x80b.png", "a\x80b.png"),
+                       (b"x" * 100_000, "x" * 100_000)):  # fmt: skip
+        sent = body.replace(b"NAME", name)
+        response = client.post("/api/predict", data=sent, content_type=kind)
+        assert response.status_code == 200, response.text
+        assert response.json["predictions"][0]["file"] == text
+
+
+def test_a_broken_form_is_said_to_be_broken(client) -> None:
+    body, kind = multipart(encoded(stripe()))
+    for sent, form in ((body[:-30], kind), (body[:40], kind),
+                       (body.replace(b"Content-Disposition", b"X"), kind),
+                       (body, "multipart/form-data"),
+                       (body, "multipart/form-data; boundary=x")):  # fmt: skip
+        response = client.post("/api/predict", data=sent, content_type=form)
+        assert response.status_code == 400
+        assert "the form must be whole" in response.json["message"]
 
 
 def test_limits_are_kept(limited) -> None:

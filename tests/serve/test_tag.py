@@ -1,13 +1,17 @@
 """`python -m serve.tag`: the table, the copies, and what thresholds promise."""
 
 import csv
+import json
 import os
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
 
 from serve.model import Model
+from serve.predict import below, predictions
+from serve.tag import _folders
 from serve.thresholds import HeldOut, overall, per_class, read_held_out
 from tests.serve.conftest import encoded, stripe
 
@@ -75,6 +79,51 @@ def test_names_that_are_not_text_are_kept(tag, tmp_path) -> None:
     assert tag("album", "--copy-to", "filed").returncode == 0
     (row,) = table(tmp_path / "tags-of-album.csv")
     assert os.fsencode(row["path"]) == b"\xff.png"
+
+
+def test_every_class_has_a_folder_and_none_is_that_for_review() -> None:
+    """Also on file systems that tell neither capitals nor spellings of accents apart."""
+    classes = (
+        "cat", "Cat", "Review", "review-2", "a/b", "a\\b", "..", ".", "", "CON", "con.txt",
+        "console", "100%", "a%2Fb", "x.", "x ", "a:b", "\0", "\u00e9", "e\u0301", "\u65e5" * 100,
+        "\u65e5" * 101,
+    )  # fmt: skip
+    folders, review = _folders(classes)
+    assert {name: folders[name] for name in ("cat", "Review", "console", "100%", "\u00e9")} == {
+        name: name for name in ("cat", "Review", "console", "100%", "\u00e9")
+    }
+    assert (folders["a/b"], folders["Cat"], folders[".."]) == ("a%2Fb", "Cat-2", "%2E%2E")
+    assert (folders["CON"], folders["con.txt"]) == ("%43ON", "%63on.txt")
+    every = [unicodedata.normalize("NFD", one).lower() for one in (*folders.values(), review)]
+    assert len(set(every)) == len(classes) + 1
+    for folder in (*folders.values(), review):
+        assert folder.strip(". ") == folder
+        assert not set(folder) & set('<>:"/\\|?*\0')
+        assert 0 < len(folder.encode()) < 255
+    assert _folders(("cat", "dog")) == ({"cat": "cat", "dog": "dog"}, "review")
+
+
+def test_a_class_called_review_is_not_the_folder_for_review(
+    run_module, best, album, tmp_path
+) -> None:
+    renamed = tmp_path / "best"
+    shutil.copytree(best, renamed)
+    metrics = json.loads((renamed / "metrics.json").read_text())
+    text = json.dumps(metrics).replace('"b"', '"review"').replace('"c"', '"a/c"')
+    (renamed / "metrics.json").write_text(text)
+    found = [p.top(("a", "b", "c"), 1)[0] for _, p in predictions(Model(best), list(below(album)))]
+    half = np.median([probability for name, probability in found if name == "b"])
+    words = ("album", "--copy-to", "filed", "--model", renamed, "--threshold", half)
+    done = run_module("serve.tag", *words)
+    assert done.returncode == 0, done.stderr
+    assert "a/c: filed under 'a%2Fc'" in done.stdout
+    assert "to be reviewed: filed under 'review-2', since a class has that name" in done.stdout
+    rows = table(tmp_path / "tags-of-album.csv")
+    for row in rows:
+        assert (tmp_path / "filed" / row["filed_under"] / row["path"]).exists()
+        folder = {"a/c": "a%2Fc"}.get(row["class"], row["class"])
+        assert row["filed_under"] in (folder, "review-2")
+    assert {"review", "review-2"} <= {row["filed_under"] for row in rows}
 
 
 @pytest.mark.parametrize(

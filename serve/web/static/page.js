@@ -33,7 +33,7 @@ function tell(message, wrong = false) {
 
 async function introduce() {
   try {
-    model = await (await ask("/api/model")).json();
+    model = await (await ask("api/model")).json();
   } catch (error) {
     byId("key-form").hidden = error.status !== 401;
     byId("about").textContent = "";
@@ -77,7 +77,7 @@ async function answer(file) {
   }
   const body = new FormData();
   body.append("image", file, file.name);
-  const said = (await (await ask("/api/predict?top=5", { method: "POST", body })).json()).predictions[0];
+  const said = (await (await ask("api/predict?top=5", { method: "POST", body })).json()).predictions[0];
   const card = byId("answer").content.firstElementChild.cloneNode(true);
   show(card, file, said);
   byId("answers").prepend(card);
@@ -121,7 +121,7 @@ function bar({ name, probability }) {
 async function compare(card, file) {
   const body = new FormData();
   body.append("image", file, file.name);
-  const { neighbours } = await (await ask("/api/similar?count=6", { method: "POST", body })).json();
+  const { neighbours } = await (await ask("api/similar?count=6", { method: "POST", body })).json();
   const section = card.querySelector(".similar");
   section.hidden = false;
   const list = section.querySelector("ul");
@@ -134,7 +134,7 @@ async function compare(card, file) {
     item.append(image, words);
     list.append(item);
     // By fetch, since an image's own request could not send the key.
-    ask(`/api/pictures/${near.picture}`)
+    ask(`api/pictures/${near.picture}`)
       .then((response) => response.blob())
       .then((blob) => (image.src = URL.createObjectURL(blob)))
       .catch(() => image.remove());
