@@ -63,6 +63,8 @@ def test_what_was_found_in_the_data_is_kept(exported) -> None:
     assert read_metrics(folder).data.findings == plan.data.findings
     assert metrics.test_without_copies.n == 14
     card = " ".join((folder / "README.md").read_text().split())
+    assert "of which 1 are copies of images that it was trained on: " in card
+    assert "neither the training nor the search had seen" not in card
     assert "- classes: a 25, b 25, c 25" in card
     assert "- warning: 1 of 15 test pictures are exact copies of train pictures" in card
     assert "| test accuracy without copies of training images |" in card
