@@ -245,11 +245,8 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
     if (rest := metrics.test_without_copies) is not None:
         low, high = map(percent, rest.interval_95)
-        interval = f"95 % interval {low} to {high}"
-        yield (
-            "without copies of training images",
-            f"{percent(rest.accuracy)} ({interval}, n = {rest.n})",
-        )
+        text = f"{percent(rest.accuracy)} (95 % interval {low} to {high}, n = {rest.n})"
+        yield "test accuracy without copies of training images", text
     if metrics.test_tta is not None:
         yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
     macro = metrics.test.macro

@@ -10,7 +10,7 @@ _CARD = """\
 # Image classifier for {m.data.name}
 
 {m.test.accuracy:.2%} right on {m.test.n} test images
-that neither the training nor the search had seen.
+{unseen}.
 
 | figure | value |
 | --- | --- |
@@ -93,6 +93,7 @@ def describe(folder: Path, metrics: Metrics) -> None:
         classes=", ".join(metrics.data.classes),
         params=", ".join(f"{name} = {value(given)}" for name, given in metrics.params.items()),
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
+        unseen=_unseen(metrics),
         data=_data(metrics),
         temperature=divided if temperature != 1.0 else "",
     )
@@ -105,3 +106,16 @@ def _data(metrics: Metrics) -> str:
     found = metrics.data.findings
     lines = "\n".join(f"- {line}" for line in found.lines()) if found else ""
     return f"## The data\n\n{lines}\n\n" if lines else ""
+
+
+def _unseen(metrics: Metrics) -> str:
+    """Whether the test images were new to the model."""
+    found = metrics.data.findings
+    between = found.copies_between if found else {}
+    # A test image may have copies in both.
+    n = max((n for parts, n in between.items() if parts.endswith("and test")), default=0)
+    if not n:
+        return "that neither the training nor the search had seen"
+    rest = metrics.test_without_copies
+    right = f": {rest.accuracy:.2%} right on the {rest.n} others" if rest else ""
+    return f"of which {n} are copies of images that it was trained on{right}"

@@ -119,6 +119,22 @@ def test_an_older_export_without_augmented_pictures(made, tmp_path) -> None:
     assert "Most confident errors" in text
 
 
+def test_what_was_found_in_the_data_is_on_the_page(made, tmp_path) -> None:
+    shutil.copytree(made.folder, tmp_path / "made")
+    path = tmp_path / "made" / "best" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["data"]["findings"] = {
+        "where": {"train": "train/", "test": "test/"}, "image_size": 16,
+        "counts": {"train": {"<b>": 100}, "test": {"<b>": 60}},
+        "copies_between": {"train and test": 6}, "passed_over": {"@eaDir": 12},
+    }  # fmt: skip
+    path.write_text(json.dumps(metrics))
+    shown = text_of(write_report(type(made)("made", tmp_path / "made")))
+    for text in ("The data: 6 of 60 test pictures are exact copies of train pictures",
+                 "classes: <b> 160", "passed over: 12 in @eaDir"):  # fmt: skip
+        assert text in shown
+
+
 def test_very_many_classes_stay_small(tmp_path) -> None:
     place = make_study(tmp_path, usual(4))
     write_best(place, classes=[f"class {n}" for n in range(150)])

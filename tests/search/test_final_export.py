@@ -29,6 +29,8 @@ pytestmark = pytest.mark.slow
 def exported(tmp_path_factory):
     root = tmp_path_factory.mktemp("exported")
     write_pictures(root / "pictures")
+    learnt, tested = (root / "pictures" / part / "a" / "000.png" for part in ("train", "test"))
+    shutil.copy(learnt, tested)
     plan = begun(plan_in(root, training={**TINY["training"], "epochs": 15, "lr": 16.0}))
     folder = root / "best"
     _, metrics = run_task(Finalize(plan, winner(plan), FACTS, folder), new_worker())
@@ -54,6 +56,18 @@ def test_the_folder_is_whole(exported) -> None:
     card = (folder / "README.md").read_text()
     assert f"{metrics.test.accuracy:.2%} right" in card
     assert "15 test images" in card
+
+
+def test_what_was_found_in_the_data_is_kept(exported) -> None:
+    plan, folder, metrics = exported
+    assert read_metrics(folder).data.findings == plan.data.findings
+    assert metrics.test_without_copies.n == 14
+    card = " ".join((folder / "README.md").read_text().split())
+    assert "of which 1 are copies of images that it was trained on: " in card
+    assert "neither the training nor the search had seen" not in card
+    assert "- classes: a 25, b 25, c 25" in card
+    assert "- warning: 1 of 15 test pictures are exact copies of train pictures" in card
+    assert "| test accuracy without copies of training images |" in card
 
 
 def test_all_training_images_are_used_and_nothing_is_validated(exported) -> None:
@@ -130,7 +144,7 @@ def test_an_earlier_export_is_kept_and_letters_are_not_mirrored(
     assert metrics.training["lr"] == 1.0
     assert metrics.test_tta is None
     assert "test_tta" not in json.loads((folder / "metrics.json").read_text())
-    assert "mirrored" not in (folder / "README.md").read_text()
+    assert "mirrored views" not in (folder / "README.md").read_text()
     assert read_metrics(folder.with_name("best-1")) == exported[2]
 
 

@@ -21,6 +21,7 @@ from train_core.data.split import stratified_split
 from train_core.data.table import list_table
 
 _MIRROR_WHY = "as nothing says that left and right matter ([data] mirror)"
+_ALPHABET = 8  # So many names of one character are those of digits or letters.
 _SETS = 10  # Of pictures in two classes that are kept with their paths.
 
 
@@ -63,7 +64,7 @@ def list_images(config: DataConfig) -> Listing:
 def _sided(classes: Sequence[str], mirror: bool | None) -> list[str]:
     """A hint where the names say that a mirrored picture may be of another class."""
     words = {word for name in classes for word in name.casefold().replace("-", "_").split("_")}
-    signs = all(len(name) == 1 for name in classes)
+    signs = len(classes) >= _ALPHABET and all(len(name) == 1 for name in classes)
     if mirror is not None or not (signs or {"left", "right"} <= words):
         return []
     return [
@@ -82,6 +83,7 @@ class _Reading:
     def part(self, part: PartName) -> Content:
         """The training part, followed by a validation part that is given, or the test part."""
         self._refuse_bad()
+        self._refuse_empty(part)
         images, _ = self._decoded
         files, rows = self.listing.files, self._rows[part]
         if part == "train":
@@ -152,6 +154,16 @@ class _Reading:
             raise ValueError(
                 f"every image must be readable, but {len(bad)} are not: {', '.join(bad[:10])}"
                 f"{more}; mend or remove them, or set skip_bad_images = true under [data]"
+            )
+
+    def _refuse_empty(self, part: PartName) -> None:
+        """Whether enough can be read to train and to test on."""
+        present = set(self._labels[self._rows[part]].tolist())
+        lost = [n for label, n in enumerate(self.listing.classes) if label not in present]
+        if lost and (part == "train" or not present):
+            raise ValueError(
+                f"every class must have {part} images that can be read, but {', '.join(lost)} "
+                f"{'have' if len(lost) > 1 else 'has'} none: mend them"
             )
 
     @cached_property

@@ -64,7 +64,10 @@ def _read(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
             f"a table must have the columns path and label, but '{table}' lacks "
             f"{' and '.join(missing)}: its first line has {', '.join(columns) or 'nothing'}"
         )
-    return columns, list(_rows(table, columns, reader))
+    try:
+        return columns, list(_rows(table, columns, reader))
+    except csv.Error as error:
+        raise ValueError(f"a table must be CSV, but '{table}': {error}") from None
 
 
 def _rows(
@@ -74,6 +77,11 @@ def _rows(
         line = reader.line_num  # type: ignore[attr-defined]
         if not any(cell.strip() for cell in cells):
             continue
+        if any(cells[len(columns) :]):
+            raise ValueError(
+                f"every row must have as many cells as the first line ({len(columns)}), but "
+                f"'{table}' line {line} has {len(cells)}: put paths with a delimiter in quotes"
+            )
         row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
         if not row.get("path") or not row.get("label"):
             raise ValueError(f"every row must have a path and a label, but '{table}' line {line}")

@@ -106,6 +106,27 @@ def test_unreadable_files_can_be_left_out(image_folder, tmp_path) -> None:
         prepare(config(image_folder, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("test/*", "test images .*, but a, b, c have"), ("train/b", "but b has")],
+)
+def test_what_is_left_must_be_enough(image_folder, tmp_path, place, message) -> None:
+    """A test part without a picture would be found out after the search."""
+    for path in image_folder.glob(f"{place}/*.png"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=message):
+        prepare(config(image_folder, tmp_path, skip_bad_images=True))
+
+
+def test_names_that_mirrored_pictures_would_swap_are_a_hint(image_folder, tmp_path) -> None:
+    for part in ("train", "test"):
+        (image_folder / part / "a").rename(image_folder / part / "turn_left")
+        (image_folder / part / "b").rename(image_folder / part / "turn-right")
+    notes = find_source(config(image_folder, tmp_path)).listed["notes"]
+    assert "mirror = false under [data]" in notes[0]
+    assert not find_source(config(image_folder, tmp_path, mirror=True)).listed["notes"]
+
+
 def test_other_files_and_hidden_ones_are_passed_over(image_folder, tmp_path) -> None:
     for name in ("notes.txt", "._000.png", ".DS_Store", "Thumbs.db"):
         (image_folder / "train" / "a" / name).write_bytes(b"nothing")

@@ -71,6 +71,8 @@ def test_rows_that_say_the_same_count_once(write) -> None:
         (f"path,label\n{ROWS}images/a.png,\n", "a path and a label, but '.*' line 6"),
         (f"path,label\n{ROWS}images,dog\n", "must be a file, but .* line 6: 'images'"),
         ("path,label,part\nimages/a.png,cat,holdout\n", "line 2 has 'holdout'"),
+        (f"path,label\n{ROWS}a,b.png,cat\n", "line 6 has 3: put paths with a delimiter in quotes"),
+        (f"path,label\n{ROWS}\0{'x' * 140_000}", "a table must be CSV, but .* field larger"),
         ("path,label\nimages/a.png,cat\n", "at least 2 labels"),
         ("path,label,part\nimages/a.png,cat,\nimages/b.png,dog,test\n", "none of dog"),
     ],
