@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from records.files import is_full_disk
+from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
@@ -15,14 +16,15 @@ from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
-from search.workers.events import Done, Ended, Event
+from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
+from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
 from search.workers.tasks import LookAround, Machine, MeasureSpeed, prepare_apart
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
-from studies.sql_broker import requeue_dead
+from studies.sql_broker import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 
@@ -116,6 +118,8 @@ class _Session:
             try:
                 if trials:
                     self._run_trials(url)
+                # Of trials only: nothing else has a limit of its own.
+                self.pool.patience.timeout = None
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
@@ -140,11 +144,18 @@ class _Session:
         missing = counts.done < plan.config.trials
         if missing:
             speed = self.pool.call(MeasureSpeed(plan))
+            self.pool.patience = self._patience(speed)
         for line in introduce(plan, self.machine, self.workers, speed, counts):
             self._say(line)
         self._say(how_to_watch(plan.place, dashboard_url))
         if missing:
             self._follow_trials()
+
+    def _patience(self, speed: float | None) -> Patience:
+        """For trials, when the default configuration trains so many images per second alone."""
+        plan = self.plan
+        expected = None if speed is None else self.workers * plan.train_count / speed
+        return Patience(plan.config.study.trial_timeout, plan.training.compile, expected)
 
     def _follow_trials(self) -> None:
         self.pool.grow(self.workers)
@@ -173,10 +184,22 @@ class _Session:
         if event is not None and not isinstance(event, Done):
             self.log.event(worker, event)
             self.shown.event(worker, event)
+        if isinstance(event, WorkerHung):
+            self._fail(worker, event)
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
         self.watch.update()
+
+    def _fail(self, worker: int, hung: WorkerHung) -> None:
+        """End the trial of a worker that hung: run again, it might hang again, and for ever."""
+        if (number := hung.training.trial) is None:
+            return
+        outcome = Outcome(State.FAILED, cause=Cause.TIMED_OUT, reason=hung.reason)
+        with self.plan.place.lock():
+            failed = fail_running(self.study, number, outcome)
+        if failed:
+            self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
         return count(trial_records(self.study), self.plan.config.trials)

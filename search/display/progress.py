@@ -15,7 +15,7 @@ from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
 from search.display.summary import Counts
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
+from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerHung, WorkerLost
 
 
 class Display:
@@ -169,5 +169,5 @@ def in_words(event: Event) -> str:
             accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
             reason = f" ({outcome.reason})" if outcome.reason else ""
             return f"{job} {outcome.state}{accuracy}{reason}"
-        case WorkerLost() | Warned():
+        case WorkerLost() | WorkerHung() | Warned():
             return event.message

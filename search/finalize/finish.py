@@ -83,7 +83,8 @@ def _export(
         describe(folder, metrics)
         return metrics
     done: Metrics | None = None
-    with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
+    threads, patience = plan.config.workers.threads, pool.patience
+    with WorkerPool(threads, role="final", stop=pool.stop, patience=patience) as alone:
         alone.grow(1)
         for worker, event in alone.run([Finalize(plan, winner, facts, folder)]):
             tell(worker, event)
