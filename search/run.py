@@ -1,12 +1,13 @@
 """`python -m search.run`: the whole job, from an empty study to a tested, exported model."""
 
+import sys
 import traceback
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from records.command_line import new_app, run_app, user_mistakes, warn
+from records.command_line import LastingOutput, new_app, run_app, user_mistakes, warn
 from search.config import load_search_config
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ def main(  # noqa: PLR0913 - one argument per flag
     from search.session import run_search
 
     begun: list[Place] = []
-    code = conclude(lambda: run_search(settings, new_display(), begun.append))
-    for place in begun if settings.report else ():
-        _draw(place)
+    output = LastingOutput(sys.stdout)
+    with redirect_stdout(output):
+        code = conclude(lambda: run_search(settings, new_display(output), begun.append))
+        for place in begun if settings.report else ():
+            _draw(place)
     return code
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from records.command_line import warn
 from records.files import is_full_disk
 from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
@@ -102,6 +103,7 @@ class _Session:
     interrupts: Interrupts
     shown: Display
     _told_to_stop: bool = False
+    _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
     def __post_init__(self) -> None:
         self.study = make_or_resume(self.plan.place, self.plan.purpose())
@@ -179,11 +181,20 @@ class _Session:
     def _say(self, line: str) -> None:
         self.log.write(line)
         self.shown.say(line)
+        self._notice_trouble()
+
+    def _notice_trouble(self) -> None:
+        if self.shown.trouble is not None and not self._unseen:
+            self._unseen = True
+            line = f"{self.shown.trouble}; the search goes on, its log is {self.log.path}"
+            self.log.write(line)
+            warn(line)
 
     def _tell(self, worker: int, event: Event | Done | None) -> None:
         if event is not None and not isinstance(event, Done):
             self.log.event(worker, event)
             self.shown.event(worker, event)
+            self._notice_trouble()
         if isinstance(event, WorkerHung):
             self._fail(worker, event)
         if self.interrupts.signal is not None and not self._told_to_stop:

@@ -20,6 +20,7 @@ from search.workers.events import (
     WorkerHung,
     WorkerLost,
 )
+from search.workers.guard import UNGUARDED, no_guard, refuse_unguarded
 from search.workers.interrupts import StopFlag, StopNow, signals_held_back
 from search.workers.patience import Patience, awake
 from search.workers.worker import Slot, Task, work
@@ -114,6 +115,7 @@ class WorkerPool:
         Raises:
             TaskFailed: A task could not be done.
             WorkerDied: Several processes in a row are gone in one place.
+            ValueError: The script calls the search while a worker imports it.
         """
         waiting, last = list(tasks), time.monotonic()
         while True:
@@ -202,6 +204,8 @@ class WorkerPool:
         """Start another process in the place of one that is gone, with the same task."""
         member.process.join(_MOURNING)
         code, member.losses = member.process.exitcode, member.losses + 1
+        if code == UNGUARDED:
+            raise ValueError(no_guard()) from None
         message = f"worker {member.slot.number} died (exit code {code})"
         if self.stop.is_set():
             member.task = None
@@ -216,6 +220,7 @@ class WorkerPool:
         return WorkerLost(f"{message}; another one takes over")
 
     def _start(self, slot: Slot) -> _Member:
+        refuse_unguarded()
         here, there = _CONTEXT.Pipe()
         process = _CONTEXT.Process(
             target=work, args=(there, slot, self.stop), name=f"{self.role}-{slot.number}"
