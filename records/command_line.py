@@ -11,6 +11,8 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.exceptions import TyperException
 
+from records.files import is_full_disk
+
 # Exit codes:
 USER_MISTAKE = 2  # The user can mend it: a flag, a file, a folder.
 SOME_FAILED = 1  # Some pictures could not be read; the others were done.
@@ -41,8 +43,16 @@ def run_app(app: typer.Typer) -> int:
     except (typer.Abort, KeyboardInterrupt):
         complain("stopped; what is written is whole, run the same command again to go on")
         code = 130
-    except BrokenPipeError:  # Whoever read our output has enough.
+    except SystemExit as end:
+        # So typer ends whose reader has gone away: it had enough.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
         code = 0
+        _let_go(sys.stdout)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        code = _no_room(error)
     return _flush(code)
 
 
@@ -63,10 +73,14 @@ def _flush(code: int) -> int:
     except BrokenPipeError:
         _let_go(sys.stdout)
     except OSError as error:
-        _let_go(sys.stdout)
-        complain(f"the output must be written somewhere, but: {error.strerror}")
-        return code or SOME_FAILED
+        return code or _no_room(error)
     return code
+
+
+def _no_room(error: OSError) -> int:
+    complain(f"there must be room for what is written, but: {error.strerror}")
+    _let_go(sys.stdout)
+    return SOME_FAILED
 
 
 def _let_go(stream: TextIO) -> None:

@@ -64,13 +64,22 @@ def main(  # noqa: PLR0913 - one argument per flag
         settings = load_search_config(flags.pop("config"), flags)
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display
-    from search.display.summary import conclude
+    from search.display.summary import SearchResult, conclude
     from search.session import run_search
+    from studies.presence import StudyDeleted
 
     begun: list[Place] = []
     output = LastingOutput(sys.stdout)
+
+    def search() -> SearchResult:
+        try:
+            return run_search(settings, new_display(output), begun.append)
+        except StudyDeleted:
+            begun.clear()  # There is nothing to draw.
+            raise
+
     with redirect_stdout(output):
-        code = conclude(lambda: run_search(settings, new_display(output), begun.append))
+        code = conclude(search)
         for place in begun if settings.report else ():
             _draw(place)
     return code

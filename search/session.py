@@ -25,12 +25,14 @@ from search.workers.tasks import LookAround, Machine, MeasureSpeed, prepare_apar
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
+from studies.presence import Presence, StudyDeleted
 from studies.sql_broker import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 
 # Seconds between two counts when nothing happens here: others may be working too.
 _COUNT_EVERY = 5.0
+_LOOK_EVERY = 1.0  # Seconds between two looks whether the study is still there, at least.
 
 
 def run_search(
@@ -54,6 +56,7 @@ def run_search(
         ValueError: The caller's mistake, in one sentence.
         TaskFailed: Something could not be done, for instance because trial after trial failed.
         WorkerDied: Worker processes died again and again.
+        StudyDeleted: Somebody deleted the study, or its file, meanwhile.
         KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
     with _session(config, display) as session:
@@ -108,6 +111,7 @@ class _Session:
     def __post_init__(self) -> None:
         self.study = make_or_resume(self.plan.place, self.plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
+        self.presence, self._next_look = Presence(self.study, self.plan.place), 0.0
         self.log = EventLog(self.plan.folder)
         self.watch = Watch(self.plan, self.study, self.log, self._say)
         self.workers = self.plan.config.workers.count or max(1, self.machine.gpus)
@@ -128,7 +132,11 @@ class _Session:
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
+            except StudyDeleted as lost:
+                self.log.write(str(lost))
+                raise
             except Exception as fault:
+                self._refuse_deleted()
                 self.log.write(getattr(fault, "details", "") or traceback.format_exc().rstrip())
                 self._abandon()
                 self.watch.end(None)
@@ -200,7 +208,16 @@ class _Session:
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
+        if (now := time.monotonic()) >= self._next_look:
+            self._refuse_deleted()
+            self._next_look = now + _LOOK_EVERY
         self.watch.update()
+
+    def _refuse_deleted(self) -> None:
+        """End everything if the study is gone: there is nothing to write results to."""
+        if (lost := self.presence.lost()) is not None:
+            self.pool.kill()
+            raise StudyDeleted(lost) from None
 
     def _fail(self, worker: int, hung: WorkerHung) -> None:
         """End the trial of a worker that hung: run again, it might hang again, and for ever."""

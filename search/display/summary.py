@@ -14,6 +14,7 @@ from records.words import duration, percent, values
 from search.plan import Plan
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
+from studies.presence import StudyDeleted
 from studies.storage import shown
 from studies.study import Place
 
@@ -163,7 +164,7 @@ def conclude(search: Callable[[], SearchResult]) -> int:
     except KeyboardInterrupt:
         complain("stopped; nothing is lost, run the same command again to go on")
         return 130
-    except (TaskFailed, WorkerDied) as error:
+    except (StudyDeleted, TaskFailed, WorkerDied) as error:
         complain(str(error))
         return 1
     except Exception as error:

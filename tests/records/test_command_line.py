@@ -72,7 +72,9 @@ def test_output_that_is_lost_is_an_error() -> None:
         process = start('say("here"); return 0', stdout=full)
         _, errors = process.communicate()
     assert process.returncode == 1
-    assert errors == "error: the output must be written somewhere, but: No space left on device\n"
+    assert (
+        errors == "error: there must be room for what is written, but: No space left on device\n"
+    )
 
 
 def test_lasting_output_passes_everything_on_until_it_cannot() -> None:
