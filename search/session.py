@@ -21,7 +21,7 @@ from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
-from search.workers.tasks import LookAround, Machine, MeasureSpeed, prepare_apart
+from search.workers.tasks import Machine, MeasureSpeed, look_around, prepare_apart
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
@@ -84,10 +84,11 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        with WorkerPool(config.workers.threads) as pool, interruptible(pool.stop) as interrupts:
+        pool = WorkerPool(config.workers.threads, device=config.workers.device)
+        with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             prepared = prepare_apart(config.data, pool.stop)
-            machine: Machine = pool.call(LookAround())
+            machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
             yield _Session(plan, machine, pool, interrupts, shown)
     except StopNow:

@@ -20,6 +20,7 @@ RecipeName = Literal["cpu", "fast", "accurate"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
 Precision = Literal["auto", "bf16", "fp32"]
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
