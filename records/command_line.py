@@ -106,6 +106,9 @@ class LastingOutput:
         """Write the text, or drop it."""
         try:
             self._stream.write(text)
+        except UnicodeEncodeError as error:
+            escaped = text.encode(error.encoding, "backslashreplace")
+            self._stream.write(escaped.decode(error.encoding))
         except (OSError, ValueError) as error:  # The latter if the stream is closed.
             self._end(error)
         return len(text)

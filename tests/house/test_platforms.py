@@ -31,7 +31,7 @@ for name in ("fcntl", "grp", "gunicorn", "pwd", "resource", "termios"):
     sys.modules[name] = None
 read = pathlib.Path.read_text
 def read_text(self, *args, **kwargs):
-    if str(self).startswith("/proc"):
+    if str(self).startswith("/proc") and self.name != "cpuinfo":
         raise FileNotFoundError(2, "No such file or directory")
     return read(self, *args, **kwargs)
 pathlib.Path.read_text = read_text
