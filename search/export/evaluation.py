@@ -9,8 +9,8 @@ from torch import Tensor
 
 from records.metrics import ClassQuality, Evaluation, Quality
 from records.statistics import accuracy_interval, calibration_error
-from train_core.engine.augment import augment, draw, flips
 from train_core.data.prepare import PreparedData
+from train_core.engine.augment import augment, draw, flips
 from train_core.images import ImageData, Normalisation, load_test_part
 from train_core.model import TrainedModel, probabilities
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from train_core.engine.augment import augment, draw, flips
 from train_core.config import Optimizer, TrainConfig
 from train_core.device import free_unused_memory, has_float64, resolve_precision
+from train_core.engine.augment import augment, draw, flips
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
