@@ -1,13 +1,17 @@
 """What the commands share: how they end, and how they print names that people have chosen."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
+
+from records.files import is_full_disk
 
 # Exit codes:
 USER_MISTAKE = 2  # The user can mend it: a flag, a file, a folder.
@@ -28,22 +32,102 @@ def new_app() -> typer.Typer:
 
 def run_app(app: typer.Typer) -> int:
     """Run a command and return its exit code."""
+    _prepare_output()
     try:
         code = int(app(standalone_mode=False) or 0)
-        sys.stdout.flush()
-        return code
     except TyperException as error:
         complain(f"{error.format_message().rstrip('.')} (--help lists the options)")
         return USER_MISTAKE
     except typer.Exit as done:
-        return done.exit_code
+        code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
         complain("stopped; what is written is whole, run the same command again to go on")
-        return 130
+        code = 130
+    except SystemExit as end:
+        # So typer ends whose reader has gone away: it had enough.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = 0
+        _let_go(sys.stdout)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        code = _no_room(error)
+    return _flush(code)
+
+
+def _prepare_output() -> None:
+    """Let nothing that is said be an error: what the encoding lacks is escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # Closed by whoever started this, or a Windows without a console.
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush(code: int) -> int:
+    """Write what is still held back; returns the exit code."""
+    try:
+        sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _let_go(sys.stdout)
+    except OSError as error:
+        return code or _no_room(error)
+    return code
+
+
+def _no_room(error: OSError) -> int:
+    complain(f"there must be room for what is written, but: {error.strerror}")
+    _let_go(sys.stdout)
+    return SOME_FAILED
+
+
+def _let_go(stream: TextIO) -> None:
+    """Send what is still written to a stream nowhere, also what Python flushes at its end."""
+    with suppress(OSError, ValueError):  # Not every stream is a file.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class LastingOutput:
+    """A text stream for those who go on when nobody reads it any more: writing never fails.
+
+    Attributes:
+        trouble: Why the rest goes nowhere, in words; None = all is well.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.trouble: str | None = None
+
+    def write(self, text: str) -> int:
+        """Write the text, or drop it."""
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError as error:
+            escaped = text.encode(error.encoding, "backslashreplace")
+            self._stream.write(escaped.decode(error.encoding))
+        except (OSError, ValueError) as error:  # The latter if the stream is closed.
+            self._end(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back, or drop it."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._end(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _end(self, error: Exception) -> None:
+        if self.trouble is None:
+            reason = getattr(error, "strerror", None) or error
+            self.trouble = f"nothing more can be written to the output ({reason})"
+            _let_go(self._stream)
 
 
 @contextmanager
@@ -61,12 +145,17 @@ def user_mistakes() -> Iterator[None]:
 
 def complain(message: str) -> None:
     """One line on stderr about what went wrong."""
-    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
+    _to_stderr(f"error: {printable(' '.join(message.split()))}\n")
 
 
 def warn(message: str) -> None:
     """One line on stderr about what could not be done, but need not stop anybody."""
-    sys.stderr.write(f"warning: {printable(' '.join(message.split()))}\n")
+    _to_stderr(f"warning: {printable(' '.join(message.split()))}\n")
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError):  # There is nobody left to tell.
+        sys.stderr.write(line)
 
 
 def say(line: str) -> None:

@@ -1,5 +1,6 @@
 """TOML files to validated configs, with every mistake told in one sentence, and back."""
 
+import codecs
 import tomllib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -19,11 +20,18 @@ def read_toml(path: str) -> dict[str, Any]:
         ValueError: In one sentence, if the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Editors on Windows begin UTF-8 with a mark, which TOML does not know.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror
         raise ValueError(f"a config must be a readable file, but '{path}': {reason}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        reason = "it is UTF-16" if utf16 else f"byte {error.start + 1} is no UTF-8"
+        raise ValueError(
+            f"a config must be valid TOML, so UTF-8, but '{path}': {reason}; save it as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"a config must be valid TOML, but '{path}': {error}") from None
 
 

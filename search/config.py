@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from records.toml import read_toml, validate
 from space import load_space
 from studies.config import StudyConfig
-from train_core.config import RecipeName, TrainConfig
+from train_core.config import DeviceName, RecipeName, TrainConfig
 from train_core.data.config import DataConfig
 
 
@@ -49,6 +49,9 @@ class WorkersConfig(Section):
 
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads per worker; None = the cores shared out evenly."""
+
+    device: DeviceName = "auto"
+    """What trains: `cuda`, `mps` (an Apple GPU, not tried), `cpu`; `auto` = the first there."""
 
     checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """Seconds between two checkpoints of a training, at least; written between two epochs."""

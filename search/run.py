@@ -1,12 +1,13 @@
 """`python -m search.run`: the whole job, from an empty study to a tested, exported model."""
 
+import sys
 import traceback
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from records.command_line import new_app, run_app, user_mistakes, warn
+from records.command_line import LastingOutput, new_app, run_app, user_mistakes, warn
 from search.config import load_search_config
 
 if TYPE_CHECKING:
@@ -63,13 +64,24 @@ def main(  # noqa: PLR0913 - one argument per flag
         settings = load_search_config(flags.pop("config"), flags)
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display
-    from search.display.summary import conclude
+    from search.display.summary import SearchResult, conclude
     from search.session import run_search
+    from studies.presence import StudyDeleted
 
     begun: list[Place] = []
-    code = conclude(lambda: run_search(settings, new_display(), begun.append))
-    for place in begun if settings.report else ():
-        _draw(place)
+    output = LastingOutput(sys.stdout)
+
+    def search() -> SearchResult:
+        try:
+            return run_search(settings, new_display(output), begun.append)
+        except StudyDeleted:
+            begun.clear()  # There is nothing to draw.
+            raise
+
+    with redirect_stdout(output):
+        code = conclude(search)
+        for place in begun if settings.report else ():
+            _draw(place)
     return code
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from records.command_line import warn
 from records.files import is_full_disk
+from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
@@ -15,20 +17,23 @@ from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.trial import RunTrials
-from search.workers.events import Done, Ended, Event
+from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
+from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
-from search.workers.tasks import LookAround, Machine, MeasureSpeed, prepare_apart
+from search.workers.tasks import Machine, MeasureSpeed, look_around, prepare_apart
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
-from studies.sql_broker import requeue_dead
+from studies.presence import Presence, StudyDeleted
+from studies.sql_broker import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
 _COUNT_EVERY = 5.0
+_LOOK_EVERY = 1.0  # Seconds between two looks whether the study is still there, at least.
 
 
 def run_search(
@@ -52,6 +57,7 @@ def run_search(
         ValueError: The caller's mistake, in one sentence.
         TaskFailed: Something could not be done, for instance because trial after trial failed.
         WorkerDied: Worker processes died again and again.
+        StudyDeleted: Somebody deleted the study, or its file, meanwhile.
         KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
     with _session(config, display) as session:
@@ -79,11 +85,12 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        with WorkerPool(config.workers.threads) as pool, interruptible(pool.stop) as interrupts:
+        pool = WorkerPool(config.workers.threads, device=config.workers.device)
+        with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             config = config.model_copy(update={"data": at_absolute_paths(config.data)})
             prepared = prepare_apart(config.data, pool.stop)
-            machine: Machine = pool.call(LookAround())
+            machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
             yield _Session(plan, machine, pool, interrupts, shown)
     except StopNow:
@@ -102,10 +109,12 @@ class _Session:
     interrupts: Interrupts
     shown: Display
     _told_to_stop: bool = False
+    _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
     def __post_init__(self) -> None:
         self.study = make_or_resume(self.plan.place, self.plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
+        self.presence, self._next_look = Presence(self.study, self.plan.place), 0.0
         self.log = EventLog(self.plan.folder)
         self.watch = Watch(self.plan, self.study, self.log, self._say)
         self.workers = self.plan.config.workers.count or max(1, self.machine.gpus)
@@ -118,13 +127,19 @@ class _Session:
             try:
                 if trials:
                     self._run_trials(url)
+                # Of trials only: nothing else has a limit of its own.
+                self.pool.patience.timeout = None
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
+            except StudyDeleted as lost:
+                self.log.write(str(lost))
+                raise
             except Exception as fault:
+                self._refuse_deleted()
                 self.log.write(getattr(fault, "details", "") or traceback.format_exc().rstrip())
                 self._abandon()
                 self.watch.end(None)
@@ -142,11 +157,18 @@ class _Session:
         missing = counts.done < plan.config.trials
         if missing:
             speed = self.pool.call(MeasureSpeed(plan))
+            self.pool.patience = self._patience(speed)
         for line in introduce(plan, self.machine, self.workers, speed, counts):
             self._say(line)
         self._say(how_to_watch(plan.place, dashboard_url))
         if missing:
             self._follow_trials()
+
+    def _patience(self, speed: float | None) -> Patience:
+        """For trials, when the default configuration trains so many images per second alone."""
+        plan = self.plan
+        expected = None if speed is None else self.workers * plan.train_count / speed
+        return Patience(plan.config.study.trial_timeout, plan.training.compile, expected)
 
     def _follow_trials(self) -> None:
         self.pool.grow(self.workers)
@@ -170,15 +192,45 @@ class _Session:
     def _say(self, line: str) -> None:
         self.log.write(line)
         self.shown.say(line)
+        self._notice_trouble()
+
+    def _notice_trouble(self) -> None:
+        if self.shown.trouble is not None and not self._unseen:
+            self._unseen = True
+            line = f"{self.shown.trouble}; the search goes on, its log is {self.log.path}"
+            self.log.write(line)
+            warn(line)
 
     def _tell(self, worker: int, event: Event | Done | None) -> None:
         if event is not None and not isinstance(event, Done):
             self.log.event(worker, event)
             self.shown.event(worker, event)
+            self._notice_trouble()
+        if isinstance(event, WorkerHung):
+            self._fail(worker, event)
         if self.interrupts.signal is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
+        if (now := time.monotonic()) >= self._next_look:
+            self._refuse_deleted()
+            self._next_look = now + _LOOK_EVERY
         self.watch.update()
+
+    def _refuse_deleted(self) -> None:
+        """End everything if the study is gone: there is nothing to write results to."""
+        if (lost := self.presence.lost()) is not None:
+            self.pool.kill()
+            raise StudyDeleted(lost) from None
+
+    def _fail(self, worker: int, hung: WorkerHung) -> None:
+        """End the trial of a worker that hung: run again, it might hang again, and for ever."""
+        if (number := hung.training.trial) is None:
+            return
+        outcome = Outcome(State.FAILED, cause=Cause.TIMED_OUT, reason=hung.reason)
+        with self.plan.place.lock():
+            failed = fail_running(self.study, number, outcome)
+        if failed:
+            self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
         return count(trial_records(self.study), self.plan.config.trials)

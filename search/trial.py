@@ -103,7 +103,7 @@ class Trial:
         history: list[EpochRecord] = []
         try:
             config = TrainConfig.model_validate(self.claim.config)
-            yield Began(self.job, config.describe(), config.epochs)
+            yield Began(self.job, config.describe(), config.epochs, self.claim.number)
             records = follow(fit(config, self.engines.data, self.engines, checkpoint))
             state, cause, why = yield from self._epochs(records, history)
             if state == State.REQUEUED and why is None:

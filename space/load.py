@@ -22,7 +22,7 @@ def load_space(name_or_path: str) -> Space:
     named = name_or_path in NAMED_SPACES
     path = resources.files("space") / f"{name_or_path}.toml" if named else Path(name_or_path)
     try:
-        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        declared = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"a space must be valid TOML, but '{name_or_path}': {error}") from None
     except (OSError, ValueError) as error:

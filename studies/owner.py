@@ -174,10 +174,10 @@ def _ticks(pid: int) -> int | None:
     """Start of a process in clock ticks since the boot; None if it is gone, or not told."""
     try:
         # The second field, a name in parentheses, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _sign(place: str, session: int) -> str:

@@ -173,6 +173,19 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
     return given_up
 
 
+def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
+    """Fail a trial whose worker was ended; call it under the study's lock.
+
+    Returns:
+        Whether it was still running; if not, it has ended or is run again, and nothing is written.
+    """
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state != TrialState.RUNNING:
+        return False
+    _end(study, trial, outcome)
+    return True
+
+
 def finished(trials: Sequence[FrozenTrial]) -> int:
     """How many trials count towards the total: complete and pruned ones."""
     return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)

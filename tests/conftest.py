@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -56,6 +57,8 @@ def pytest_configure(config) -> None:
     """Leave GPUs alone but for the tests that need one: only a CPU gives the same bits again."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        # torch looks through what it remembers of its answer.
+        torch.backends.mps.is_available = cache(lambda: False)
 
 
 @pytest.fixture

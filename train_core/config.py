@@ -20,6 +20,7 @@ RecipeName = Literal["cpu", "fast", "accurate"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
 Precision = Literal["auto", "bf16", "fp32"]
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -45,8 +46,8 @@ class TrainConfig(BaseModel):
     epochs: int = Field(default=16, ge=1, le=10_000)
     """Passes over the training images; the schedule ends with the last one."""
 
-    batch_size: int = Field(default=1024, ge=1, le=65_536)
-    """Images per step."""
+    batch_size: int = Field(default=1024, ge=2, le=65_536)
+    """Images per step; of a single one, batch normalisation could learn nothing."""
 
     optimizer: Optimizer = "sgd"
     """`sgd` (Nesterov), `adamw`, or `muon` (convolution weights by Muon, the rest by SGD)."""

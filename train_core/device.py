@@ -7,31 +7,53 @@ from pathlib import Path
 
 import torch
 
-from train_core.config import Precision
+from train_core.config import DeviceName, Precision
 
 _NO_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
     # cuDNN says so when no algorithm's workspace fits.
     "unable to find an engine to execute this computation",
 )
 
 
-def pick_device(index: int = 0) -> torch.device:
-    """The device for the worker with this index: GPUs in turn, else the CPU.
+def pick_device(index: int = 0, wanted: DeviceName = "auto") -> torch.device:
+    """The device for the worker with this index: GPUs in turn, else an Apple GPU, else the CPU.
 
     On a GPU, cuDNN is told to try its kernels at the first step of every shape and to go on with
     the fastest; a training has few shapes and many steps.
+
+    Raises:
+        ValueError: In one sentence, if there is no such device.
     """
-    if torch.cuda.is_available():
-        torch.backends.cudnn.benchmark = True
-        device = torch.device("cuda", index % torch.cuda.device_count())
-        # What is captured keeps some of its state on the current device, whatever it runs on.
-        torch.cuda.set_device(device)
-        return device
-    return torch.device("cpu")
+    here = _devices()
+    name = here[0] if wanted == "auto" else wanted
+    if name not in here:
+        raise ValueError(
+            f"device must be auto or one of {', '.join(here)}, which this machine and this torch "
+            f"have, but got '{name}'"
+        )
+    if name != "cuda":
+        return torch.device(name)
+    torch.backends.cudnn.benchmark = True
+    device = torch.device("cuda", index % torch.cuda.device_count())
+    # What is captured keeps some of its state on the current device, whatever it runs on.
+    torch.cuda.set_device(device)
+    return device
+
+
+def _devices() -> list[str]:
+    """The kinds of devices that are here, best first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [*(name for name, is_there in there.items() if is_there), "cpu"]
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether the device knows double precision at all."""
+    return device.type != "mps"
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -45,6 +67,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether bfloat16 arithmetic is in the hardware; emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False  # Some have it; nobody has tried.
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
@@ -53,6 +77,8 @@ def device_name(device: torch.device) -> str:
     """The device in words, for instance "NVIDIA H200" or "CPU, 2 threads (AMD EPYC)"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU ({platform.machine()})"
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():  # Linux.
@@ -67,8 +93,11 @@ def keep_freed_memory() -> None:
     Otherwise every activation is mapped and faulted in anew, a tenth of a step on a CPU. Does
     nothing where the C library is not glibc.
     """
+    # Elsewhere it cannot be asked for: Windows has no library without a name.
+    if platform.libc_ver()[0] != "glibc":
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if platform.libc_ver()[0] == "glibc" and mallopt is not None:
+    if mallopt is not None:
         mmap_max, trim_threshold, top_pad = -4, -1, -2
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
@@ -79,6 +108,16 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all its work, for instance to measure its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def free_unused_memory(device: torch.device) -> None:
+    """Give back what torch keeps of freed memory, for instance after running out of it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def still_works(device: torch.device) -> bool:

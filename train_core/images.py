@@ -11,6 +11,7 @@ from torch import Tensor
 
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_part
+from train_core.device import has_float64
 
 _EPS = 5e-4
 # Second moment below which a direction has no variance, such as colour in grey images.
@@ -125,14 +126,15 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
-    channels = images.flatten(0, 2).T
+    channels = _in_reach(images).flatten(0, 2).T
     counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
-    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    levels = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = share @ levels
     variance = (share @ levels.square() - mean.square()).clamp_min(0)
     # A constant channel must not divide by zero.
-    return mean.float(), variance.sqrt().clamp_min(1e-3).float()
+    std = variance.sqrt().clamp_min(1e-3)
+    return mean.float().to(images.device), std.float().to(images.device)
 
 
 def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
@@ -149,7 +151,8 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
         # In images of twice 32 pixels and more, only every second, third, ... patch: neighbours
         # are alike.
         stride = max(1, images.shape[-1] // 32)
-        patches = F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1).double()
+        patches = F.unfold(images, 2, stride=stride).transpose(1, 2).flatten(0, 1)
+        patches = _in_reach(patches).double()
         total += (patches.T @ patches).cpu()
         count += len(patches)
     strengths, vectors = torch.linalg.eigh(total / count)
@@ -159,3 +162,8 @@ def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
     live = max(1, int((strengths > _FLAT).sum()))
     filters = scaled.flip(1).T[torch.arange(12) % live].reshape(12, 3, 2, 2)
     return torch.stack([filters, -filters], 1).flatten(0, 1).float().to(images.device)
+
+
+def _in_reach(tensor: Tensor) -> Tensor:
+    """The tensor where double precision is: on its device, or on the CPU."""
+    return tensor if has_float64(tensor.device) else tensor.cpu()

@@ -9,7 +9,7 @@ import typer
 from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
-from train_core.config import RunConfig, resolve_run
+from train_core.config import DeviceName, RunConfig, resolve_run
 from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def main(
     out: Annotated[
         Path | None, typer.Option(help="folder to write model.safetensors and config.toml to")
     ] = None,
+    device: Annotated[DeviceName, typer.Option(help="what trains")] = "auto",
 ) -> int:
     """Train one configuration and print a line per epoch."""
     with user_mistakes():
@@ -35,10 +36,12 @@ def main(
         run = resolve_run(tables, source, len(rows.train))
         kept = data.model_copy(update={"content": prepared.content})
         run = run.model_copy(update={"data": kept})
-    return _train(run, prepared, test, out)
+    return _train(run, prepared, test, out, device)
 
 
-def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None) -> int:
+def _train(
+    run: RunConfig, prepared: PreparedData, test: bool, out: Path | None, wanted: DeviceName
+) -> int:
     # Only from here on: torch takes seconds to import, and mistakes should not have to wait.
     from train_core.device import device_name, keep_freed_memory, pick_device, resolve_precision
     from train_core.engine import EnginePool
@@ -47,7 +50,8 @@ def _train(run: RunConfig, prepared: PreparedData, test: bool, out: Path | None)
     from train_core.model import save_model, score, trained_model
 
     keep_freed_memory()
-    device = pick_device()
+    with user_mistakes():
+        device = pick_device(wanted=wanted)
     data = load_training_data(prepared, run.data, device)
     dtype = resolve_precision(run.training.precision, device)
     print(f"{prepared.name}: {len(data.train)} training images, {len(data.classes)} classes")

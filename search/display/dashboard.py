@@ -117,15 +117,15 @@ def dashboard(place: Place, *, wanted: bool) -> Iterator[str | None]:
     artifacts = str(artifacts_folder(place.folder))
     words = ["-m", "studies.dashboard", "--storage", "-", "--artifacts", artifacts]
     process = subprocess.Popen(
-        [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert process.stdin is not None
         assert process.stdout is not None
         # Not as an argument: a URL can hold a password, and everybody sees arguments.
-        process.stdin.write(f"{place.url}\n")
+        process.stdin.write(f"{place.url}\n".encode(errors="surrogateescape"))
         process.stdin.flush()
-        yield process.stdout.readline().strip() or None
+        yield process.stdout.readline().decode().strip() or None
     finally:
         process.terminate()
         process.communicate()

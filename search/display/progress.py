@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,15 +12,22 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from records.command_line import LastingOutput
 from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
 from search.display.summary import Counts
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerLost
+from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerHung, WorkerLost
 
 
 class Display:
-    """What a session tells people. This one shows nothing: for calls from Python."""
+    """What a session tells people. This one shows nothing: for calls from Python.
+
+    Attributes:
+        trouble: Why nobody can see it any more, in words; None = all is well.
+    """
+
+    trouble: str | None = None
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -37,13 +45,15 @@ class Display:
 class PlainLines(Display):
     """One line per training that ends: for logs, pipes and CI."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: LastingOutput | None = None) -> None:
+        self._output = output or LastingOutput(sys.stdout)
         self._counts: Counts | None = None
 
     def say(self, line: str) -> None:
         """Print the line."""
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        self._output.write(f"{line}\n")
+        self._output.flush()
+        self.trouble = self._output.trouble
 
     def event(self, worker: int, event: Event) -> None:
         """Print how trainings ended, and what went wrong."""
@@ -62,8 +72,9 @@ class PlainLines(Display):
 class LiveDisplay(Display):
     """A table of the running trainings under the counts and a bar, redrawn in place."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, output: LastingOutput, **options: Any) -> None:
+        self._output = output
+        self._console = console = Console(file=cast("TextIO", output), **options)
         self._counts: Counts | None = None
         self._left: float | None = None
         self._running: dict[int, tuple[Began, EpochEnded | None]] = {}
@@ -109,6 +120,7 @@ class LiveDisplay(Display):
             ]
         self._live.update(Group(*parts, self._table()))
         self._live.start()
+        self.trouble = self._output.trouble
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -127,10 +139,10 @@ class LiveDisplay(Display):
         return table
 
 
-def new_display() -> Display:
-    """What fits where stdout goes."""
-    console = Console()
-    return LiveDisplay(console) if console.is_terminal else PlainLines()
+def new_display(output: LastingOutput) -> Display:
+    """What fits where the output goes."""
+    terminal = Console(file=cast("TextIO", output)).is_terminal
+    return LiveDisplay(output) if terminal else PlainLines(output)
 
 
 class EventLog:
@@ -141,13 +153,15 @@ class EventLog:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "search.log"
+        self.path = folder / "search.log"
 
     def write(self, line: str) -> None:
         """Append a line, or several."""
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{now} {line}\n")
+        # The name of a file can hold what no encoding has.
+        content = f"{now} {line}\n".encode(errors="backslashreplace")
+        with suppress(OSError), self.path.open("ab") as file:
+            file.write(content)
 
     def event(self, worker: int, event: Event) -> None:
         """Append what a worker told."""
@@ -169,5 +183,5 @@ def in_words(event: Event) -> str:
             accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
             reason = f" ({outcome.reason})" if outcome.reason else ""
             return f"{job} {outcome.state}{accuracy}{reason}"
-        case WorkerLost() | Warned():
+        case WorkerLost() | WorkerHung() | Warned():
             return event.message

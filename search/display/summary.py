@@ -13,6 +13,7 @@ from records.words import duration, percent, values
 from search.plan import Plan
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
+from studies.presence import StudyDeleted
 from studies.study import Place
 
 
@@ -161,7 +162,7 @@ def conclude(search: Callable[[], SearchResult]) -> int:
     except KeyboardInterrupt:
         complain("stopped; nothing is lost, run the same command again to go on")
         return 130
-    except (TaskFailed, WorkerDied) as error:
+    except (StudyDeleted, TaskFailed, WorkerDied) as error:
         complain(str(error))
         return 1
     except Exception as error:

@@ -1,8 +1,17 @@
 """`python -m search.finalize`: confirm, train, test and export what a study has found so far."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
-from records.command_line import RunsOption, StorageOption, StudyOption, new_app, run_app
+from records.command_line import (
+    LastingOutput,
+    RunsOption,
+    StorageOption,
+    StudyOption,
+    new_app,
+    run_app,
+)
 
 app = new_app()
 
@@ -20,9 +29,11 @@ def main(
     from studies.study import Place
 
     place = Place(study, Path(runs) / study, storage)
-    code = conclude(lambda: finalize_study(place, new_display()))
-    if code == 0:
-        print(f"{command('reports.run', place)} draws it all on one page")
+    output = LastingOutput(sys.stdout)
+    with redirect_stdout(output):
+        code = conclude(lambda: finalize_study(place, new_display(output)))
+        if code == 0:
+            print(f"{command('reports.run', place)} draws it all on one page")
     return code
 
 

@@ -83,7 +83,8 @@ def _export(
         describe(folder, metrics)
         return metrics
     done: Metrics | None = None
-    with WorkerPool(plan.config.workers.threads, role="final", stop=pool.stop) as alone:
+    threads, device, stop = pool.threads, pool.device, pool.stop
+    with WorkerPool(threads, "final", stop=stop, patience=pool.patience, device=device) as alone:
         alone.grow(1)
         for worker, event in alone.run([Finalize(plan, winner, facts, folder)]):
             tell(worker, event)

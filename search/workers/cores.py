@@ -32,6 +32,11 @@ def _processors() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def _user() -> str:
+    """Who runs this, by number where users have one: in a container it may have no name."""
+    return str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
+
+
 class CoreShare:
     """This worker's share, as others come and go.
 
@@ -42,7 +47,7 @@ class CoreShare:
 
     def __init__(self, fixed: int | None, register: Path | None = None) -> None:
         self._fixed, self._threads = fixed, fixed or 1
-        everybody = Path(tempfile.gettempdir()) / f"convsearch-{getpass.getuser()}"
+        everybody = Path(tempfile.gettempdir()) / f"convsearch-{_user()}"
         self._register = register or everybody
         self._last: _CpuTimes | None = None
         if fixed is None:

@@ -13,6 +13,7 @@ class Began:
     job: str
     description: str
     epochs: int
+    trial: int | None = None  # Number of the trial; None = the training is none.
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,19 @@ class WorkerLost:
 
 
 @dataclass(frozen=True)
+class WorkerHung:
+    """A worker gave no sign in a training, and its process was ended; another one follows."""
+
+    training: Began
+    reason: str  # For how long it was silent, and when.
+    message: str
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something went wrong that costs nobody a training."""
 
     message: str
 
 
-Event = Began | EpochEnded | Ended | WorkerLost | Warned
+Event = Began | EpochEnded | Ended | WorkerLost | WorkerHung | Warned

@@ -1,6 +1,7 @@
 """The session's side of the workers: start them, hand out tasks, gather what they tell."""
 
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -8,11 +9,26 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Self
 
-from search.workers.events import Done, Ended, EpochEnded, Event, Failed, WorkerLost
+from records.words import duration
+from search.workers.events import (
+    Began,
+    Done,
+    Ended,
+    EpochEnded,
+    Event,
+    Failed,
+    WorkerHung,
+    WorkerLost,
+)
+from search.workers.guard import UNGUARDED, no_guard, refuse_unguarded
 from search.workers.interrupts import StopFlag, StopNow, signals_held_back
+from search.workers.patience import Patience, awake
 from search.workers.worker import Slot, Task, work
+from train_core.config import DeviceName
 
 _MAX_LOSSES = 3
+# Seconds to wait for a process that was killed: one that hangs in a driver may stay for ever.
+_MOURNING = 10.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -36,9 +52,20 @@ class _Member:
     task: Task | None = None
     losses: int = 0  # Processes lost in this place since a training last got further in it.
     furthest: dict[str, int] = field(default_factory=dict)  # Job -> the last epoch heard of.
+    training: Began | None = None  # What it is training, if it is.
+    epoch: int = 0  # The last one of that training.
+    silent: float = 0.0  # Seconds since it was last heard, while this process listened.
 
-    def hear(self, told: object) -> None:
-        """Forget the losses, if there is progress."""
+    def hear(self, told: object, patience: Patience) -> None:
+        """Follow the training, and forget the losses, if there is progress."""
+        if isinstance(told, Began):
+            self.training, self.epoch = told, 0
+        elif isinstance(told, EpochEnded):
+            patience.heard(self.silent)
+            self.epoch = told.epoch
+        elif isinstance(told, Ended | Done):
+            self.training = None
+        self.silent = 0.0
         if isinstance(told, EpochEnded):
             if told.epoch <= self.furthest.get(told.job, 0):
                 return  # Told again, from a checkpoint.
@@ -64,6 +91,8 @@ class WorkerPool:
     role: str = "worker"  # What the processes are called, for those who look from outside.
     trains: bool = True  # Whether they will train, and should import torch while they wait.
     stop: StopFlag = field(default_factory=StopFlag)  # Set it to ask everybody to end.
+    patience: Patience = field(default_factory=Patience)
+    device: DeviceName = "auto"
     _members: list[_Member] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -75,7 +104,7 @@ class WorkerPool:
     def grow(self, count: int) -> None:
         """Start workers until there are `count`."""
         while len(self._members) < count:
-            slot = Slot(len(self._members), self.threads, self.trains)
+            slot = Slot(len(self._members), self.threads, self.trains, self.device)
             self._members.append(self._start(slot))
 
     def run(self, tasks: list[Task]) -> Iterator[tuple[int, Event | Done | None]]:
@@ -88,8 +117,9 @@ class WorkerPool:
         Raises:
             TaskFailed: A task could not be done.
             WorkerDied: Several processes in a row are gone in one place.
+            ValueError: The script calls the search while a worker imports it.
         """
-        waiting = list(tasks)
+        waiting, last = list(tasks), time.monotonic()
         while True:
             for member in self._members:
                 if member.task is None and waiting:
@@ -103,6 +133,9 @@ class WorkerPool:
             for member in busy:
                 if member.connection in ready:
                     yield member.slot.number, self._receive(member)
+            silent = [m for m in busy if m.connection not in ready]
+            yield from self._end_hung(silent, awake(time.monotonic() - last))
+            last = time.monotonic()
 
     def call(self, task: Task) -> Any:
         """Have one worker do one task, and return its result.
@@ -128,11 +161,11 @@ class WorkerPool:
         """End the workers at once; their trials are taken over by whoever asks next."""
         for member in self._members:
             member.process.kill()
-        self._join()
+        self._join(_MOURNING)
 
-    def _join(self) -> None:
+    def _join(self, seconds: float | None = None) -> None:
         for member in self._members:
-            member.process.join()
+            member.process.join(seconds)
         self._members.clear()
 
     def _receive(self, member: _Member) -> Event | Done:
@@ -145,13 +178,36 @@ class WorkerPool:
         if isinstance(told, Failed):
             raise TaskFailed(told)
         assert isinstance(told, Event | Done)
-        member.hear(told)
+        member.hear(told, self.patience)
         return told
+
+    def _end_hung(self, members: list[_Member], passed: float) -> Iterator[tuple[int, Event]]:
+        """End and replace those of the silent workers that hang.
+
+        Whoever is told of one can settle its trial before another process looks for one.
+        """
+        for member in members:
+            if (training := member.training) is None:
+                continue
+            member.silent += passed
+            if member.silent <= self.patience.limit:
+                continue
+            member.process.kill()
+            number, epoch = member.slot.number, member.epoch + 1
+            reason = f"its worker gave no sign for {duration(member.silent)} in epoch {epoch}"
+            line = f"worker {number} hangs at {training.job} and is ended: {reason}"
+            member.process.join(_MOURNING)
+            yield number, WorkerHung(training, reason, line)
+            if training.trial is not None:
+                member.losses -= 1  # A trial that is settled is progress.
+            yield number, self._replace(member)
 
     def _replace(self, member: _Member) -> WorkerLost:
         """Start another process in the place of one that is gone, with the same task."""
-        member.process.join()
+        member.process.join(_MOURNING)
         code, member.losses = member.process.exitcode, member.losses + 1
+        if code == UNGUARDED:
+            raise ValueError(no_guard()) from None
         message = f"worker {member.slot.number} died (exit code {code})"
         if self.stop.is_set():
             member.task = None
@@ -161,10 +217,12 @@ class WorkerPool:
         assert member.task is not None
         started = self._start(member.slot)
         member.process, member.connection = started.process, started.connection
+        member.training, member.silent = None, 0.0
         member.give(member.task)
         return WorkerLost(f"{message}; another one takes over")
 
     def _start(self, slot: Slot) -> _Member:
+        refuse_unguarded()
         here, there = _CONTEXT.Pipe()
         process = _CONTEXT.Process(
             target=work, args=(there, slot, self.stop), name=f"{self.role}-{slot.number}"

@@ -37,16 +37,32 @@ class Machine:
 class LookAround:
     """The task of finding out what trains here."""
 
-    def run(self, worker: Worker) -> Generator[Event, None, Machine]:
+    def run(self, worker: Worker) -> Generator[Event, None, Machine | ValueError]:
         """Ask torch."""
         import torch
 
         from train_core.device import device_name, resolve_precision
 
         yield from ()
-        dtype = resolve_precision("auto", worker.device)
-        precision = str(dtype).removeprefix("torch.")
-        return Machine(device_name(worker.device), torch.cuda.device_count(), precision)
+        try:
+            device = worker.device
+        except ValueError as mistake:  # Of the user, who named it.
+            return ValueError(str(mistake))
+        precision = str(resolve_precision("auto", device)).removeprefix("torch.")
+        gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+        return Machine(device_name(device), gpus, precision)
+
+
+def look_around(pool: WorkerPool) -> Machine:
+    """What trains in this pool.
+
+    Raises:
+        ValueError: In one sentence, if the device that was asked for is not there.
+    """
+    result: Machine | ValueError = pool.call(LookAround())
+    if isinstance(result, ValueError):
+        raise result
+    return result
 
 
 @dataclass(frozen=True)

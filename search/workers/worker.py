@@ -3,6 +3,7 @@
 import signal
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -13,6 +14,7 @@ from records.machine import die_with_parent
 from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
 from search.workers.interrupts import SIGNALS, StopFlag
+from train_core.config import DeviceName
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +31,7 @@ class Slot:
     number: int  # Counts from 0; GPUs are given out by it.
     threads: int | None  # CPU threads to compute with; None = an even share of the cores.
     trains: bool  # Whether it will train, and should import torch while it waits for a task.
+    device: DeviceName = "auto"
 
 
 class Worker:
@@ -50,7 +53,7 @@ class Worker:
 
         keep_freed_memory()
         self.share_cores(fresh=True)
-        return pick_device(self.slot.number)
+        return pick_device(self.slot.number, self.slot.device)
 
     @property
     def lost_its_device(self) -> bool:
@@ -107,7 +110,8 @@ def work(connection: "Connection[Any, Any]", slot: Slot, stop: StopFlag) -> None
     die_with_parent()
     worker = Worker(slot, stop)
     if slot.trains:
-        _ = worker.device
+        with suppress(ValueError):  # The first task will say what is wrong with it.
+            _ = worker.device
     while (task := connection.recv()) is not None:
         try:
             connection.send(Done(_run(task, worker, connection)))

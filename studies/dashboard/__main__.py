@@ -148,7 +148,9 @@ def _serve_beside_a_search(artifacts: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):  # Not on Windows.
         os.nice(_NICE)
-    server = bind(_dashboard(sys.stdin.readline().strip(), artifacts))
+    # Whatever this process takes text for; a path can hold any bytes.
+    url = sys.stdin.buffer.readline().decode(errors="surrogateescape").strip()
+    server = bind(_dashboard(url, artifacts))
 
     def stop_with_stdin() -> None:
         sys.stdin.read()

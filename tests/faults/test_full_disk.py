@@ -1,7 +1,6 @@
 """A disk without room: one clear line, and a study that opens and goes on when there is room."""
 
 import os
-import resource
 import subprocess
 import sys
 from contextlib import suppress
@@ -9,6 +8,8 @@ from contextlib import suppress
 import pytest
 
 from tests.search.processes import ONCE, done, finished, log_of, start_search, wait_until
+
+resource = pytest.importorskip("resource")  # Not on Windows.
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,5 @@
 """Allocations that really fail, since the worker's address space may no longer grow."""
 
-import resource
 import sys
 
 import psutil
@@ -8,6 +7,8 @@ import pytest
 
 from tests.faults.test_kills import is_worker
 from tests.search.processes import ONCE, finished, log_of, records, wait_until
+
+resource = pytest.importorskip("resource")  # Not on Windows.
 
 pytestmark = pytest.mark.slow
 

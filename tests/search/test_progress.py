@@ -1,7 +1,6 @@
 import io
 
-from rich.console import Console
-
+from records.command_line import LastingOutput
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.trial import TrialRecord
 from search.display.progress import LiveDisplay, PlainLines
@@ -43,7 +42,7 @@ def drawn(display: LiveDisplay, text: io.StringIO) -> str:
 
 def test_the_live_display_shows_where_the_search_stands() -> None:
     text = io.StringIO()
-    display = LiveDisplay(Console(file=text, force_terminal=True, width=120))
+    display = LiveDisplay(LastingOutput(text), force_terminal=True, width=120)
     display.counts(COUNTS, 150.0)
     display.event(1, Began("trial 2", "convnet width 16, lr 0.12", 8))
     assert "0/8" in drawn(display, text)
@@ -60,7 +59,7 @@ def test_the_live_display_shows_where_the_search_stands() -> None:
 
 def test_the_live_display_keeps_what_went_wrong_on_the_screen() -> None:
     text = io.StringIO()
-    display = LiveDisplay(Console(file=text, force_terminal=True, width=120))
+    display = LiveDisplay(LastingOutput(text), force_terminal=True, width=120)
     display.event(0, ended("trial 3", State.FAILED, None, Cause.ERROR, "ValueError: [bad] markup"))
     display.event(0, ended("trial 4", State.PRUNED, 0.1, Cause.DIVERGED, "diverged, as a rule"))
     display.event(0, ended("trial 5", State.PRUNED, 0.1, Cause.RULE, "median rule after epoch 2"))

@@ -100,3 +100,13 @@ def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tm
     assert done(tmp_path) == done_before
     best = tmp_path / "runs" / "tiny" / "best"
     assert json.loads((best / "metrics.json").read_text())["confirmed"]["n"] == 2
+
+
+def test_a_search_goes_on_when_nobody_reads_what_it_prints(search, tmp_path) -> None:
+    process = search("--trials", 2, confirm={"top": 1, "seeds": 99})
+    process.stdout.close()  # As after `2>&1 | head`.
+    wait_until(lambda: done(tmp_path) == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=100) == 130
+    place = "runs/tiny/search.log"
+    assert re.search(f"Broken pipe.; the search goes on, its log is .*{place}", log_of(tmp_path))

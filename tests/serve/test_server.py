@@ -116,7 +116,7 @@ def test_nothing_is_written_but_counts_that_are_gone_at_the_end(
     assert not scratch.exists()
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", None)])
 def test_when_it_is_told_to_end_those_who_wait_are_answered(start, best, end) -> None:
     """What a terminal sends reaches every process; what people sent stays out of the log."""
     service = start("--model", best, "--processes", 2, code=SLOW)

@@ -11,6 +11,12 @@ def space(**parameters) -> Space:
     return parse_space("mine.toml", parameters)
 
 
+def test_a_space_may_begin_with_a_byte_order_mark(tmp_path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[lr]\ntype = "float"\nlow = 0.1\nhigh = 1.0\n', encoding="utf-8-sig")
+    assert load_space(str(path)).keys() == {"lr"}
+
+
 @pytest.mark.parametrize("name", NAMED_SPACES)
 def test_named_spaces_hold(name) -> None:
     load_space(name).check([*TrainConfig.model_fields, "recipe"])

@@ -110,7 +110,12 @@ def test_sections_are_named(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a = ", "must be valid TOML"), (b"\xff\xfe", "must be valid TOML"), (None, "readable")],
+    [
+        (b"a = ", "must be valid TOML"),
+        ("a = 1".encode("utf-16"), "it is UTF-16; save it as UTF-8"),
+        (b"a = '\xe9'", "byte 6 is no UTF-8"),
+        (None, "readable"),
+    ],
 )
 def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
     path = tmp_path / "broken.toml"
@@ -118,6 +123,12 @@ def test_unreadable_files_are_refused(tmp_path, content, message) -> None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_toml(str(path))
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_text("trials = 5", encoding="utf-8-sig")
+    assert read_toml(str(path)) == {"trials": 5}
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from train_core.config import Optimizer, TrainConfig
-from train_core.device import resolve_precision
+from train_core.device import free_unused_memory, has_float64, resolve_precision
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
@@ -221,9 +221,11 @@ class EnginePool:
     def clear(self) -> None:
         """Let go of all buffers, for instance after running out of memory."""
         self._engines.clear()
-        if self.data.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_unused_memory(self.data.device)
 
 
 def _network(shape: NetworkShape, device: torch.device) -> Classifier:
-    return build_network(shape).to(device).to(memory_format=torch.channels_last)
+    network = build_network(shape)
+    if not has_float64(device):
+        network.float()
+    return network.to(device).to(memory_format=torch.channels_last)

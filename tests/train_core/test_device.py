@@ -1,0 +1,67 @@
+"""Which device is picked, and what must not be done on some of them."""
+
+import ctypes
+import platform
+
+import pytest
+import torch
+
+from train_core import device as module
+from train_core.device import free_unused_memory, has_bf16, has_float64, pick_device
+from train_core.engine.engine import _network
+from train_core.images import channel_statistics
+from train_core.networks import NetworkShape
+
+MPS = torch.device("mps")
+
+
+@pytest.mark.parametrize(
+    ("here", "wanted", "kind"),
+    [
+        (["cpu"], "auto", "cpu"),
+        (["mps", "cpu"], "auto", "mps"),
+        (["mps", "cpu"], "cpu", "cpu"),
+    ],
+)
+def test_the_best_device_is_picked_unless_one_is_named(monkeypatch, here, wanted, kind) -> None:
+    monkeypatch.setattr(module, "_devices", lambda: here)
+    assert pick_device(3, wanted) == torch.device(kind)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_devices", lambda: ["mps", "cpu"])
+    with pytest.raises(ValueError, match="must be auto or one of mps, cpu.*but got 'cuda'"):
+        pick_device(0, "cuda")
+
+
+def test_an_apple_gpu_gets_no_double_precision_and_no_bfloat16(monkeypatch) -> None:
+    assert not has_float64(MPS)
+    assert not has_bf16(MPS)
+    shape = NetworkShape.of("convnet", {"width": 4, "depth": 1}, 3)
+    # There is none here: what it would be given is looked at on a device without storage.
+    monkeypatch.setattr("train_core.engine.engine.has_float64", lambda device: False)
+    network = _network(shape, torch.device("meta"))
+    assert {t.dtype for t in [*network.parameters(), *network.buffers()]} <= {
+        torch.float32,
+        torch.int64,
+    }
+
+
+def test_statistics_are_the_same_where_double_precision_is_elsewhere(data, monkeypatch) -> None:
+    here = channel_statistics(data.train.images)
+    monkeypatch.setattr("train_core.images.has_float64", lambda device: False)
+    for mine, other in zip(here, channel_statistics(data.train.images), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_no_library_is_asked_for_by_no_name_where_there_is_no_glibc(monkeypatch) -> None:
+    def refuse(name) -> None:
+        raise TypeError("bad argument type")  # As on Windows.
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    module.keep_freed_memory()
+
+
+def test_a_device_without_a_cache_has_nothing_to_give_back() -> None:
+    free_unused_memory(torch.device("cpu"))
