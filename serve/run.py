@@ -38,6 +38,12 @@ _Unsure = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="probability below which to warn [as held-out pictures say]"),
 ]
+_Beyond = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="distance beyond which to warn; 2 = never [as held-out pictures say]"
+    ),
+]
 _Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
 
@@ -51,6 +57,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     ] = None,
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
+    unsure_beyond: _Beyond = None,
     processes: _Processes = None,
     wait: _Wait = False,
 ) -> int:
@@ -65,6 +72,7 @@ def main(  # noqa: PLR0913 - one argument per flag
             api_key=_api_key(api_key_file),
             hosts=_LOCAL if host in _LOCAL else None,
             unsure_below=unsure_below,
+            unsure_beyond=unsure_beyond,
         )
         folder = find_model(model)
         if wait:

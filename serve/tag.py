@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -23,19 +23,24 @@ from records.command_line import (
     run_app,
     say,
     user_mistakes,
+    warn,
 )
-from serve.model import Model, find_model
+from serve.answer import Doubt, is_beyond, limits_of
+from serve.model import Model, Prediction, find_model
 from serve.predict import ModelOption, below, predictions
 from serve.thresholds import per_class, read_held_out
 
 app = new_app()
 
 _REVIEW = "review"  # The folder of pictures that somebody should look at.
-_COLUMNS = ("path", "class", "probability", "second_class", "second_probability", "filed_under")
+_COLUMNS = (
+    "path", "class", "probability", "second_class", "second_probability", "filed_under",
+    "unsure_by", "distance",
+)  # fmt: skip
 
 
 @app.command()
-def main(
+def main(  # noqa: PLR0913 - one argument per flag
     folder: Annotated[Path, typer.Argument(help="pictures; they are never moved or changed")],
     model: ModelOption = None,
     out: Annotated[
@@ -54,6 +59,14 @@ def main(
             help="thresholds that make this share of the trusted answers right, say 0.95"
         ),
     ] = None,
+    unsure_beyond: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="distance beyond which no answer is trusted; 2 = none is too far [as held-out "
+            "pictures say]",
+        ),
+    ] = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
     with user_mistakes():
@@ -66,13 +79,32 @@ def main(
             raise ValueError(f"there must be pictures to tag, but '{folder}' holds none")
         if copy_to is not None:
             _check_folders(loaded.classes, folder, copy_to)
-        thresholds = _thresholds(loaded, threshold, precision)
+        limits = limits_of(loaded, beyond=unsure_beyond)
+        trust = _Trust(_thresholds(loaded, threshold, precision), limits.beyond)
+    if limits.beyond is None:
+        warn(limits.beyond_because)
     try:
-        bad = _tag_all(loaded, folder, paths, table, copy_to, thresholds)
+        bad = _tag_all(loaded, folder, paths, table, copy_to, trust)
     except FileExistsError as error:
         complain(f"{table}: {error.strerror}")
         return USER_MISTAKE
     return SOME_FAILED if bad else 0
+
+
+class _Trust(NamedTuple):
+    """Which answers are trusted."""
+
+    thresholds: Mapping[str, float | None]  # The least probability per class; None = never.
+    beyond: float | None  # The largest distance to the training pictures; None = not known.
+
+    def doubts(self, name: str, prediction: Prediction) -> list[Doubt]:
+        """What speaks against the class of this name; nothing if it is trusted."""
+        least, found = self.thresholds[name], list[Doubt]()
+        if least is None or float(prediction.probabilities.max()) < least:
+            found.append("probability")
+        if is_beyond(prediction, self.beyond):
+            found.append("distance")
+        return found
 
 
 def _thresholds(
@@ -113,10 +145,10 @@ def _tag_all(
     paths: list[Path],
     table: Path,
     copy_to: Path | None,
-    thresholds: Mapping[str, float | None],
+    trust: _Trust,
 ) -> int:
     """Returns how many pictures could not be read or copied."""
-    bad = trusted = 0
+    bad = trusted = far = 0
     with _new_table(table) as writer:
         for path, found in predictions(model, paths):
             if isinstance(found, str):
@@ -124,18 +156,21 @@ def _tag_all(
                 complain(f"{path}: {found}")
                 continue
             (name, probability), (second, less) = found.top(model.classes, 2)
-            least = thresholds[name]
-            sure = least is not None and probability >= least
-            trusted += sure
-            place, folder = path.relative_to(root), name if sure else _REVIEW
-            writer.writerow([place, name, f"{probability:.4f}", second, f"{less:.4f}", folder])
+            doubts = trust.doubts(name, found)
+            trusted += not doubts
+            far += "distance" in doubts
+            place, folder = path.relative_to(root), _REVIEW if doubts else name
+            away = "" if found.distance is None else f"{found.distance:.4f}"
+            row = [place, name, f"{probability:.4f}", second, f"{less:.4f}", folder]
+            writer.writerow([*row, " ".join(doubts), away])
             if copy_to is not None:
                 try:
                     _copy(path, copy_to / folder / place)
                 except OSError as error:
                     bad += 1
                     complain(f"{path}: not copied, {error.strerror}")
-    say(f"{len(paths)} pictures: {trusted} trusted, {bad} failed; see {table}")
+    unlike = "" if trust.beyond is None else f"{far} unlike the training pictures, "
+    say(f"{len(paths)} pictures: {trusted} trusted, {unlike}{bad} failed; see {table}")
     return bad
 
 

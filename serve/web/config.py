@@ -21,6 +21,8 @@ class ServiceConfig(BaseModel):
         hosts: Names under which the service answers; None = any.
         unsure_below: Probability below which a prediction is unsure; None = as the held-out
             pictures say.
+        unsure_beyond: Distance to the training pictures above which it is unsure; None = as the
+            held-out pictures say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,3 +36,4 @@ class ServiceConfig(BaseModel):
     api_key: SecretStr | None = Field(default=None, min_length=SHORTEST_KEY)
     hosts: tuple[str, ...] | None = None
     unsure_below: float | None = Field(default=None, ge=0, le=1)
+    unsure_beyond: float | None = Field(default=None, ge=0)
