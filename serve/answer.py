@@ -62,7 +62,7 @@ def limits_of(model: Model, below: float | None = None, beyond: float | None = N
     if known is None:
         distance: tuple[float | None, str] = None, _NO_DISTANCE
     elif beyond is not None:
-        distance = beyond, "It was set by whoever runs this."
+        distance = beyond, "It was set by whoever runs this service."
     else:
         distance = known.limit, known.because
     return Limits(*_least_probability(model, below), *distance)
@@ -70,7 +70,7 @@ def limits_of(model: Model, below: float | None = None, beyond: float | None = N
 
 def _least_probability(model: Model, below: float | None) -> tuple[float, str]:
     if below is not None:
-        return below, "It was set by whoever runs this."
+        return below, "It was set by whoever runs this service."
     held = read_held_out(model.folder)
     found = None if held is None else overall(held, SURE)
     if found is None or found.probability is None:
@@ -130,5 +130,5 @@ class Answer(_Said):
             top=top,
             unsure=bool(doubts),
             unsure_by=doubts,
-            distance=None if distance is None else round(distance, 6),
+            distance=None if distance is None else float(f"{distance:.6g}"),
         )

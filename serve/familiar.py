@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from records.statistics import neighbour_distances
+from records.statistics import directions, neighbour_distances
 
 FILE = "familiarity.npz"
 
@@ -20,7 +20,7 @@ class Familiarity:
     """What an export says of its training pictures.
 
     Attributes:
-        known: `(N, features)` float32, embeddings of training pictures.
+        known: `(N, features)` float32, embeddings of training pictures, of length 1.
         neighbours: Which of the nearest tells the distance, from 1 to N.
         limit: Distance above which a picture is unlike them.
         because: Where that comes from, a sentence.
@@ -45,7 +45,7 @@ def read_familiarity(folder: Path, features: int) -> Familiarity | None:
     path = folder / FILE
     try:
         with np.load(path) as file:
-            known = file["known"].astype(np.float32)
+            known = directions(file["known"].astype(np.float32))
             neighbours, limit = int(file["neighbours"]), float(file["limit"])
             share, pictures = float(file["share"]), int(file["pictures"])
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from records.metrics import FamiliarityFacts
-from records.statistics import neighbour_distances
+from records.statistics import directions, neighbour_distances
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,20 +82,19 @@ def beyond(
 ) -> FamiliarityFacts:
     """How many test images, `(N, side, side, 3)` uint8, are beyond the limit of `familiarity`."""
     found = _embeddings(model.network, images, model.normalisation)
-    distances = neighbour_distances(
-        known["known"].astype(np.float32), found, int(known["neighbours"])
-    )
+    reference = directions(known["known"].astype(np.float32))
+    distances = neighbour_distances(reference, found, int(known["neighbours"]))
     limit = float(known["limit"])
     share = float((distances > limit).mean())
     return FamiliarityFacts(limit=limit, wanted=FLAGGED, share=share, n=len(distances))
 
 
 def _embeddings(network: "Classifier", images: "Tensor", norm: "Normalisation") -> np.ndarray:
-    """Of `MOST` images, evenly spread, or of all where they are fewer."""
+    """`(N, features)` float32 of length 1: of `MOST` images, evenly spread, or of all."""
     from train_core.model import embeddings
 
     chosen = images[:: max(1, -(-len(images) // MOST))]
-    return np.asarray(embeddings(network, chosen, norm).cpu().numpy())
+    return directions(embeddings(network, chosen, norm).cpu().numpy())
 
 
 def _among(known: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from records.statistics import neighbour_distances
+from records.statistics import directions, neighbour_distances
 from search.finalize.familiarity import Gap, _among, _quantile
 
 
@@ -19,7 +19,7 @@ def test_how_much_further_new_pictures_are_is_a_ratio() -> None:
 
 
 def test_a_training_picture_is_not_its_own_neighbour() -> None:
-    known = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    known = directions(np.random.default_rng(0).normal(size=(30, 8)))
     expected = [
         neighbour_distances(np.delete(known, i, 0), known[i : i + 1], 5)[0] for i in range(30)
     ]
