@@ -51,7 +51,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="least probability of a trusted answer [0.5]"),
+        typer.Option(min=0, max=1, help="least probability of a trusted answer [as the service's]"),
     ] = None,
     precision: Annotated[
         float | None,
@@ -112,7 +112,7 @@ def _thresholds(
 ) -> Mapping[str, float | None]:
     """Least probability per class."""
     if precision is None:
-        return dict.fromkeys(model.classes, 0.5 if threshold is None else threshold)
+        return dict.fromkeys(model.classes, limits_of(model, threshold).below)
     if threshold is not None:
         raise ValueError("--threshold and --precision exclude each other: give one of them")
     if not 0 < precision < 1:

@@ -4,8 +4,8 @@ The limit shall flag 5 % of the pictures of the model's own kind, and that shows
 that it did not learn from. The exported model learned from all but the test images, and those are
 for measuring. What is left are the confirmations of the winner: the same training on images
 without the validation part. Distances of two networks do not compare, but how much further away
-new pictures are than learned ones does: the confirmations tell the ratio of the two quantiles, and
-the limit is this ratio times the quantile of the training images of the exported model.
+new pictures are than learned ones does. What the confirmations tell of that is applied to the
+distances among the training images of the exported model.
 """
 
 import math
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from train_core.networks.base import Classifier
 
 FLAGGED = 0.05  # Share of the pictures of its own kind that may be called unlike them.
-NEIGHBOURS = 5
+NEIGHBOURS_PER_IMAGE = 1 / 1000  # As Sun et al. (2022) chose it: 50 of 50,000.
 MOST = 4000  # Images that are compared with, or judged.
 NO_GAPS = (
     "no familiarity.npz: the confirmations of the winner kept no distances, since they diverged "
     "or an earlier version made them, so pictures of none of the classes can pass as sure"
 )
+_MANY = 100  # Held-out images: five of them lie beyond the limit.
 _CLOSEST = 1e-6  # In units of distance: what float32 can tell apart.
 
 
@@ -45,10 +46,19 @@ class Gap(NamedTuple):
     learned: np.ndarray
     held_out: np.ndarray
 
-    @property
-    def ratio(self) -> float:
-        """How much further away images are that were not learned."""
-        return _quantile(self.held_out) / _quantile(self.learned)
+    def limit(self, learned: np.ndarray) -> float:
+        """What new pictures exceed in `FLAGGED` of all cases, for another network's `learned`.
+
+        Where many images were held out, by the ratio of the two quantiles. Few have no such
+        quantile worth the name: there, the logarithms of distances are taken to keep their shape,
+        moved and stretched as much as those of the confirmation.
+        """
+        if len(self.held_out) >= _MANY:
+            return _quantile(learned) * _quantile(self.held_out) / _quantile(self.learned)
+        other, own, new = (_logs(one) for one in (learned, self.learned, self.held_out))
+        stretch = new.std() / max(own.std(), _CLOSEST)
+        from_mean = np.log(_quantile(learned)) - other.mean()
+        return float(np.exp(other.mean() + new.mean() - own.mean() + stretch * from_mean))
 
 
 def gap(network: "Classifier", data: "ImageData") -> Gap:
@@ -67,11 +77,11 @@ def familiarity(
     `gaps` are those of confirmations, at least one.
     """
     known = _embeddings(model.network, train.images, model.normalisation)
-    ratio = math.exp(np.mean([math.log(one.ratio) for one in gaps]))
+    limits = [one.limit(_among(known)) for one in gaps]
     return {
         "known": known.astype(np.float16),
         "neighbours": np.array(_neighbours(known)),
-        "limit": np.array(ratio * _quantile(_among(known))),
+        "limit": np.array(np.median(limits)),
         "share": np.array(FLAGGED),
         "pictures": np.array(len(gaps[0].held_out)),
     }
@@ -103,14 +113,17 @@ def _among(known: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(known: np.ndarray) -> int:
-    return min(NEIGHBOURS, len(known) - 1)
+    return 1 + int(len(known) * NEIGHBOURS_PER_IMAGE)
+
+
+def _logs(distances: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(distances, _CLOSEST)))
 
 
 def _quantile(distances: np.ndarray) -> float:
     """What one more distance exceeds in `FLAGGED` of all cases: split conformal prediction.
 
-    Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005. Of fewer than 19
-    distances it is the largest.
+    Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005.
     """
     place = min(len(distances), math.ceil((len(distances) + 1) * (1 - FLAGGED)))
     return max(float(np.sort(distances)[place - 1]), _CLOSEST)
