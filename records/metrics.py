@@ -273,6 +273,9 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     if done.temperature != 1.0:  # As it is in models from before there was any calibration.
         error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
     yield "calibration error", error
+    if (own := metrics.familiarity) is not None:
+        said = f"{percent(own.share)} of {own.n} test images ({percent(own.wanted)} wanted)"
+        yield "called unlike the training images", said
 
 
 def in_words(confirmed: Spread) -> str:

@@ -103,7 +103,7 @@ def _embeddings(network: "Classifier", images: "Tensor", norm: "Normalisation") 
     """`(N, features)` float32 of length 1: of `MOST` images, evenly spread, or of all."""
     from train_core.model import embeddings
 
-    chosen = images[:: max(1, -(-len(images) // MOST))]
+    chosen = images[:: max(1, -(-len(images) // MOST))].to(norm.mean.device)
     return directions(embeddings(network, chosen, norm).cpu().numpy())
 
 

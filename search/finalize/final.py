@@ -82,7 +82,7 @@ class Finalize:
             arrays["validation"] = held_out._asdict()
         if gaps := kept_gaps(self.plan, self.winner.trial.number, confirmations):
             arrays["familiarity"] = known = familiarity(model, engines.data.train, gaps)
-            found = beyond(model, known, tested.images.to(worker.device))
+            found = beyond(model, known, tested.images)
             metrics = metrics.model_copy(update={"familiarity": found})
         else:
             yield Warned(NO_GAPS)
