@@ -44,6 +44,9 @@ _Beyond = Annotated[
         min=0, help="distance beyond which to warn; 2 = never [as held-out pictures say]"
     ),
 ]
+_Index = Annotated[
+    Path | None, typer.Option(help="what `python -m serve.index` made, for similar pictures")
+]
 _Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
 
@@ -52,9 +55,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     model: _Model = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 8000,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    index: Annotated[
-        Path | None, typer.Option(help="what `python -m serve.index` made, for similar pictures")
-    ] = None,
+    index: _Index = None,
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
     unsure_beyond: _Beyond = None,

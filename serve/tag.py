@@ -39,6 +39,20 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="least probability of a trusted answer [the service's]"),
+]
+_Precision = Annotated[
+    float | None,
+    typer.Option(help="thresholds that make this share of the trusted answers right, say 0.95"),
+]
+_Beyond = Annotated[
+    float | None,
+    typer.Option(min=0, help="distance beyond which no answer is trusted; 2 = none is too far"),
+]
+
+
 @app.command()
 def main(  # noqa: PLR0913 - one argument per flag
     folder: Annotated[Path, typer.Argument(help="pictures; they are never moved or changed")],
@@ -49,24 +63,9 @@ def main(  # noqa: PLR0913 - one argument per flag
     copy_to: Annotated[
         Path | None, typer.Option(help="copy pictures to CLASS/ and review/ in this folder")
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="least probability of a trusted answer [as the service's]"),
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            help="thresholds that make this share of the trusted answers right, say 0.95"
-        ),
-    ] = None,
-    unsure_beyond: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="distance beyond which no answer is trusted; 2 = none is too far [as held-out "
-            "pictures say]",
-        ),
-    ] = None,
+    threshold: _Threshold = None,
+    precision: _Precision = None,
+    unsure_beyond: _Beyond = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
     with user_mistakes():
