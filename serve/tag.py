@@ -159,7 +159,7 @@ def _tag_all(
             trusted += not doubts
             far += "distance" in doubts
             place, folder = path.relative_to(root), _REVIEW if doubts else name
-            away = "" if found.distance is None else f"{found.distance:.4f}"
+            away = "" if found.distance is None else f"{found.distance:.6g}"
             row = [place, name, f"{probability:.4f}", second, f"{less:.4f}", folder]
             writer.writerow([*row, " ".join(doubts), away])
             if copy_to is not None:
