@@ -192,6 +192,8 @@ def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_
     far = [one.distance > served.familiarity.limit for one in served.predict(shown.numpy())]
     assert after.familiarity.share == np.mean(far)
     assert after.familiarity.n == 15
+    card = (tmp_path / "calibrated" / "README.md").read_text()
+    assert "called unlike the training images" in card
     np.testing.assert_allclose(
         probabilities(said.network, shown, said.normalisation).numpy(), calibrated, atol=1e-4
     )
