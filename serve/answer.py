@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.model import Model, Prediction
-from serve.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
+from serve.thresholds import SURE, overall, read_held_out
 
 Doubt = Literal["probability", "distance"]
 
@@ -74,7 +74,9 @@ def _least_probability(model: Model, below: float | None) -> tuple[float, str]:
     held = read_held_out(model.folder)
     found = None if held is None else overall(held, SURE)
     if found is None or found.probability is None:
-        return UNSURE_WITHOUT, "It is a guess: nothing was held out to choose it by."
+        # Of two classes, the more probable one has a half at least, whatever the picture.
+        guess = (1 + 1 / len(model.classes)) / 2
+        return guess, "It is a guess, halfway from chance: nothing was held out to choose it by."
     return found.probability, (
         f"Of the answers about held-out pictures, {found.share:.0%} reached it, and "
         f"{found.precision:.0%} of these were right."

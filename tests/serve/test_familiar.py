@@ -90,6 +90,13 @@ def test_without_distances_only_the_probability_speaks_and_that_is_said(
     assert "without familiarity.npz" in about["unsure_beyond_because"]
 
 
+def test_without_held_out_pictures_chance_is_not_sure(earlier) -> None:
+    (earlier / "validation.npz").unlink()
+    limits = limits_of(Model(earlier))
+    assert limits.below == pytest.approx(2 / 3)
+    assert limits.below_because.startswith("It is a guess")
+
+
 def test_a_limit_can_be_set(best) -> None:
     model = Model(best)
     assert limits_of(model).beyond == model.familiarity.limit
