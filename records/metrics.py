@@ -55,6 +55,18 @@ class Calibration(_Record):
     error_before: float = 0.0
 
 
+class FamiliarityFacts(_Record):
+    """Share in [0, 1] of `n` test images that are further from the training images than `limit`.
+
+    The limit was chosen, on other images, to be exceeded by the share `wanted`.
+    """
+
+    limit: float
+    wanted: float
+    share: float
+    n: int
+
+
 class SearchFacts(_Record):
     """The search that found the model.
 
@@ -123,6 +135,7 @@ class Metrics(_Record):
         test_tta: With mirrored views averaged; None where mirroring makes no sense.
         test_without_copies: Of the test images whose pixels no training image has; None where all
             or none of them are such.
+        familiarity: Whether test images look like training images to it; None if not measured.
         selection_gap: What the search claimed above the mean with fresh seeds.
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
@@ -139,6 +152,7 @@ class Metrics(_Record):
     test_tta: Evaluation | None = None
     test_without_copies: Evaluation | None = None
     calibration: Calibration = Calibration()
+    familiarity: FamiliarityFacts | None = None
     selection_gap: float
     training: dict[str, Any]
     curves: dict[str, list[float | None]]
@@ -256,6 +270,9 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     if done.temperature != 1.0:  # As it is in models from before there was any calibration.
         error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
     yield "calibration error", error
+    if (own := metrics.familiarity) is not None:
+        said = f"{percent(own.share)} of {own.n} test images ({percent(own.wanted)} wanted)"
+        yield "called unlike the training images", said
 
 
 def in_words(confirmed: Spread) -> str:

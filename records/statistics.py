@@ -77,3 +77,28 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     bins = confidence_bins(labels, probabilities)
     return float(np.abs(bins.right - bins.confidence).sum() / len(labels))
+
+
+def neighbour_distances(known: np.ndarray, embeddings: np.ndarray, neighbours: int) -> np.ndarray:
+    """Distances of embeddings to what is known: small for what is alike.
+
+    One minus the cosine to the nearest but `neighbours - 1` of the known ones, as in Sun et al.,
+    "Out-of-Distribution Detection with Deep Nearest Neighbors", 2022.
+
+    Args:
+        known: `(N, features)` float32 of length 1 each, N at least `neighbours`.
+        embeddings: `(B, features)` of any length.
+        neighbours: 1 for the nearest, 2 for the second, ...
+
+    Returns:
+        `(B,)` float32, from 0 to 2.
+    """
+    place = len(known) - neighbours
+    cosines = directions(embeddings) @ known.T
+    return np.asarray(1 - np.partition(cosines, place, axis=1)[:, place], np.float32)
+
+
+def directions(embeddings: np.ndarray) -> np.ndarray:
+    """The same `(N, features)` with length 1, float32; zeros, which have none, stay zeros."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.asarray(embeddings / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from records.metrics import Metrics, read_metrics
+from serve.familiar import read_familiarity
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,10 +25,12 @@ class Prediction(NamedTuple):
     Attributes:
         probabilities: `(classes,)` float32, their sum is 1.
         embedding: `(features,)` float32; similar pictures point in similar directions.
+        distance: To the training pictures, 0 to 2; None if the export does not tell.
     """
 
     probabilities: np.ndarray
     embedding: np.ndarray
+    distance: float | None
 
     def top(self, classes: tuple[str, ...], count: int) -> list[tuple[str, float]]:
         """The most probable classes with their probabilities; of equal ones the first leads."""
@@ -41,6 +44,7 @@ class Model:
     Attributes:
         folder: What a search exported: `model.onnx` and `metrics.json` are needed.
         metrics: What the export says of it.
+        familiarity: What it says of the training pictures; None in exports of earlier versions.
 
     Raises:
         ValueError: In one sentence, if the folder does not hold a model that can be used.
@@ -59,6 +63,7 @@ class Model:
                 f"{len(self.classes)} classes, as metrics.json says, but takes {taken} and gives "
                 f"{given}: '{folder}' holds files of different exports"
             )
+        self.familiarity = read_familiarity(folder, self.features)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,8 +95,15 @@ class Model:
         predictions: list[Prediction] = []
         for start in range(0, len(images), self.at_once):
             batch = {"images": images[start : start + self.at_once]}
-            predictions += map(Prediction, *self._session.run(None, batch))
+            probabilities, embeddings = self._session.run(None, batch)
+            predictions += map(Prediction, probabilities, embeddings, self._distances(embeddings))
         return predictions
+
+    def _distances(self, embeddings: np.ndarray) -> list[float] | list[None]:
+        if self.familiarity is None:
+            return [None] * len(embeddings)
+        found: list[float] = self.familiarity.distances(embeddings).tolist()
+        return found
 
 
 def find_model(given: Path | None, runs: Path = Path("runs")) -> Path:

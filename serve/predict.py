@@ -16,10 +16,19 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from records.command_line import SOME_FAILED, complain, new_app, printable, run_app, user_mistakes
+from records.command_line import (
+    SOME_FAILED,
+    complain,
+    new_app,
+    printable,
+    run_app,
+    user_mistakes,
+    warn,
+)
 from records.files import walk
 from records.machine import cores
 from records.pixels import is_picture
+from serve.answer import DOUBTS, Answer, limits_of
 from serve.decode import UnreadablePicture, decode
 from serve.model import Model, Prediction, find_model
 
@@ -48,6 +57,9 @@ def main(
         if not paths:
             named = ", ".join(f"'{path}'" for path in images)
             raise ValueError(f"there must be pictures to look at, but {named} hold none")
+        limits = limits_of(loaded)
+    if limits.beyond is None:
+        warn(limits.beyond_because)
     width = min(60, max(len(printable(str(path))) for path in paths))
     bad = 0
     for path, found in predictions(loaded, paths):
@@ -57,20 +69,17 @@ def main(
             if as_json:
                 sys.stdout.write(json.dumps({"path": str(path), "error": found}) + "\n")
         else:
-            best = found.top(loaded.classes, top)
-            line = _json(path, best) if as_json else _row(path, best, width)
+            answer = Answer.of(str(path), found, loaded.classes, top, limits)
+            line = json.dumps(answer.model_dump()) if as_json else _row(answer, width)
             sys.stdout.write(f"{line}\n")
     return SOME_FAILED if bad else 0
 
 
-def _json(path: Path, best: list[tuple[str, float]]) -> str:
-    top = [{"class": name, "probability": round(p, 6)} for name, p in best]
-    return json.dumps({"path": str(path), **top[0], "top": top})
-
-
-def _row(path: Path, best: list[tuple[str, float]], width: int) -> str:
-    cells = [f"{printable(name)} {probability:6.1%}" for name, probability in best]
-    return f"{printable(str(path)):{width}}  {'   '.join(cells)}"
+def _row(answer: Answer, width: int) -> str:
+    cells = [f"{printable(one.name)} {one.probability:6.1%}" for one in answer.top]
+    if answer.unsure:
+        cells.append(f"unsure: {' and '.join(DOUBTS[one] for one in answer.unsure_by)}")
+    return f"{printable(answer.path):{width}}  {'   '.join(cells)}"
 
 
 def below(folder: Path) -> Iterator[Path]:

@@ -59,6 +59,15 @@ _Proxies = Annotated[
         "--trusted-proxy", help="address or network whose X-Forwarded-Prefix counts; repeatable"
     ),
 ]
+_Beyond = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="distance beyond which to warn; 2 = never [as held-out pictures say]"
+    ),
+]
+_Index = Annotated[
+    Path | None, typer.Option(help="what `python -m serve.index` made, for similar pictures")
+]
 _Wait = Annotated[bool, typer.Option("--wait", help="wait for a model that is not there yet")]
 
 
@@ -67,11 +76,10 @@ def main(  # noqa: PLR0913 - one argument per flag
     model: _Model = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 8000,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    index: Annotated[
-        Path | None, typer.Option(help="what `python -m serve.index` made, for similar pictures")
-    ] = None,
+    index: _Index = None,
     api_key_file: _Key = None,
     unsure_below: _Unsure = None,
+    unsure_beyond: _Beyond = None,
     processes: _Processes = None,
     allowed_host: _Hosts = None,
     prefix: _Prefix = "",
@@ -86,7 +94,9 @@ def main(  # noqa: PLR0913 - one argument per flag
     with user_mistakes():
         place = _place(host, port)
         hosts = _hosts(host, place, allowed_host or [])
-        config = _config(api_key_file, hosts, prefix, trusted_proxy or [], unsure_below)
+        config = _config(
+            api_key_file, hosts, prefix, trusted_proxy or [], unsure_below, unsure_beyond
+        )
         folder = find_model(model)
         if wait:
             _wait_for(folder)
@@ -111,6 +121,7 @@ def _config(
     prefix: str,
     proxies: list[str],
     unsure_below: float | None,
+    unsure_beyond: float | None,
 ) -> "ServiceConfig":
     from serve.web.access import own_prefix
     from serve.web.config import ServiceConfig
@@ -121,6 +132,7 @@ def _config(
         prefix=own_prefix(prefix),
         trusted_proxies=tuple(map(_network, proxies)),
         unsure_below=unsure_below,
+        unsure_beyond=unsure_beyond,
     )
 
 

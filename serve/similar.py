@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 from records.command_line import SOME_FAILED, complain, new_app, run_app, say, user_mistakes
+from records.statistics import directions
 from serve.index import Index
 from serve.model import Model, find_model
 from serve.predict import ModelOption, predictions
@@ -69,7 +70,7 @@ class Collection:
 
     def __init__(self, root: Path, paths: list[str], names: list[str], embeddings: np.ndarray):
         self.root, self.paths, self._names = root, paths, names
-        self._directions = _unit(embeddings)
+        self._directions = directions(embeddings)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,7 +80,7 @@ class Collection:
 
         Of equal ones the first path leads. `count` is at least 1; there may be fewer pictures.
         """
-        cosines = self._directions @ _unit(embedding[None])[0]
+        cosines = self._directions @ directions(embedding[None])[0]
         count = min(count, len(cosines))
         # Sorting all of a large collection would cost more than comparing.
         chosen = np.argpartition(-cosines, count - 1)[:count] if count else np.arange(0)
@@ -88,13 +89,6 @@ class Collection:
             Neighbour(int(i), self.paths[i], self._names[i], float(np.clip(cosines[i], -1, 1)))
             for i in chosen
         ]
-
-
-def _unit(embeddings: np.ndarray) -> np.ndarray:
-    """The same directions with length 1; zeros, which have none, stay zeros."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    scaled: np.ndarray = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return scaled
 
 
 def load_collection(path: Path, model: Model) -> Collection:

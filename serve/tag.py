@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import typer
@@ -27,8 +27,10 @@ from records.command_line import (
     run_app,
     say,
     user_mistakes,
+    warn,
 )
-from serve.model import Model, find_model
+from serve.answer import Doubt, is_beyond, limits_of
+from serve.model import Model, Prediction, find_model
 from serve.predict import ModelOption, below, predictions
 from serve.thresholds import per_class, read_held_out
 
@@ -39,11 +41,28 @@ _REVIEW = "review"  # The folder of pictures that somebody should look at.
 _UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.|[. ]$|%(?=[0-9A-F]{2})')
 _KEPT = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![^.])")
 _LONGEST = 200  # Bytes of a folder's name, with room for a number.
-_COLUMNS = ("path", "class", "probability", "second_class", "second_probability", "filed_under")
+_COLUMNS = (
+    "path", "class", "probability", "second_class", "second_probability", "filed_under",
+    "unsure_by", "distance",
+)  # fmt: skip
+
+
+_Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="least probability of a trusted answer [the service's]"),
+]
+_Precision = Annotated[
+    float | None,
+    typer.Option(help="thresholds that make this share of the trusted answers right, say 0.95"),
+]
+_Beyond = Annotated[
+    float | None,
+    typer.Option(min=0, help="distance beyond which no answer is trusted; 2 = none is too far"),
+]
 
 
 @app.command()
-def main(
+def main(  # noqa: PLR0913 - one argument per flag
     folder: Annotated[Path, typer.Argument(help="pictures; they are never moved or changed")],
     model: ModelOption = None,
     out: Annotated[
@@ -52,16 +71,9 @@ def main(
     copy_to: Annotated[
         Path | None, typer.Option(help="copy pictures to CLASS/ and review/ in this folder")
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="least probability of a trusted answer [0.5]"),
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            help="thresholds that make this share of the trusted answers right, say 0.95"
-        ),
-    ] = None,
+    threshold: _Threshold = None,
+    precision: _Precision = None,
+    unsure_beyond: _Beyond = None,
 ) -> int:
     """Write a table of all pictures with their class, and file copies of them by class."""
     with user_mistakes():
@@ -74,13 +86,32 @@ def main(
             raise ValueError(f"there must be pictures to tag, but '{folder}' holds none")
         if copy_to is not None:
             _check_target(folder, copy_to)
-        thresholds = _thresholds(loaded, threshold, precision)
+        limits = limits_of(loaded, beyond=unsure_beyond)
+        trust = _Trust(_thresholds(loaded, threshold, precision), limits.beyond)
+    if limits.beyond is None:
+        warn(limits.beyond_because)
     try:
-        bad = _tag_all(loaded, folder, paths, table, copy_to, thresholds)
+        bad = _tag_all(loaded, folder, paths, table, copy_to, trust)
     except FileExistsError as error:
         complain(f"{table}: {error.strerror}")
         return USER_MISTAKE
     return SOME_FAILED if bad else 0
+
+
+class _Trust(NamedTuple):
+    """Which answers are trusted."""
+
+    thresholds: Mapping[str, float | None]  # The least probability per class; None = never.
+    beyond: float | None  # The largest distance to the training pictures; None = not known.
+
+    def doubts(self, name: str, prediction: Prediction) -> list[Doubt]:
+        """What speaks against the class of this name; nothing if it is trusted."""
+        least, found = self.thresholds[name], list[Doubt]()
+        if least is None or float(prediction.probabilities.max()) < least:
+            found.append("probability")
+        if is_beyond(prediction, self.beyond):
+            found.append("distance")
+        return found
 
 
 def _thresholds(
@@ -88,7 +119,7 @@ def _thresholds(
 ) -> Mapping[str, float | None]:
     """Least probability per class."""
     if precision is None:
-        return dict.fromkeys(model.classes, 0.5 if threshold is None else threshold)
+        return dict.fromkeys(model.classes, limits_of(model, threshold).below)
     if threshold is not None:
         raise ValueError("--threshold and --precision exclude each other: give one of them")
     if not 0 < precision < 1:
@@ -121,10 +152,10 @@ def _tag_all(
     paths: list[Path],
     table: Path,
     copy_to: Path | None,
-    thresholds: Mapping[str, float | None],
+    trust: _Trust,
 ) -> int:
     """Returns how many pictures could not be read or copied."""
-    bad = trusted = 0
+    bad = trusted = far = 0
     folders, review = _folders(model.classes)
     with _new_table(table) as writer:
         for path, found in predictions(model, paths):
@@ -133,18 +164,21 @@ def _tag_all(
                 complain(f"{path}: {found}")
                 continue
             (name, probability), (second, less) = found.top(model.classes, 2)
-            least = thresholds[name]
-            sure = least is not None and probability >= least
-            trusted += sure
-            place, folder = path.relative_to(root), folders[name] if sure else review
-            writer.writerow([place, name, f"{probability:.4f}", second, f"{less:.4f}", folder])
+            doubts = trust.doubts(name, found)
+            trusted += not doubts
+            far += "distance" in doubts
+            place, folder = path.relative_to(root), review if doubts else folders[name]
+            away = "" if found.distance is None else f"{found.distance:.6g}"
+            row = [place, name, f"{probability:.4f}", second, f"{less:.4f}", folder]
+            writer.writerow([*row, " ".join(doubts), away])
             if copy_to is not None:
                 try:
                     _copy(path, copy_to / folder / place)
                 except OSError as error:
                     bad += 1
                     complain(f"{path}: not copied, {error.strerror}")
-    say(f"{len(paths)} pictures: {trusted} trusted, {bad} failed; see {table}")
+    unlike = "" if trust.beyond is None else f"{far} unlike the training pictures, "
+    say(f"{len(paths)} pictures: {trusted} trusted, {unlike}{bad} failed; see {table}")
     return bad
 
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from records.statistics import wilson_interval
 
-# Below which a prediction counts as unsure where nothing was held out: rather no than yes.
-UNSURE_WITHOUT = 0.5
 SURE = 0.9  # Share of the sure predictions that should be right.
 
 

@@ -136,5 +136,20 @@ def probabilities(
     return (plain + torch.cat(other)) / 2
 
 
+@torch.no_grad()
+def embeddings(network: Classifier, images: Tensor, normalisation: Normalisation) -> Tensor:
+    """What the last layer sees of each image, `(N, features)` float32; arguments as `logits_of`.
+
+    It is what an exported model gives as `embedding`.
+    """
+    found = []
+    for batch in images.split(images_at_once(images.shape[1])):
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+        with exact:
+            shown = normalisation(batch).to(memory_format=torch.channels_last)
+            found.append(network.features(shown))
+    return torch.cat(found)
+
+
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).contiguous().clone()

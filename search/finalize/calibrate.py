@@ -10,6 +10,7 @@ The last layer of the exported network is divided by the temperature, so that ev
 and nothing that uses a model needs to know of it. The most probable class stays the same.
 """
 
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from records.files import write_whole
+from search.finalize.familiarity import Gap, gap
 from search.plan import Plan
 from train_core.config import TrainConfig
 
@@ -32,7 +34,8 @@ class HeldOut(NamedTuple):
 
 
 def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "EnginePool") -> None:
-    """Write what a confirmation of a trial predicts on the validation images.
+    """Write what a confirmation of a trial predicts on the validation images, and how far off
+    they are.
 
     Its training has just ended: the weights are still in its engine.
     """
@@ -43,12 +46,15 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
         return
     network = engines.engine(config).average
     predicted = probabilities(network, data.validation.images, data.normalisation)
+    distances = gap(network, data)
     content = BytesIO()
     np.savez_compressed(
         content,
         config=np.array(config.model_dump_json()),
         labels=data.validation.labels.cpu().numpy(),
         probabilities=predicted.cpu().numpy(),
+        learned_distances=distances.learned,
+        held_out_distances=distances.held_out,
     )
     write_whole(_path(plan, trial, config), content.getvalue())
 
@@ -59,15 +65,31 @@ def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> Held
     None if there is nothing: all of them diverged, or ran on other machines or an older version.
     """
     labels, kept = None, []
+    for file in _kept(plan, trial, configs):
+        labels = file["labels"]
+        kept.append(file["probabilities"].astype(np.float32))
+    return None if labels is None else HeldOut(labels, np.stack(kept))
+
+
+def kept_gaps(plan: Plan, trial: int, configs: list[TrainConfig]) -> list[Gap]:
+    """How far these confirmations found the validation images; nothing of earlier versions."""
+    return [
+        Gap(file["learned_distances"], file["held_out_distances"])
+        for file in _kept(plan, trial, configs)
+        if "learned_distances" in file
+    ]
+
+
+def _kept(
+    plan: Plan, trial: int, configs: list[TrainConfig]
+) -> Iterator[Mapping[str, np.ndarray]]:
     for config in configs:
         if not (path := _path(plan, trial, config)).exists():
             continue
         with np.load(path) as file:
             # Otherwise it is of another training: a study of the same name that is gone.
             if str(file["config"]) == config.model_dump_json():
-                labels = file["labels"]
-                kept.append(file["probabilities"].astype(np.float32))
-    return None if labels is None else HeldOut(labels, np.stack(kept))
+                yield file
 
 
 def calibrated(held_out: HeldOut | None) -> tuple[float, HeldOut | None]:

@@ -15,8 +15,15 @@ from records.outcome import Outcome, State, columns
 from records.statistics import calibration_error
 from records.toml import write_toml
 from search.export.card import describe
-from search.finalize.calibrate import HeldOut, at_temperature, calibrated, kept_predictions
+from search.finalize.calibrate import (
+    HeldOut,
+    at_temperature,
+    calibrated,
+    kept_gaps,
+    kept_predictions,
+)
 from search.finalize.confirm import Candidate, confirmation_config, train
+from search.finalize.familiarity import NO_GAPS, Gap, beyond, familiarity
 from search.plan import Plan
 from search.workers.events import Event, Warned
 from search.workers.training_files import checkpoint_of_final, event_files_of
@@ -59,7 +66,8 @@ class Finalize:
         if outcome.state == State.REQUEUED:
             return None
         model = trained_model(engines.engine(config))
-        temperature, held_out = calibrated(self._held_out())
+        held_out, gaps = self._kept()
+        temperature, held_out = calibrated(held_out)
         model.network.divide_logits(temperature)
         # Counted first: whatever happens next, it is never counted too low.
         facts = self.search.model_copy(update={"test_evaluations": self._count_evaluation()})
@@ -71,6 +79,12 @@ class Finalize:
         arrays = {"evaluation": {**shown_pictures(tested), **augmented}}
         if held_out is not None:
             arrays["validation"] = held_out._asdict()
+        if gaps:
+            arrays["familiarity"] = known = familiarity(model, engines.data.train, gaps)
+            found = beyond(model, known, tested.images)
+            metrics = metrics.model_copy(update={"familiarity": found})
+        else:
+            yield Warned(NO_GAPS)
         named = data.model_copy(update={"content": self.plan.data.content})
         run = RunConfig(data=named, training=config)
         return _export(self.folder, run, model, tested.images, metrics, arrays)
@@ -98,11 +112,12 @@ class Finalize:
                 return config, outcome
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
 
-    def _held_out(self) -> HeldOut | None:
-        """What the winner's confirmations predicted on the validation images."""
+    def _kept(self) -> tuple[HeldOut | None, list[Gap]]:
+        """What the winner's confirmations said of images that they had not learned."""
         trial, seeds = self.winner.trial, range(self.plan.config.confirm.seeds)
         configs = [confirmation_config(self.plan, trial, seed) for seed in seeds]
-        return kept_predictions(self.plan, trial.number, configs)
+        held_out = kept_predictions(self.plan, trial.number, configs)
+        return held_out, kept_gaps(self.plan, trial.number, configs)
 
     def _count_evaluation(self) -> int:
         with self.plan.place.lock():

@@ -6,12 +6,11 @@ from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
+from serve.answer import Answer
 from serve.decode import UnreadablePicture, thumbnail
 from serve.similar import Collection
 from serve.web.openapi import (
-    ClassReply,
     NeighbourReply,
-    PredictionReply,
     PredictReply,
     Reply,
     SimilarReply,
@@ -30,12 +29,11 @@ _THUMBNAIL = 160  # Pixels of its longer side.
 def predict() -> Response:
     """What pictures show."""
     here, count = service(), _number("top", 5)
-    found = []
-    for file, prediction in zip(*here.predict(request), strict=True):
-        best = prediction.top(here.model.classes, count)
-        top = [ClassReply(name=name, probability=round(p, 6)) for name, p in best]
-        found.append(PredictionReply(file=file, top=top, unsure=best[0][1] < here.unsure_below))
-    return _json(PredictReply(predictions=found))
+    answers = [
+        Answer.of(name, prediction, here.model.classes, count, here.limits)
+        for name, prediction in zip(*here.predict(request), strict=True)
+    ]
+    return _json(PredictReply(predictions=answers))
 
 
 @api.post("/api/similar")

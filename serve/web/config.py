@@ -26,6 +26,8 @@ class ServiceConfig(BaseModel):
         trusted_proxies: Addresses whose header `X-Forwarded-Prefix` counts.
         unsure_below: Probability below which a prediction is unsure; None = as the held-out
             pictures say.
+        unsure_beyond: Distance to the training pictures above which it is unsure; None = as the
+            held-out pictures say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,3 +45,4 @@ class ServiceConfig(BaseModel):
     prefix: str = ""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     unsure_below: float | None = Field(default=None, ge=0, le=1)
+    unsure_beyond: float | None = Field(default=None, ge=0)

@@ -5,11 +5,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from serve.answer import Answer
+
 
 class Reply(BaseModel):
     """Part of an answer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # `class` is a word of Python.
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class ErrorReply(Reply):
@@ -19,25 +22,10 @@ class ErrorReply(Reply):
     message: str = Field(description="a sentence for people")
 
 
-class ClassReply(Reply):
-    """A class and its probability."""
-
-    name: str
-    probability: float = Field(ge=0, le=1)
-
-
-class PredictionReply(Reply):
-    """What one picture shows."""
-
-    file: str = Field(description="the name that was sent with it")
-    top: list[ClassReply] = Field(description="the most probable classes, the most probable first")
-    unsure: bool = Field(description="whether the first one's probability is below `unsure_below`")
-
-
 class PredictReply(Reply):
     """What the pictures show, in the order they were sent."""
 
-    predictions: list[PredictionReply]
+    predictions: list[Answer]
 
 
 class NeighbourReply(Reply):
@@ -45,7 +33,9 @@ class NeighbourReply(Reply):
 
     picture: int = Field(description="its number, for `/api/pictures/{picture}`")
     path: str
-    name: str = Field(description="the class that the model sees in it")
+    name: str = Field(
+        serialization_alias="class", description="the class that the model sees in it"
+    )
     similarity: float = Field(ge=-1, le=1, description="cosine; 1 is the same picture")
 
 
@@ -74,6 +64,11 @@ class ModelReply(Reply):
     test: AccuracyReply
     unsure_below: float = Field(description="probability below which an answer counts as unsure")
     unsure_because: str = Field(description="where that comes from")
+    unsure_beyond: float | None = Field(
+        description="distance above which an answer counts as unsure; null if the model's export "
+        "tells no distances"
+    )
+    unsure_beyond_because: str = Field(description="where that comes from, or why it is null")
     pictures: int | None = Field(description="pictures in the index; null if there is none")
     most_bytes: int
     most_images: int
@@ -115,7 +110,7 @@ def document(needs_key: bool, server: str) -> dict[str, Any]:
             operation["responses"].update(_errors(401))
     return {
         "openapi": "3.1.0",
-        "info": {"title": "convsearch model", "version": "1"},
+        "info": {"title": "convsearch model", "version": "2"},
         "servers": [{"url": server}],
         "paths": {
             **protected,

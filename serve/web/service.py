@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from werkzeug.exceptions import ServiceUnavailable
 
+from serve.answer import limits_of
 from serve.model import Model, Prediction
 from serve.similar import load_collection
-from serve.thresholds import SURE, UNSURE_WITHOUT, overall, read_held_out
 from serve.web.batcher import Batcher
 from serve.web.config import ServiceConfig
 from serve.web.openapi import AccuracyReply, ModelReply
@@ -83,7 +83,7 @@ class Service:
         )
         self.decoder = Decoder(model.side, config, shared.pixels)
         self.queue: Sized = ()
-        self.unsure_below, self._unsure_because = _unsure(model, config)
+        self.limits = limits_of(model, config.unsure_below, config.unsure_beyond)
         # The network takes longer the first time.
         model.predict(np.zeros((1, model.side, model.side, 3), np.uint8))
         Image.init()
@@ -113,8 +113,10 @@ class Service:
             classes=list(self.model.classes),
             image_size=self.model.side,
             test=AccuracyReply(accuracy=test.accuracy, interval_95=test.interval_95, n=test.n),
-            unsure_below=self.unsure_below,
-            unsure_because=self._unsure_because,
+            unsure_below=self.limits.below,
+            unsure_because=self.limits.below_because,
+            unsure_beyond=self.limits.beyond,
+            unsure_beyond_because=self.limits.beyond_because,
             pictures=None if self.collection is None else len(self.collection),
             **self.config.model_dump(include={"most_bytes", "most_images", "most_pixels"}),
         )
@@ -123,17 +125,3 @@ class Service:
 def service() -> Service:
     """That of the app that answers the current request."""
     return cast(Service, current_app.extensions[NAME])
-
-
-def _unsure(model: Model, config: ServiceConfig) -> tuple[float, str]:
-    """From where on predictions are unsure, and why."""
-    if config.unsure_below is not None:
-        return config.unsure_below, "It was set by whoever runs this service."
-    held = read_held_out(model.folder)
-    found = None if held is None else overall(held, SURE)
-    if found is None or found.probability is None:
-        return UNSURE_WITHOUT, "It is a guess: nothing was held out to choose it by."
-    return found.probability, (
-        f"Of the answers about held-out pictures, {found.share:.0%} reached it, and "
-        f"{found.precision:.0%} of these were right."
-    )

@@ -11,7 +11,10 @@ from records.statistics import Spread
 from search.export.onnx import ExportMismatch, export_onnx, run_onnx
 from search.finalize.calibrate import at_temperature
 from search.finalize.confirm import Confirm, confirmation_config
+from search.finalize.familiarity import NO_GAPS
 from search.finalize.final import Finalize
+from search.workers.events import Warned
+from serve.model import Model
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
@@ -181,8 +184,10 @@ def test_a_final_training_that_diverges_is_tried_with_other_seeds(
 def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_path) -> None:
     plan, worker = begun(tiny_plan()), new_worker()
     found = winner(plan)
-    _, before = run_task(Finalize(plan, found, FACTS, tmp_path / "plain"), worker)
+    events, before = run_task(Finalize(plan, found, FACTS, tmp_path / "plain"), worker)
     assert before.calibration.temperature == 1.0
+    assert before.familiarity is None
+    assert NO_GAPS in [event.message for event in events if isinstance(event, Warned)]
     confirmation = Confirm(plan, found.trial.number, 0, confirmation_config(plan, found.trial, 0))
     run_task(confirmation, worker)
     _, after = run_task(Finalize(plan, found, FACTS, tmp_path / "calibrated"), worker)
@@ -197,6 +202,14 @@ def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_
     assert "before temperature" in (tmp_path / "calibrated" / "README.md").read_text()
     said = load_model(tmp_path / "calibrated" / "model.safetensors")
     shown = torch.from_numpy(np.array(load_part(plan.data, "test").images))
+    # What is measured on the test images is what the service will say of them.
+    served = Model(tmp_path / "calibrated")
+    assert served.familiarity.known.shape == (60, served.features)
+    far = [one.distance > served.familiarity.limit for one in served.predict(shown.numpy())]
+    assert after.familiarity.share == np.mean(far)
+    assert after.familiarity.n == 15
+    card = (tmp_path / "calibrated" / "README.md").read_text()
+    assert "called unlike the training images" in card
     np.testing.assert_allclose(
         probabilities(said.network, shown, said.normalisation).numpy(), calibrated, atol=1e-4
     )

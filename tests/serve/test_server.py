@@ -72,7 +72,7 @@ def locked(best):
 
 
 def test_it_needs_none_of_our_packages_and_no_torch(served) -> None:
-    assert ask(served, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
+    assert ask(served, encoded(stripe(1)))["predictions"][0]["class"] == "b"
     assert len(ask(served, encoded(stripe()), path="/api/similar")["neighbours"]) == 6
 
 
@@ -91,7 +91,7 @@ def test_it_waits_for_a_model_if_told_to(start, best, tmp_path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "copy").rename(tmp_path / "x" / "best")
     service.waited()
-    assert ask(service, encoded(stripe(1)))["predictions"][0]["top"][0]["name"] == "b"
+    assert ask(service, encoded(stripe(1)))["predictions"][0]["class"] == "b"
 
 
 def test_nothing_is_written_but_counts_that_are_gone_at_the_end(

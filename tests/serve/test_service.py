@@ -38,9 +38,9 @@ def test_one_picture_is_answered(client, model) -> None:
     response = post(client, encoded(stripe(1)))
     (said,) = response.json["predictions"]
     expected = model.predict(stripe(1)[None])[0].probabilities
-    assert said["file"] == "one.png"
-    assert said["top"][0]["name"] == "b"
-    got = {one["name"]: one["probability"] for one in said["top"]}
+    assert said["path"] == "one.png"
+    assert said["top"][0]["class"] == "b"
+    got = {one["class"]: one["probability"] for one in said["top"]}
     assert [got[name] for name in "abc"] == pytest.approx(expected, abs=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_several_pictures_are_answered_in_order(client) -> None:
     single = [post(client, one).json["predictions"][0]["top"] for one in contents]
     whole = post(client, *contents, path="/api/predict?top=3").json["predictions"]
     for one, alone in zip(whole, single, strict=True):
-        assert [c["name"] for c in one["top"]] == [c["name"] for c in alone]
+        assert [c["class"] for c in one["top"]] == [c["class"] for c in alone]
         assert one["top"][0]["probability"] == pytest.approx(alone[0]["probability"], abs=1e-5)
 
 
@@ -174,8 +174,10 @@ def test_the_model_says_what_it_is(client, model) -> None:
 
 def test_unsure_is_what_lies_below_the_threshold(limited) -> None:
     for below, unsure in ((0.0, False), (1.0, True)):
-        client = limited(unsure_below=below)
-        assert post(client, encoded(stripe())).json["predictions"][0]["unsure"] is unsure
+        client = limited(unsure_below=below, unsure_beyond=2)
+        said = post(client, encoded(stripe())).json["predictions"][0]
+        assert said["unsure"] is unsure
+        assert said["unsure_by"] == ["probability"] * unsure
         assert (
             client.get("/api/model").json["unsure_because"]
             == "It was set by whoever runs this service."

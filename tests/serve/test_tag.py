@@ -33,16 +33,19 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_the_table_names_every_picture(tag, album, tmp_path) -> None:
+def test_the_table_names_every_picture(tag, album, best, tmp_path) -> None:
     (album / "broken.png").write_bytes(b"no")
     done = tag("album", "--threshold", 0.4)
     assert done.returncode == 1
     assert "error: album/broken.png" in done.stderr
-    rows = table(tmp_path / "tags-of-album.csv")
+    rows, limit = table(tmp_path / "tags-of-album.csv"), Model(best).familiarity.limit
     assert len(rows) == 30
     assert sum(row["class"] == row["path"][0] for row in rows) > 24
     for row in rows:
-        trusted = float(row["probability"]) >= 0.4
+        doubts = ["probability"] * (float(row["probability"]) < 0.4)
+        doubts += ["distance"] * (float(row["distance"]) > limit)
+        assert row["unsure_by"].split() == doubts
+        trusted = not doubts
         assert row["filed_under"] == (row["class"] if trusted else "review")
         assert row["second_class"] != row["class"]
         assert float(row["second_probability"]) <= float(row["probability"])

@@ -47,7 +47,8 @@ async function introduce() {
   const names = model.classes.slice(0, 20).join(", ") + (many > 20 ? ", …" : "");
   byId("about").textContent =
     `${model.study} knows ${many} classes: ${names}. It was right on ${percent(model.test.accuracy)} ` +
-    `of ${model.test.n} test pictures (95 % interval ${percent(low)} to ${percent(high)}).`;
+    `of ${model.test.n} test pictures (95 % interval ${percent(low)} to ${percent(high)}).` +
+    (model.unsure_beyond === null ? ` ${model.unsure_beyond_because}` : "");
 }
 
 async function look(files) {
@@ -85,25 +86,31 @@ async function answer(file) {
   return card;
 }
 
+const DOUBTS = {
+  probability: (said) =>
+    `${percent(said.probability)} is below the threshold of ${percent(model.unsure_below)}. ${model.unsure_because}`,
+  distance: (said) =>
+    `The picture is unlike those it learned from (distance ${said.distance.toPrecision(3)}, ` +
+    `limit ${model.unsure_beyond.toPrecision(3)}). ${model.unsure_beyond_because}`,
+};
+
 function show(card, file, said) {
-  const best = said.top[0];
   const image = card.querySelector(".shown");
   image.src = URL.createObjectURL(file);
   image.alt = `The picture ${file.name}`;
-  card.querySelector("h2").textContent = said.unsure ? `Perhaps: ${best.name}` : best.name;
+  card.querySelector("h2").textContent = said.unsure ? `Perhaps: ${said.class}` : said.class;
   card.querySelector(".file").textContent = file.name;
   if (said.unsure) {
     const warning = card.querySelector(".unsure");
     warning.textContent =
-      `The model is unsure: ${percent(best.probability)} is below the threshold of ` +
-      `${percent(model.unsure_below)}. ${model.unsure_because} ` +
+      `The model is unsure. ${said.unsure_by.map((one) => DOUBTS[one](said)).join(" ")} ` +
       `It always names a class it knows, whatever the picture shows.`;
     warning.hidden = false;
   }
   card.querySelector(".bars").append(...said.top.map(bar));
 }
 
-function bar({ name, probability }) {
+function bar({ class: name, probability }) {
   const row = document.createElement("li");
   const [label, track, fill, value] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
   label.textContent = name;
@@ -130,7 +137,7 @@ async function compare(card, file) {
     const image = document.createElement("img");
     const words = document.createElement("span");
     image.alt = near.path;
-    words.textContent = `${near.name}, ${near.similarity.toFixed(2)}`;
+    words.textContent = `${near.class}, ${near.similarity.toFixed(2)}`;
     item.append(image, words);
     list.append(item);
     // By fetch, since an image's own request could not send the key.
