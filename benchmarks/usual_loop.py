@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from train_core import augment
 from train_core.config import TrainConfig
+from train_core.engine import augment
 from train_core.images import ImageData, Part
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
