@@ -18,7 +18,9 @@ app = new_app()
 _Trials = Annotated[int | None, Option(help="trials in the end, over all restarts [100]")]
 _Dataset = Annotated[
     str | None,
-    Option(help="cifar10, cifar100, fashion-mnist, digits, or a folder of images [cifar10]"),
+    Option(
+        help="cifar10, cifar100, fashion-mnist, digits, a folder of images or a table [cifar10]"
+    ),
 ]
 _Study = Annotated[str | None, Option(help="name of the study [data set and recipe]")]
 _Recipe = Annotated[str | None, Option(help="cpu, fast or accurate [chosen by the device]")]
