@@ -105,7 +105,7 @@ def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tm
 def test_a_search_goes_on_when_nobody_reads_what_it_prints(search, tmp_path) -> None:
     process = search("--trials", 2, confirm={"top": 1, "seeds": 99})
     process.stdout.close()  # As after `2>&1 | head`.
-    wait_until(lambda: done(tmp_path) == 2)
+    wait_until(lambda: "confirm trial" in log_of(tmp_path))
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=100) == 130
     place = "runs/tiny/search.log"
