@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from records.evaluation import Evaluation, LabelErrors, left_out
+from records.evaluation import Record as _Record
 from records.files import write_whole
 from records.findings import Findings
 from records.statistics import Spread, accuracy_interval
@@ -14,38 +16,6 @@ from records.words import percent, points
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
 FORMAT: Literal[1] = 1
-
-
-class _Record(BaseModel):
-    """Frozen; what later versions add is kept when a file is written again."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class Quality(_Record):
-    """In [0, 1]."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-class ClassQuality(Quality):
-    """Those of one class, with its number of images."""
-
-    n: int
-
-
-class Evaluation(_Record):
-    """One on the test images; the rows of the matrix are true classes, its columns predicted."""
-
-    accuracy: float
-    interval_95: tuple[float, float]
-    n: int
-    calibration_error: float
-    macro: Quality
-    per_class: dict[str, ClassQuality]
-    confusion_matrix: list[list[int]]
 
 
 class Calibration(_Record):
@@ -136,6 +106,7 @@ class Metrics(_Record):
         test_without_copies: Of the test images whose pixels no training image has; None where all
             or none of them are such.
         familiarity: Whether test images look like training images to it; None if not measured.
+        label_errors: Probably wrong labels; None where no held-out predictions were kept.
         selection_gap: What the search claimed above the mean with fresh seeds.
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
@@ -153,6 +124,7 @@ class Metrics(_Record):
     test_without_copies: Evaluation | None = None
     calibration: Calibration = Calibration()
     familiarity: FamiliarityFacts | None = None
+    label_errors: LabelErrors | None = None
     selection_gap: float
     training: dict[str, Any]
     curves: dict[str, list[float | None]]
@@ -261,11 +233,16 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
         low, high = map(percent, rest.interval_95)
         text = f"{percent(rest.accuracy)} (95 % interval {low} to {high}, n = {rest.n})"
         yield "test accuracy without copies of training images", text
+    if metrics.test.unequal:
+        recall = percent(metrics.test.macro_tested.recall)
+        yield "macro recall", f"{recall} (classes differ in size; here each counts alike)"
     if metrics.test_tta is not None:
         yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
-    macro = metrics.test.macro
+    macro = metrics.test.macro_tested
     values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
     yield "macro precision, recall, F1", values
+    if (untested := left_out(metrics.test)) is not None:
+        yield "classes without test images", untested
     error, done = percent(metrics.test.calibration_error), metrics.calibration
     if done.temperature != 1.0:  # As it is in models from before there was any calibration.
         error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
@@ -273,6 +250,8 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     if (own := metrics.familiarity) is not None:
         said = f"{percent(own.share)} of {own.n} test images ({percent(own.wanted)} wanted)"
         yield "called unlike the training images", said
+    if metrics.label_errors is not None:
+        yield "probable label errors", metrics.label_errors.in_words()
 
 
 def in_words(confirmed: Spread) -> str:

@@ -6,7 +6,7 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from records.metrics import ClassQuality
+from records.evaluation import ClassQuality
 from records.words import percent
 from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure, plain
 from reports.numbers.model import Model, Reliability

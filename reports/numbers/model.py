@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from records.metrics import ClassQuality, Metrics
+from records.evaluation import ClassQuality
+from records.metrics import Metrics
 from records.statistics import BINS, calibration_error, confidence_bins
 from reports.numbers import Numbers
 from reports.source import Predictions

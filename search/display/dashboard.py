@@ -12,6 +12,7 @@ from typing import Any
 
 from optuna.study import Study
 
+from records.evaluation import class_warnings
 from records.metrics import Metrics, exported, figures
 from records.trial import TrialRecord
 from search.display.progress import EventLog
@@ -66,7 +67,8 @@ class Watch:
             metrics = exported(self.plan.folder / "best")
         result: Rows = []
         if metrics is not None:
-            result = [("winner", f"trial {metrics.trial}"), *figures(metrics)]
+            warned = [("WARNING", warning) for warning in class_warnings(metrics.test)]
+            result = [*warned, ("winner", f"trial {metrics.trial}"), *figures(metrics)]
         trials = trial_records(self.study)
         state = list(_state(self.doing, count(trials, self.plan.config.trials), trials))
         note = study_note(self.plan.name, state, plan_lines(self.plan), result)

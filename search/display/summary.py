@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.command_line import complain, say, user_mistakes
+from records.evaluation import class_warnings
 from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
@@ -194,6 +195,8 @@ def last_lines(result: SearchResult) -> Iterator[str]:
     yield f"winner: trial {metrics.trial}: {values(metrics.params)}"
     for name, value in figures(metrics):
         yield f"{name}: {value}"
+    for warning in class_warnings(metrics.test):
+        yield f"WARNING: {warning}"
     yield f"exported to {result.folder / 'best'}"
 
 

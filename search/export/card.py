@@ -1,7 +1,9 @@
 """The model card: what the exported model is, how good it is, how it is used."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from records.evaluation import Evaluation, class_warnings
 from records.files import write_whole
 from records.metrics import Metrics, figures, write_metrics
 from records.words import value
@@ -10,7 +12,7 @@ _CARD = """\
 # Image classifier for {m.data.name}
 
 {m.test.accuracy:.2%} right on {m.test.n} test images
-{unseen}.
+{unseen}.{beside}
 
 | figure | value |
 | --- | --- |
@@ -86,7 +88,9 @@ def describe(folder: Path, metrics: Metrics) -> None:
         m=metrics,
         side=side,
         snippet=_SNIPPET.format(side=side, twice=2 * side),
-        figures="\n".join(f"| {name} | {text} |" for name, text in figures(metrics)),
+        beside="".join(_beside(metrics.test)),
+        figures="
+".join(f"| {name} | {_cell(text)} |" for name, text in figures(metrics)),
         trials=metrics.search.complete + metrics.search.pruned,
         extended=extended if evaluations > 1 else "",
         class_count=len(metrics.data.classes),
@@ -119,3 +123,19 @@ def _unseen(metrics: Metrics) -> str:
     rest = metrics.test_without_copies
     right = f": {rest.accuracy:.2%} right on the {rest.n} others" if rest else ""
     return f"of which {n} are copies of images that it was trained on{right}"
+
+
+def _beside(test: Evaluation) -> Iterator[str]:
+    """What must not be missing beside the accuracy."""
+    if test.unequal:
+        yield (
+            f"\nThe classes differ in size; with each counting alike (macro recall), it is "
+            f"{test.macro_tested.recall:.2%}."
+        )
+    for warning in class_warnings(test):
+        yield f"\n\n> **Warning: {_cell(warning)}.**"
+
+
+def _cell(text: str) -> str:
+    """Text with names that people chose, for a table."""
+    return text.replace("|", "\\|")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from records.metrics import ClassQuality, Evaluation, Quality
+from records.evaluation import ClassQuality, Evaluation, Quality
 from records.statistics import accuracy_interval, calibration_error
 from train_core.data.prepare import PreparedData
 from train_core.engine.augment import augment, draw, flips
@@ -58,23 +58,27 @@ def evaluation(
     predicted, every = probabilities.argmax(1), np.arange(len(classes))
     scores = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
     hits = int((predicted == labels).sum())
-    macro = [float(values.mean()) for values in scores[:3]]
+    per_class = {
+        name: ClassQuality(precision=precision, recall=recall, f1=f1, n=n)
+        for name, precision, recall, f1, n in zip(classes, *scores, strict=True)
+    }
     return Evaluation(
         accuracy=hits / len(labels),
         interval_95=accuracy_interval(hits, len(labels)),
         n=len(labels),
         calibration_error=calibration_error(labels, probabilities),
-        macro=Quality(precision=macro[0], recall=macro[1], f1=macro[2]),
-        per_class={
-            name: ClassQuality(precision=precision, recall=recall, f1=f1, n=n)
-            for name, precision, recall, f1, n in zip(classes, *scores, strict=True)
-        },
+        # Of a class without test images nothing is known: 0 would be a claim.
+        macro=Quality.mean(quality for quality in per_class.values() if quality.n),
+        per_class=per_class,
         confusion_matrix=confusion_matrix(labels, predicted, labels=every).tolist(),
     )
 
 
-def shown_pictures(tested: Tested) -> dict[str, np.ndarray]:
-    """Labels and probabilities of all test images; the pictures that a report shows."""
+def shown_pictures(tested: Tested, paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """Labels and probabilities of all test images; the pictures that a report shows.
+
+    `paths` are those of all test images.
+    """
     predicted, confidence = tested.probabilities.argmax(1), tested.probabilities.max(1)
     wrong = np.flatnonzero(predicted != tested.labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_SHOWN_WRONG]
@@ -87,6 +91,7 @@ def shown_pictures(tested: Tested) -> dict[str, np.ndarray]:
         "labels": tested.labels,
         "probabilities": tested.probabilities.astype(np.float32),
         "picture_rows": rows,
+        "picture_paths": np.array([paths[row] for row in rows], dtype=np.str_),
         "pictures": tested.images.numpy()[rows],
         "wrong_count": np.array(len(worst)),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from records.files import write_whole
 from records.machine import versions
 from records.metrics import Calibration, DataFacts, Metrics, SearchFacts, Validated
 from records.outcome import Outcome, State, columns
@@ -24,6 +25,7 @@ from search.finalize.calibrate import (
 )
 from search.finalize.confirm import Candidate, confirmation_config, train
 from search.finalize.familiarity import NO_GAPS, Gap, beyond, familiarity
+from search.finalize.predictions import name_pictures
 from search.plan import Plan
 from search.workers.events import Event, Warned
 from search.workers.training_files import checkpoint_of_final, event_files_of
@@ -55,7 +57,7 @@ class Finalize:
 
     def run(self, worker: Worker) -> Generator[Event, None, Metrics | None]:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
-        from search.export.evaluation import augmented_pictures, evaluate, shown_pictures
+        from search.export.evaluation import augmented_pictures, evaluate
         from train_core.device import device_name
         from train_core.model import trained_model
 
@@ -76,9 +78,12 @@ class Finalize:
             update={"search": facts, "device": device_name(worker.device)}
         )
         augmented = augmented_pictures(engines.data, config.augment)
-        arrays = {"evaluation": {**shown_pictures(tested), **augmented}}
+        answers = name_pictures(self.plan, tested, held_out)
+        arrays = {"evaluation": {**answers.pictures, **augmented}}
         if held_out is not None:
             arrays["validation"] = held_out._asdict()
+        if answers.label_errors is not None:
+            metrics = metrics.model_copy(update={"label_errors": answers.label_errors})
         if gaps:
             arrays["familiarity"] = known = familiarity(model, engines.data.train, gaps)
             found = beyond(model, known, tested.images)
@@ -87,7 +92,8 @@ class Finalize:
             yield Warned(NO_GAPS)
         named = data.model_copy(update={"content": self.plan.data.content})
         run = RunConfig(data=named, training=config)
-        return _export(self.folder, run, model, tested.images, metrics, arrays)
+        texts = {"predictions.csv": answers.table}
+        return _export(self.folder, run, model, tested.images, metrics, arrays, texts)
 
     def _train(
         self, engines: "EnginePool", worker: Worker
@@ -166,12 +172,13 @@ def _export(
     images: "Tensor",
     metrics: Metrics,
     arrays: Mapping[str, Mapping[str, Any]],
+    texts: Mapping[str, str],
 ) -> Metrics:
     """Write everything beside the final place, check it, and move it there in one step.
 
     A folder that is there already is kept under another name: nothing that was made is lost.
     ONNX and PyTorch are compared on some of the test images; how far they differ is added to the
-    metrics. `arrays` goes by the names of `.npz` files.
+    metrics. `arrays` goes by the names of `.npz` files, `texts` by those of files.
 
     Raises:
         ExportMismatch: The ONNX file does not say what the model says.
@@ -191,6 +198,8 @@ def _export(
         describe(built, metrics)
         for name, content in arrays.items():
             np.savez_compressed(built / f"{name}.npz", **content)
+        for name, text in texts.items():
+            write_whole(built / name, text)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
             folder.replace(next(path for path in numbered if not path.exists()))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from records.metrics import ClassQuality
+from records.evaluation import ClassQuality
 from records.outcome import Cause
 from records.statistics import calibration_error
 from records.trial import TrialRecord

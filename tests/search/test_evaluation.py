@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from records.metrics import ClassQuality
+from records.evaluation import ClassQuality
 from search.export.evaluation import evaluation
 
 LABELS = np.array([0, 0, 1, 1, 2, 2])

@@ -1,6 +1,7 @@
 import json
 
-from records.metrics import Evaluation, Metrics
+from records.evaluation import Evaluation
+from records.metrics import Metrics
 from studies.dashboard.plots import confusion_matrix, save_plots, training_curves
 from studies.study import Place
 from tests.studies.conftest import begun
