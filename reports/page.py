@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -28,11 +31,11 @@ from reports.numbers.model import Model
 from reports.numbers.summary import Summary
 from reports.source import Source
 
-_SIGNS = {"good": "✓ fine", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
+_SIGNS = {"good": "✓ passed", "warning": "⚠ worth a look", "unknown": "○ not known yet"}
 
 
-def report_page(summary: Summary, source: Source) -> str:
-    """The page about one study, as HTML."""
+def report_page(summary: Summary, source: Source, folder: Path) -> str:
+    """The page about one study, as HTML; its links to files are relative to this folder."""
     model = summary.model
     sections = {
         "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
@@ -44,15 +47,33 @@ def report_page(summary: Summary, source: Source) -> str:
     return render(
         "report.html.j2", sections, s=summary, findings=findings(summary), signs=_SIGNS,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
-        best=source.place.folder / "best", kept=source.predictions, own=_own_strength(model),
+        best=source.place.folder / "best", kept=source.predictions,
+        link=partial(link, folder), root=source.data_root, own=_own_strength(model),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
     )  # fmt: skip
 
 
-def _picture_uri(pixels: np.ndarray) -> str:
-    """A picture, `(height, width, 3)` uint8, as a data URI: the page needs no files beside it."""
+def link(folder: Path, root: Path | None, path: str | None) -> str | None:
+    """What leads from a page in a folder to a file below a root; None if there is none.
+
+    It is relative, so that a page still works when both have moved, and says nothing of places.
+    """
+    if root is None or path is None or not (root / path).is_file():
+        return None
+    try:
+        # Textual, as a browser goes up from the address of the page.
+        return quote(os.fsencode(os.path.relpath(root / path, folder).replace(os.sep, "/")))
+    except ValueError:  # On another drive.
+        return (root / path).absolute().as_uri()
+
+
+def _picture_uri(pixels: np.ndarray, side: int = 96) -> str:
+    """A picture, `(height, width, 3)` uint8, as a data URI: the page needs no files beside it.
+
+    It has at most `side` pixels a side; the page scales up smaller ones.
+    """
     picture, held = Image.fromarray(np.ascontiguousarray(pixels)), BytesIO()
-    picture.thumbnail((96, 96))
+    picture.thumbnail((side, side))
     # The pixels of tiny images should be seen, not smeared.
     kind = "png" if max(picture.size) <= 48 else "jpeg"
     picture.save(held, kind, **({"optimize": True} if kind == "png" else {"quality": 85}))

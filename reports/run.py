@@ -50,7 +50,7 @@ def write_report(place: Place, out: Path | None = None) -> Path:
     source = read_source(place)
     summary = summarise(source)
     folder = place.folder / "report" if out is None else out
-    html = report_page(summary, source)
+    html = report_page(summary, source, folder)
     return write_files(summary, folder / "summary.json", html, folder / "index.html")
 
 

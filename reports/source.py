@@ -30,6 +30,8 @@ class Predictions:
         rows: `(pictures,)` int, the test images that are kept as pictures.
         pictures: `(pictures, side, side, 3)` uint8.
         wrong_count: How many of the first pictures are the most confident errors.
+        paths: Of the pictures' files, relative to the data set's root; () in older files.
+        suspects: `(listed, side, side, 3)` uint8, probable label errors; None without any.
         augmented: `(pictures, strengths, side, side, 3)` uint8; None in older files.
         strengths: `(strengths,)` float; None in older files.
     """
@@ -39,6 +41,8 @@ class Predictions:
     rows: np.ndarray
     pictures: np.ndarray
     wrong_count: int
+    paths: tuple[str, ...]
+    suspects: np.ndarray | None
     augmented: np.ndarray | None
     strengths: np.ndarray | None
 
@@ -87,6 +91,14 @@ class Source:
     def total(self) -> int | None:
         """Trials that the study should end with; None if unknown."""
         return self.settings.get("trials")
+
+    @property
+    def data_root(self) -> Path | None:
+        """What the paths of pictures are relative to; None if the data set is no files."""
+        dataset = Path(str(self.setting("data", "dataset", None)))
+        if dataset.is_dir():
+            return dataset
+        return dataset.parent if dataset.is_file() else None
 
     def setting(self, section: str, key: str, otherwise: Any) -> Any:
         """A key of the search's configuration."""
@@ -156,9 +168,11 @@ def _predictions(path: Path) -> Predictions:
         held = {name: file[name] for name in file.files}
     found = Predictions(
         held["labels"], held["probabilities"], held["picture_rows"], held["pictures"],
-        int(held["wrong_count"]), held.get("augmented"), held.get("augment_strengths"),
+        int(held["wrong_count"]), tuple(held.get("picture_paths", np.array([])).tolist()),
+        held.get("label_error_pictures"), held.get("augmented"), held.get("augment_strengths"),
     )  # fmt: skip
     fits = found.probabilities.ndim == 2 and len(found.labels) == len(found.probabilities)
-    if not fits or len(found.rows) != len(found.pictures):
+    named = not found.paths or len(found.paths) == len(found.rows)
+    if not fits or not named or len(found.rows) != len(found.pictures):
         raise ValueError("its arrays do not fit together")
     return found

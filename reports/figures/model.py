@@ -1,17 +1,14 @@
 """The exported model: its training, its errors, its confidence."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from records.evaluation import ClassQuality
 from records.words import percent
-from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, figure, plain
+from reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, Drawing, epoch_axis, plain
+from reports.figures.classes import class_drawings
 from reports.numbers.model import Model, Reliability
-
-_LABELLED = 20  # Classes up to which the cells of a confusion matrix hold their numbers.
 
 
 def model_drawings(model: Model) -> Iterator[Drawing]:
@@ -19,10 +16,7 @@ def model_drawings(model: Model) -> Iterator[Drawing]:
     yield training(model.curves)
     if model.reliability is not None:
         yield _reliability(model.reliability)
-    if len(model.classes) <= 100:
-        yield confusion(model.confusion, model.classes, shares=False)
-        yield confusion(model.confusion_shares, model.classes, shares=True)
-    yield _by_class(model.per_class, model.macro_f1)
+    yield from class_drawings(model)
 
 
 def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
@@ -49,53 +43,6 @@ def training(curves: Mapping[str, Sequence[float | None]]) -> Drawing:
         f"Loss, training accuracy and learning rate over {len(epochs)} epochs.",
         "Of augmented images while training; nothing is validated, since all images are trained "
         "on.", height=520, width="half",
-    )  # fmt: skip
-
-
-def confusion(
-    matrix: Sequence[Sequence[float | None]], classes: Sequence[str], *, shares: bool
-) -> Drawing:
-    """A matrix of images or of their `shares`, true classes downwards, predicted ones across."""
-    names, count = [_short(name, number) for number, name in enumerate(classes)], len(classes)
-    form = ".0%" if shares else "d"
-    cells = go.Heatmap(
-        z=matrix, x=names, y=names, texttemplate=f"%{{z:{form}}}" if count <= _LABELLED else None,
-        textfont={"size": 11}, showscale=count > _LABELLED, colorbar={"tickformat": form},
-        xgap=1, ygap=1, hovertemplate=f"%{{y}} taken for %{{x}}: %{{z:{form}}}<extra></extra>",
-    )  # fmt: skip
-    axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
-    title = f"Confusion matrix, {'share of the true class' if shares else 'images'}"
-    return Drawing(
-        "confusion-shares" if shares else "confusion", title,
-        figure(
-            [cells], "predicted class", "true class",
-            xaxis={**axis, "tickangle": -45}, yaxis={**axis, "autorange": "reversed"},
-        ),
-        f"{title}, {count} classes; true classes downwards.",
-        height=min(760, 300 + 30 * count), width="half" if count <= 12 else "full", wide=count > 6,
-    )  # fmt: skip
-
-
-def _by_class(per_class: Mapping[str, ClassQuality], macro_f1: float) -> Drawing:
-    order = sorted(per_class.items(), key=lambda item: item[1].f1)
-    names = [_short(name, number) for number, (name, _) in enumerate(order)]
-    traces = [
-        go.Scatter(
-            x=[getattr(quality, field) for _, quality in order], y=names, mode="markers",
-            name=title, marker={"color": colour, "symbol": symbol, "size": 11},
-            hovertemplate="%{y}, %{fullData.name} %{x:.1%}<extra></extra>",
-        )
-        for field, title, colour, symbol in (
-            ("precision", "precision", BLUE, "triangle-left"),
-            ("recall", "recall", GREEN, "triangle-right"),
-            ("f1", "F1", ORANGE, "diamond"),
-        )
-    ]  # fmt: skip
-    return Drawing(
-        "classes", "Precision, recall and F1 by class",
-        figure(traces, "share", "", xaxis_tickformat=".0%"),
-        f"Precision, recall and F1 of {len(order)} classes; macro F1 {percent(macro_f1)}.",
-        "Sorted by F1.", height=160 + 26 * len(order),
     )  # fmt: skip
 
 
@@ -133,8 +80,3 @@ def _reliability(found: Reliability) -> Drawing:
         "the line: the model is better than it says.",
         height=520, width="half",
     )  # fmt: skip
-
-
-def _short(name: str, number: int) -> str:
-    """A class name as an axis label: it may be long, and Plotly takes `<` for markup."""
-    return escape(name if len(name) <= 18 else f"{name[:14]}... #{number}", quote=False)

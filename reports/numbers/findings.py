@@ -4,12 +4,14 @@ from typing import Literal, NamedTuple
 
 from reports.numbers.cost import Cost, More
 from reports.numbers.diagnosis import Pruning, Seeds
+from reports.numbers.model import Model
 from reports.numbers.parameters import Range
 from reports.numbers.summary import Summary
 
 Verdict = Literal["good", "warning", "unknown"]
 Judgement = tuple[Verdict, str, str]  # A verdict, what is found, and what to do.
 _MANY = 0.1  # Share of trials of one bad kind above which something should change.
+_WEAK = 0.5  # Share of the mean recall below which a class is badly found.
 _SWAPPED = 0.25  # Share of swapped pairs above which the first pruning check comes too early.
 
 _ADVICE = {
@@ -34,12 +36,32 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
     """All diagnoses, in the order of the page."""
     spread = summary.seeds.spread
     return (
+        Finding("classes", "Is every class found?", *_classes(summary.model)),
         Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
         Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
         Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
         Finding("seeds", "Is the winner really better?", *_seeds(summary.seeds)),
         Finding("more", "Would more trials pay?", *_more(summary.more, spread)),
     )
+
+
+def _classes(found: Model | None) -> Judgement:
+    if found is None:
+        return "unknown", "Nothing has been tested yet.", ""
+    tested = {name: quality for name, quality in found.per_class.items() if quality.n}
+    name, lowest = next(iter(tested.items()))
+    recall = (
+        f"Recall is {lowest.recall:.1%} for {name} (n = {lowest.n}), the lowest of {len(tested)} "
+        f"classes, and {found.macro.recall:.1%} on average."
+    )
+    text = " ".join([*(f"{warning}." for warning in found.warnings), recall])
+    text += f" {found.left_out}." if found.left_out else ""
+    if not found.warnings and lowest.recall >= _WEAK * found.macro.recall:
+        return "good", text, ""
+    return "warning", text, (
+        "Look at the pictures and the labels of these classes, and at what they are taken for; "
+        "more pictures of them, or a longer training, may help. Do not use the model for them."
+    )  # fmt: skip
 
 
 def _ranges(found: tuple[Range, ...]) -> Judgement:

@@ -1,10 +1,10 @@
 """The exported model: what it is, and what its predictions on the test images say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from records.evaluation import ClassQuality
+from records.evaluation import ClassQuality, LabelErrors, Quality, class_warnings, left_out
 from records.metrics import Metrics
 from records.statistics import BINS, calibration_error, confidence_bins
 from reports.numbers import Numbers
@@ -43,10 +43,14 @@ class Confused(Numbers):
 
 
 class Picture(Numbers):
-    """One test image (`row`) that is kept as a picture, and what the model said of it."""
+    """One test image (`row`) that is kept as a picture, and what the model said of it.
+
+    `path` is that of its file, relative to the data set's root; None in older exports.
+    """
 
     picture: int
     row: int
+    path: str | None
     true: str
     predicted: str
     probability: float
@@ -57,6 +61,11 @@ class Model(Numbers):
     """The exported model on the test images; what the predictions say is None without them.
 
     Attributes:
+        warnings: What must be said loudly beside its accuracy, a sentence each.
+        left_out: Which classes have no test images, in a sentence; None if all have some.
+        per_class: By recall, lowest first; classes without test images come last.
+        macro: Over the classes that have test images.
+        unequal: Whether classes have different numbers of test images.
         mirrored_accuracy: With mirrored views averaged.
         errors: The errors that the model was surest of, surest first.
         strengths: Of augmentation, as far as there are pictures of it.
@@ -67,8 +76,12 @@ class Model(Numbers):
     parameters: int
     classes: tuple[str, ...]
     curves: dict[str, list[float | None]]
+    warnings: tuple[str, ...]
+    left_out: str | None
     per_class: dict[str, ClassQuality]
-    macro_f1: float
+    macro: Quality
+    unequal: bool
+    label_errors: LabelErrors | None
     confusion: list[list[int]]
     confusion_shares: list[list[float | None]]
     confused: tuple[Confused, ...]
@@ -85,21 +98,30 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
     test, classes, training = metrics.test, metrics.data.classes, metrics.training
     strengths = () if kept is None or kept.strengths is None else kept.strengths.tolist()
     pictures = [_picture(kept, classes, n) for n in range(len(kept.rows))] if kept else []
-    wrong = kept.wrong_count if kept else 0
+    wrong, per_class = kept.wrong_count if kept else 0, by_recall(test.per_class)
+    shown = examples(pictures[wrong:], len(classes))
     return Model(
         description=f"{training.get('network')} of width {training.get('width')} and depth "
         f"{training.get('depth')}",
         parameters=metrics.parameters, classes=classes, curves=metrics.curves,
-        per_class=test.per_class, macro_f1=test.macro.f1,
+        warnings=tuple(class_warnings(test)), left_out=left_out(test),
+        per_class=per_class, macro=test.macro_tested, unequal=test.unequal,
+        label_errors=metrics.label_errors,
         confusion=test.confusion_matrix,
         confusion_shares=row_shares(test.confusion_matrix),
-        confused=most_confused(test.confusion_matrix, classes, 10),
+        confused=most_confused(test.confusion_matrix, classes, 20),
         mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
         reliability=reliability(kept.labels, kept.probabilities) if kept else None,
         errors=tuple(pictures[:wrong]),
-        examples=examples(pictures[wrong:], len(classes)),
+        examples={name: shown[name] for name in per_class if name in shown},
         strengths=tuple(strengths), augment=training.get("augment"),
     )  # fmt: skip
+
+
+def by_recall(per_class: Mapping[str, ClassQuality]) -> dict[str, ClassQuality]:
+    """The classes by recall, lowest first and large ones before small; untested ones last."""
+    order = per_class.items()
+    return dict(sorted(order, key=lambda item: (not item[1].n, item[1].recall, -item[1].n)))
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
@@ -160,7 +182,7 @@ def _picture(kept: Predictions, classes: Sequence[str], place: int) -> Picture:
     probabilities, true = kept.probabilities[row], int(kept.labels[row])
     predicted = int(probabilities.argmax())
     return Picture(
-        picture=place, row=row, true=classes[true], predicted=classes[predicted],
+        picture=place, row=row, path=kept.paths[place] if kept.paths else None, true=classes[true], predicted=classes[predicted],
         probability=float(probabilities[predicted]),
         true_probability=float(probabilities[true]),
     )  # fmt: skip

@@ -15,7 +15,8 @@ the likelihood of the given labels y of K classes:
 Doubt explains the disagreements that come with low confidence, noise those that do not depend on
 it (a noise layer: Goldberger and Ben-Reuven, 2017). The second term's share of the sum is the
 probability that a label is wrong; over all pictures these add up to the expected number of errors.
-Errors with a system, which the trainings could learn too, are counted too low.
+Errors with a system, which the trainings could learn too, are counted too low. Of a class that the
+trainings never recognise, nothing can be said: its pictures are left out.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,12 @@ class Suspects(NamedTuple):
 
 def suspects(labels: np.ndarray, probabilities: np.ndarray) -> Suspects:
     """Probable label errors, from given labels `(N,)` and out-of-sample `(N, classes)`."""
-    noise, wrong = wrong_labels(labels, probabilities)
+    recognised = np.unique(labels[probabilities.argmax(1) == labels])
+    known = np.flatnonzero(np.isin(labels, recognised))
+    wrong = np.zeros(len(labels))
+    if not len(known):
+        return Suspects(known, wrong, 0.0)
+    noise, wrong[known] = wrong_labels(labels[known], probabilities[known])
     rows = np.flatnonzero(confident_errors(labels, probabilities) & (wrong >= _LEAST))
     return Suspects(rows[np.argsort(-wrong[rows], kind="stable")], wrong, noise)
 

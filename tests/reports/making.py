@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sklearn.metrics import classification_report, confusion_matrix
 
+from records.evaluation import LabelErrors, SuspectLabel
 from records.metrics import Metrics, write_metrics
 from records.statistics import accuracy_interval, calibration_error
 from studies.attributes import CAUSE, CONFIRMED, HISTORY, INDEX, MACHINE, OWNER, REASON, RETRY_OF
@@ -132,17 +133,22 @@ def make_study(
     return place
 
 
-def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES) -> dict:
-    """A `best/` folder as an export leaves it, of a model that is right three times in four."""
+def write_best(
+    place: Place, trial_number: int = 0, classes: list[str] = CLASSES, unnamed: int = 0
+) -> dict:
+    """A `best/` folder as an export leaves it, of a model that is right three times in four.
+
+    It never names the last `unnamed` classes.
+    """
     folder, random = place.folder / "best", np.random.default_rng(0)
     labels = np.arange(40 * len(classes)) % len(classes)
     logits = random.normal(size=(len(labels), len(classes)))
     logits[np.arange(len(labels)), labels] += 2.0
+    logits[:, len(classes) - unnamed :] -= 50.0
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     folder.mkdir(parents=True)
-    write_metrics(
-        folder, _metrics(_evaluation(labels, probabilities, classes), trial_number, classes)
-    )
+    metrics = _metrics(_evaluation(labels, probabilities, classes), trial_number, classes)
+    write_metrics(folder, metrics.model_copy(update={"label_errors": label_errors(classes)}))
     wrong = np.flatnonzero(probabilities.argmax(1) != labels)[:4]
     rows = np.concatenate([wrong, np.arange(3 * len(classes))])
     np.savez_compressed(
@@ -150,10 +156,24 @@ def write_best(place: Place, trial_number: int = 0, classes: list[str] = CLASSES
         labels=labels, probabilities=probabilities.astype(np.float32), picture_rows=rows,
         pictures=random.integers(0, 256, (len(rows), 16, 16, 3)).astype(np.uint8),
         wrong_count=np.array(len(wrong)),
+        picture_paths=np.array([f"test/{classes[labels[row]]}/{row}.png" for row in rows]),
+        label_error_pictures=random.integers(0, 256, (2, 16, 16, 3)).astype(np.uint8),
         augmented=random.integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8),
         augment_strengths=np.array([0.0, 0.25, 1.0], np.float32),
     )  # fmt: skip
     return json.loads((folder / "metrics.json").read_text())
+
+
+def label_errors(classes: list[str]) -> LabelErrors:
+    """Two of three probable ones."""
+    listed = tuple(
+        SuspectLabel(
+            path=f"train/{name}/7.png", label=name, predicted=classes[0], wrong=0.9,
+            label_probability=0.01, predicted_probability=0.95,
+        )
+        for name in classes[1:3]
+    )  # fmt: skip
+    return LabelErrors(n=200, noise=0.015, found=3, expected=2.4, listed=listed)
 
 
 def _evaluation(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict:

@@ -11,7 +11,8 @@ from records.evaluation import ClassQuality
 from records.outcome import Cause
 from records.statistics import calibration_error
 from records.trial import TrialRecord
-from reports.figures.model import confusion, training
+from reports.figures.classes import confusion
+from reports.figures.model import training
 from reports.numbers import best_so_far
 from reports.numbers.cost import busy_spans, busy_until, cost, course, expected_best, more
 from reports.numbers.diagnosis import pruning, seeds
@@ -252,7 +253,7 @@ def test_figures_take_plain_numbers() -> None:
 def test_findings_say_what_to_do(made) -> None:
     summary = summarise(read_source(made))
     found = {f.key: f for f in findings(summary)}
-    assert list(found) == ["ranges", "outcomes", "pruning", "seeds", "more"]
+    assert list(found) == ["classes", "ranges", "outcomes", "pruning", "seeds", "more"]
     assert "1 diverged (4%), 1 failed (4%)" in found["outcomes"].text
     assert "At the first pruning check, after epoch 2" in found["pruning"].text
     assert "a rank correlation of 1.00; 0% of all pairs swap later" in found["pruning"].text

@@ -137,9 +137,9 @@ def test_what_was_found_in_the_data_is_on_the_page(made, tmp_path) -> None:
 
 def test_very_many_classes_stay_small(tmp_path) -> None:
     place = make_study(tmp_path, usual(4))
-    write_best(place, classes=[f"class {n}" for n in range(150)])
+    write_best(place, classes=[f"class {n}" for n in range(300)])
     page = write_report(place)
-    assert 'data-figure="confusion"' not in page.read_text()
+    assert "Of the 150 of 300 classes, those with the lowest recall first" in page.read_text()
     assert page.stat().st_size < 7e6
 
 
@@ -148,7 +148,7 @@ def test_a_thousand_trials_fit_in_ten_megabytes(browser, made, tmp_path) -> None
     many = tuple(thousandth(read.trials[0], n) for n in range(1000))
     source = replace(read, trials=many)
     path = tmp_path / "index.html"
-    path.write_text(report_page(summarise(source), source))
+    path.write_text(report_page(summarise(source), source, tmp_path))
     assert path.stat().st_size < 10e6
     with opened(browser, path) as shown:
         assert shown.complaints == []

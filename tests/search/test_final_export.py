@@ -1,5 +1,7 @@
+import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -45,7 +47,7 @@ def test_the_folder_is_whole(exported) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "config.toml", "model.safetensors", "model.onnx", "metrics.json", "evaluation.npz",
-        "README.md",
+        "README.md", "predictions.csv",
     }  # fmt: skip
     assert read_metrics(folder) == metrics
     assert metrics.validation.accuracy == 0.9
@@ -111,6 +113,30 @@ def test_the_evaluation_holds_what_a_report_needs(exported) -> None:
         np.testing.assert_array_equal(held["pictures"], test[held["picture_rows"]])
         wrong = held["picture_rows"][: held["wrong_count"]]
         assert (held["probabilities"][wrong].argmax(1) != held["labels"][wrong]).all()
+
+
+def lines_of(folder) -> list[dict[str, str]]:
+    with (folder / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_test_picture_has_its_name(exported) -> None:
+    plan, folder, metrics = exported
+    lines = lines_of(folder)
+    assert [line["path"] for line in lines] == list(plan.data.paths("test"))
+    assert {line["part"] for line in lines} == {"test"}
+    right = sum(line["true"] == line["predicted"] for line in lines)
+    assert right / len(lines) == metrics.test.accuracy
+    with np.load(folder / "evaluation.npz") as held:
+        said, labels = held["probabilities"], held["labels"]
+        paths = [lines[row]["path"] for row in held["picture_rows"]]
+        assert held["picture_paths"].tolist() == paths
+    for line, probabilities, label in zip(lines, said, labels, strict=True):
+        # The folder of a picture is its class.
+        assert Path(line["path"]).parent.name == line["true"] == plan.data.classes[label]
+        assert float(line["true_probability"]) == pytest.approx(probabilities[label], rel=1e-3)
+        assert float(line["predicted_probability"]) == pytest.approx(probabilities.max(), rel=1e-3)
+    assert metrics.label_errors is None
 
 
 def test_the_evaluation_shows_what_augmentation_does(exported) -> None:
@@ -199,7 +225,13 @@ def test_probabilities_are_calibrated_by_what_confirmations_said(tiny_plan, tmp_
     )
     np.testing.assert_allclose(calibrated, at_temperature(plain, temperature), atol=1e-5)
     assert after.calibration.error_before == pytest.approx(before.test.calibration_error, abs=1e-5)
-    assert "before temperature" in (tmp_path / "calibrated" / "README.md").read_text()
+    card = (tmp_path / "calibrated" / "README.md").read_text()
+    assert "before temperature" in card
+    lines = [line for line in lines_of(tmp_path / "calibrated") if line["part"] == "validation"]
+    assert len(lines) == plan.validation_count == after.label_errors.n
+    assert all(Path(line["path"]).parent.name == line["true"] for line in lines)
+    assert {line["path"] for line in lines} < set(plan.data.paths("train"))
+    assert f"| probable label errors | {after.label_errors.in_words()} |" in card
     said = load_model(tmp_path / "calibrated" / "model.safetensors")
     shown = torch.from_numpy(np.array(load_part(plan.data, "test").images))
     # What is measured on the test images is what the service will say of them.

@@ -64,6 +64,16 @@ def test_a_class_without_held_out_pictures_is_suspected_nowhere() -> None:
     assert ((wrong >= 0) & (wrong <= 1)).all()
 
 
+def test_a_class_that_is_never_recognised_is_the_models_fault() -> None:
+    true, said = predicted(600, 6, 4.0, 0)
+    said[:, 3:] = 1e-9
+    said /= said.sum(1, keepdims=True)
+    found = suspects(true, said)
+    assert not (true[found.rows] >= 3).any()
+    assert found.noise < 0.02
+    assert len(suspects(np.full(600, 5), said).rows) == 0
+
+
 def test_they_are_listed_with_path_and_probabilities() -> None:
     true, said = predicted(400, 4, 4.0, 0)
     labels = true.copy()
