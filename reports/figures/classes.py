@@ -65,7 +65,9 @@ def large_confusion(model: Model) -> Drawing:
         zmax=1, colorbar={"tickformat": ".0%"}, hoverongaps=False,
         hovertemplate="%{y} taken for %{x}: %{text} images, %{z:.1%} of its own<extra></extra>",
     )  # fmt: skip
-    some = f"the {_MOST} of {len(places)} classes" if len(places) > _MOST else f"{len(order)} classes"
+    some = (
+        f"the {_MOST} of {len(places)} classes" if len(places) > _MOST else f"{len(order)} classes"
+    )
     return Drawing(
         "confusion", "Confusion matrix, share of the true class", _matrix(drawn),
         f"Confusion matrix of {some} with the lowest recall first; true classes downwards.",

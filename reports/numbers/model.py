@@ -182,7 +182,8 @@ def _picture(kept: Predictions, classes: Sequence[str], place: int) -> Picture:
     probabilities, true = kept.probabilities[row], int(kept.labels[row])
     predicted = int(probabilities.argmax())
     return Picture(
-        picture=place, row=row, path=kept.paths[place] if kept.paths else None, true=classes[true], predicted=classes[predicted],
+        picture=place, row=row, path=kept.paths[place] if kept.paths else None,
+        true=classes[true], predicted=classes[predicted],
         probability=float(probabilities[predicted]),
         true_probability=float(probabilities[true]),
     )  # fmt: skip

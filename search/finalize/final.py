@@ -79,21 +79,21 @@ class Finalize:
         )
         augmented = augmented_pictures(engines.data, config.augment)
         answers = name_pictures(self.plan, tested, held_out)
-        arrays = {"evaluation": {**answers.pictures, **augmented}}
+        files: dict[str, Any] = {"predictions.csv": answers.table}
+        files["evaluation.npz"] = {**answers.pictures, **augmented}
         if held_out is not None:
-            arrays["validation"] = held_out._asdict()
+            files["validation.npz"] = held_out._asdict()
         if answers.label_errors is not None:
             metrics = metrics.model_copy(update={"label_errors": answers.label_errors})
         if gaps:
-            arrays["familiarity"] = known = familiarity(model, engines.data.train, gaps)
+            files["familiarity.npz"] = known = familiarity(model, engines.data.train, gaps)
             found = beyond(model, known, tested.images)
             metrics = metrics.model_copy(update={"familiarity": found})
         else:
             yield Warned(NO_GAPS)
         named = data.model_copy(update={"content": self.plan.data.content})
         run = RunConfig(data=named, training=config)
-        texts = {"predictions.csv": answers.table}
-        return _export(self.folder, run, model, tested.images, metrics, arrays, texts)
+        return _export(self.folder, run, model, tested.images, metrics, files)
 
     def _train(
         self, engines: "EnginePool", worker: Worker
@@ -171,14 +171,13 @@ def _export(
     model: "TrainedModel",
     images: "Tensor",
     metrics: Metrics,
-    arrays: Mapping[str, Mapping[str, Any]],
-    texts: Mapping[str, str],
+    files: Mapping[str, str | Mapping[str, Any]],
 ) -> Metrics:
     """Write everything beside the final place, check it, and move it there in one step.
 
     A folder that is there already is kept under another name: nothing that was made is lost.
     ONNX and PyTorch are compared on some of the test images; how far they differ is added to the
-    metrics. `arrays` goes by the names of `.npz` files, `texts` by those of files.
+    metrics. `files` are the others, by name: a text, or arrays by name.
 
     Raises:
         ExportMismatch: The ONNX file does not say what the model says.
@@ -196,10 +195,11 @@ def _export(
         write_toml(built / "config.toml", run.model_dump())
         metrics = metrics.model_copy(update={"onnx_difference": worst})
         describe(built, metrics)
-        for name, content in arrays.items():
-            np.savez_compressed(built / f"{name}.npz", **content)
-        for name, text in texts.items():
-            write_whole(built / name, text)
+        for name, content in files.items():
+            if isinstance(content, str):
+                write_whole(built / name, content)
+            else:
+                np.savez_compressed(built / name, **content)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
             folder.replace(next(path for path in numbered if not path.exists()))

@@ -89,9 +89,7 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, 
     return float(noise), wrong
 
 
-def _likelihoods(
-    labels: np.ndarray, probabilities: np.ndarray, temperature: float
-) -> np.ndarray:
+def _likelihoods(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """The log-likelihood of the labels at each share of noise.
 
     One more picture is counted whose label is anybody's guess, so that a few predictions that are

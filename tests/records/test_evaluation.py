@@ -22,9 +22,7 @@ def evaluation(matrix: list[list[int]], macro: float = 0.0) -> Evaluation:
     hits = sum(row[label] for label, row in enumerate(matrix))
     values = {"accuracy": hits / n, "interval_95": (0, 1), "n": n, "calibration_error": 0.0}
     values |= {"macro": {"precision": macro, "recall": macro, "f1": macro}}
-    return Evaluation.model_validate(
-        {**values, "per_class": classes, "confusion_matrix": matrix}
-    )
+    return Evaluation.model_validate({**values, "per_class": classes, "confusion_matrix": matrix})
 
 
 def test_classes_that_are_never_predicted_are_named_largest_first() -> None:

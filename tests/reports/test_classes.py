@@ -24,7 +24,7 @@ ODD_NAMES = ["1", "10", "1e1", "2020-01", "1.0"]
 
 
 def made_with(root: Path, classes: list[str], unnamed: int = 0):
-    place = make_study(root, usual(4))
+    place = make_study(root, usual(1))
     write_best(place, classes=classes, unnamed=unnamed)
     return place
 

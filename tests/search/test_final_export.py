@@ -131,11 +131,11 @@ def test_every_test_picture_has_its_name(exported) -> None:
         said, labels = held["probabilities"], held["labels"]
         paths = [lines[row]["path"] for row in held["picture_rows"]]
         assert held["picture_paths"].tolist() == paths
-    for line, probabilities, label in zip(lines, said, labels, strict=True):
+    for line, row, label in zip(lines, said, labels, strict=True):
         # The folder of a picture is its class.
         assert Path(line["path"]).parent.name == line["true"] == plan.data.classes[label]
-        assert float(line["true_probability"]) == pytest.approx(probabilities[label], rel=1e-3)
-        assert float(line["predicted_probability"]) == pytest.approx(probabilities.max(), rel=1e-3)
+        assert float(line["true_probability"]) == pytest.approx(row[label], rel=1e-3)
+        assert float(line["predicted_probability"]) == pytest.approx(row.max(), rel=1e-3)
     assert metrics.label_errors is None
 
 

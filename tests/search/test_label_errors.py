@@ -84,6 +84,6 @@ def test_they_are_listed_with_path_and_probabilities() -> None:
     (eighth,) = (s for s in record.listed if s.path == "8.png")
     assert (eighth.label, eighth.predicted) == ("b", "a")
     assert eighth.label_probability < 0.05 < 0.9 < eighth.predicted_probability
-    assert [s.wrong for s in record.listed] == sorted((s.wrong for s in record.listed))[::-1]
+    assert [s.wrong for s in record.listed] == sorted(s.wrong for s in record.listed)[::-1]
     assert record.expected == pytest.approx(sum(s.wrong for s in record.listed))
     assert record.in_words().startswith(f"{record.found} of 400 held-out images, about ")
