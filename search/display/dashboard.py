@@ -65,10 +65,7 @@ class Watch:
         if metrics is None and self.study.user_attrs.get(TEST_EVALUATIONS):
             # What this study exported before it went on.
             metrics = exported(self.plan.folder / "best")
-        result: Rows = []
-        if metrics is not None:
-            warned = [("WARNING", warning) for warning in class_warnings(metrics.test)]
-            result = [*warned, ("winner", f"trial {metrics.trial}"), *figures(metrics)]
+        result = [] if metrics is None else model_rows(metrics)
         trials = trial_records(self.study)
         state = list(_state(self.doing, count(trials, self.plan.config.trials), trials))
         note = study_note(self.plan.name, state, plan_lines(self.plan), result)
@@ -93,6 +90,12 @@ class Watch:
                     f"optuna-dashboard's notes and files are not up to date "
                     f"({type(error).__name__}, see search.log); the search goes on"
                 )
+
+
+def model_rows(metrics: Metrics) -> Rows:
+    """What the notes say of an exported model, what is wrong with it first."""
+    warned = [("WARNING", warning) for warning in class_warnings(metrics.test)]
+    return [*warned, ("winner", f"trial {metrics.trial}"), *figures(metrics)]
 
 
 def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterator[str]:
