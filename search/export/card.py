@@ -89,8 +89,7 @@ def describe(folder: Path, metrics: Metrics) -> None:
         side=side,
         snippet=_SNIPPET.format(side=side, twice=2 * side),
         beside="".join(_beside(metrics.test)),
-        figures="
-".join(f"| {name} | {_cell(text)} |" for name, text in figures(metrics)),
+        figures="\n".join(f"| {name} | {_cell(text)} |" for name, text in figures(metrics)),
         trials=metrics.search.complete + metrics.search.pruned,
         extended=extended if evaluations > 1 else "",
         class_count=len(metrics.data.classes),

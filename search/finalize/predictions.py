@@ -12,8 +12,7 @@ from records.evaluation import LabelErrors
 from search.finalize.calibrate import HeldOut
 from search.finalize.label_errors import label_errors
 from search.plan import Plan
-from train_core.data.prepare import load_labels, load_part
-from train_core.data.split import choose_rows
+from train_core.data.prepare import load_part
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested
@@ -49,7 +48,7 @@ def name_pictures(plan: Plan, tested: "Tested", held_out: HeldOut | None) -> Nam
     parts = [Predicted("test", of_test, tested.labels, tested.probabilities)]
     pictures, errors = shown_pictures(tested, of_test), None
     if held_out is not None:
-        rows = choose_rows(load_labels(data, "train"), plan.config.data).validation
+        rows = data.rows(plan.config.data).validation
         paths = _named(data.paths("train"), "train", rows.tolist())
         said = held_out.probabilities.mean(0)
         parts.append(Predicted("validation", paths, held_out.labels, said))
