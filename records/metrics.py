@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from records.estimates import Estimate, confirmed, in_words, validated
 from records.files import write_whole
 from records.findings import Findings
-from records.statistics import Spread, accuracy_interval
+from records.statistics import Spread, few_validation_images
 from records.words import percent, points
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
@@ -67,10 +68,24 @@ class FamiliarityFacts(_Record):
     n: int
 
 
+class SearchBest(_Record):
+    """The trial that was best in the search, whether or not it won, and what fresh seeds say."""
+
+    trial: int
+    accuracy: float
+    confirmed: Spread
+
+    @property
+    def selection_gap(self) -> float:
+        """What the search claimed above the mean with fresh seeds: its luck."""
+        return self.accuracy - self.confirmed.mean
+
+
 class SearchFacts(_Record):
     """The search that found the model.
 
     Attributes:
+        best: None where an earlier version wrote it.
         candidates: Trials that were confirmed.
         test_evaluations: How often it has evaluated a model on the test images, with this time.
     """
@@ -86,6 +101,12 @@ class SearchFacts(_Record):
     failed: int = 0
     candidates: int = 0
     test_evaluations: int = 1
+    best: SearchBest | None = None
+
+    @property
+    def tried(self) -> int:
+        """Trials of which the winner is one of the best."""
+        return self.complete + self.pruned
 
 
 class PartFacts(_Record):
@@ -113,21 +134,6 @@ class Validated(_Record):
     n: int
 
 
-class Estimate(_Record):
-    """An accuracy in [0, 1], and `low` and `high`: an interval of this name, if one is known.
-
-    It is of `n` of something, as `of` says.
-    """
-
-    name: str
-    accuracy: float
-    low: float | None
-    high: float | None
-    interval: str
-    n: int | None
-    of: str
-
-
 class Metrics(_Record):
     """The content of `best/metrics.json`.
 
@@ -136,7 +142,9 @@ class Metrics(_Record):
         test_without_copies: Of the test images whose pixels no training image has; None where all
             or none of them are such.
         familiarity: Whether test images look like training images to it; None if not measured.
-        selection_gap: What the search claimed above the mean with fresh seeds.
+        confirmed: With seeds that had no part in choosing it (0.1.0: with those that chose it).
+        selection_gap: What the search claimed above the mean with fresh seeds, for its best trial
+            (`search.best`; in 0.1.0 for the winner).
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
     """
@@ -170,27 +178,8 @@ class Metrics(_Record):
             name="test", accuracy=self.test.accuracy, low=low, high=high,
             interval="95 % interval", n=self.test.n, of="test images",
         )  # fmt: skip
-        validation = validated(self.validation.accuracy, self.validation.n)
+        validation = validated(self.validation.accuracy, self.validation.n, self.search.tried)
         return validation, confirmed(self.confirmed), test
-
-
-def validated(accuracy: float, n: int | None) -> Estimate:
-    """What the search claims."""
-    low, high = accuracy_interval(round(accuracy * n), n) if n else (None, None)
-    return Estimate(
-        name="in the search", accuracy=accuracy, low=low, high=high, interval="95 % interval",
-        n=n, of="validation images",
-    )  # fmt: skip
-
-
-def confirmed(spread: Spread) -> Estimate:
-    """What fresh seeds say."""
-    mean, std = spread.mean, spread.std
-    low, high = (None, None) if std is None else (mean - std, mean + std)
-    return Estimate(
-        name="confirmed", accuracy=mean, low=low, high=high, interval="± one standard deviation",
-        n=spread.n, of="fresh seeds",
-    )  # fmt: skip
 
 
 def read_metrics(folder: Path) -> Metrics:
@@ -239,10 +228,7 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
     """Write `metrics.json`, in one step: somebody may be reading it."""
     # Only what is known: a file of an earlier version gets no values that nobody measured.
     content = {"format": FORMAT, **metrics.model_dump(mode="json", exclude_unset=True)}
-    for name in (
-        "test_tta",
-        "test_without_copies",
-    ):  # Absent and not null, as in all files so far.
+    for name in ("test_tta", "test_without_copies"):  # Absent and not null, as in all files.
         if getattr(metrics, name) is None:
             content.pop(name, None)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -252,9 +238,12 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     """The figures that matter, name and value in words, for console, card and dashboard."""
     searched, _, test = metrics.estimates
-    yield "validation accuracy in the search", percent(searched.accuracy)
+    claim = f"{percent(searched.accuracy)} ({searched.interval}, n = {searched.n})"
+    yield "validation accuracy in the search", claim
+    if few := few_validation_images(metrics.validation.n):
+        yield "caution", few
     yield "confirmed with fresh seeds", in_words(metrics.confirmed)
-    yield "selection gap (luck of the search)", points(metrics.selection_gap)
+    yield "selection gap (luck of the search)", gap_in_words(metrics)
     interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
     if (rest := metrics.test_without_copies) is not None:
@@ -275,7 +264,10 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
         yield "called unlike the training images", said
 
 
-def in_words(confirmed: Spread) -> str:
-    """Mean and deviation of an accuracy over seeds."""
-    deviation = "" if confirmed.std is None else f" ± {percent(confirmed.std)}"
-    return f"{percent(confirmed.mean)}{deviation} (n = {confirmed.n})"
+def gap_in_words(metrics: Metrics) -> str:
+    """The selection gap, and of which trial it is."""
+    gap, best = points(metrics.selection_gap), metrics.search.best
+    if best is None:
+        return gap
+    searched, again = percent(best.accuracy), in_words(best.confirmed)
+    return f"{gap} (trial {best.trial}: {searched} in the search, then {again})"
