@@ -61,11 +61,11 @@ def test_several_answers_about_one_picture_count_as_one() -> None:
 
 def test_what_comes_after_the_first_failure_counts_for_nothing() -> None:
     """Right answers below a stretch of wrong ones would show 90 % again, if they were asked."""
-    confidence, named = np.linspace(1, 0.5, 4000)[None], np.zeros((1, 4000), int)
-    wrong = (np.arange(4000) >= 400) & (np.arange(4000) < 600)
+    confidence, named = np.linspace(1, 0.5, 3000)[None], np.zeros((1, 3000), int)
+    wrong = (np.arange(3000) >= 400) & (np.arange(3000) < 600)
     found = overall(HeldOut(wrong.astype(int), named, confidence), 0.9)
     assert found.probability > confidence[0, 500]
-    assert overall(HeldOut(np.zeros(4000, int), named, confidence), 0.9).share == 1.0
+    assert overall(HeldOut(np.zeros(3000, int), named, confidence), 0.9).share == 1.0
 
 
 def test_equal_confidences_are_trusted_together() -> None:
