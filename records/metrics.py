@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from records.estimates import Estimate, confirmed, in_words, validated
 from records.evaluation import Evaluation, LabelErrors, left_out
 from records.evaluation import Record as _Record
 from records.files import write_whole
 from records.findings import Findings
-from records.statistics import Spread, accuracy_interval
+from records.statistics import Spread, few_validation_images
 from records.words import percent, points
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
@@ -37,10 +38,24 @@ class FamiliarityFacts(_Record):
     n: int
 
 
+class SearchBest(_Record):
+    """The trial that was best in the search, whether or not it won, and what fresh seeds say."""
+
+    trial: int
+    accuracy: float
+    confirmed: Spread
+
+    @property
+    def selection_gap(self) -> float:
+        """What the search claimed above the mean with fresh seeds: its luck."""
+        return self.accuracy - self.confirmed.mean
+
+
 class SearchFacts(_Record):
     """The search that found the model.
 
     Attributes:
+        best: None where an earlier version wrote it.
         candidates: Trials that were confirmed.
         test_evaluations: How often it has evaluated a model on the test images, with this time.
     """
@@ -56,6 +71,12 @@ class SearchFacts(_Record):
     failed: int = 0
     candidates: int = 0
     test_evaluations: int = 1
+    best: SearchBest | None = None
+
+    @property
+    def tried(self) -> int:
+        """Trials of which the winner is one of the best."""
+        return self.complete + self.pruned
 
 
 class PartFacts(_Record):
@@ -83,21 +104,6 @@ class Validated(_Record):
     n: int
 
 
-class Estimate(_Record):
-    """An accuracy in [0, 1], and `low` and `high`: an interval of this name, if one is known.
-
-    It is of `n` of something, as `of` says.
-    """
-
-    name: str
-    accuracy: float
-    low: float | None
-    high: float | None
-    interval: str
-    n: int | None
-    of: str
-
-
 class Metrics(_Record):
     """The content of `best/metrics.json`.
 
@@ -107,7 +113,9 @@ class Metrics(_Record):
             or none of them are such.
         familiarity: Whether test images look like training images to it; None if not measured.
         label_errors: Probably wrong labels; None where no held-out predictions were kept.
-        selection_gap: What the search claimed above the mean with fresh seeds.
+        confirmed: With seeds that had no part in choosing it (0.1.0: with those that chose it).
+        selection_gap: What the search claimed above the mean with fresh seeds, for its best trial
+            (`search.best`; in 0.1.0 for the winner).
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
     """
@@ -142,27 +150,8 @@ class Metrics(_Record):
             name="test", accuracy=self.test.accuracy, low=low, high=high,
             interval="95 % interval", n=self.test.n, of="test images",
         )  # fmt: skip
-        validation = validated(self.validation.accuracy, self.validation.n)
+        validation = validated(self.validation.accuracy, self.validation.n, self.search.tried)
         return validation, confirmed(self.confirmed), test
-
-
-def validated(accuracy: float, n: int | None) -> Estimate:
-    """What the search claims."""
-    low, high = accuracy_interval(round(accuracy * n), n) if n else (None, None)
-    return Estimate(
-        name="in the search", accuracy=accuracy, low=low, high=high, interval="95 % interval",
-        n=n, of="validation images",
-    )  # fmt: skip
-
-
-def confirmed(spread: Spread) -> Estimate:
-    """What fresh seeds say."""
-    mean, std = spread.mean, spread.std
-    low, high = (None, None) if std is None else (mean - std, mean + std)
-    return Estimate(
-        name="confirmed", accuracy=mean, low=low, high=high, interval="± one standard deviation",
-        n=spread.n, of="fresh seeds",
-    )  # fmt: skip
 
 
 def read_metrics(folder: Path) -> Metrics:
@@ -211,10 +200,7 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
     """Write `metrics.json`, in one step: somebody may be reading it."""
     # Only what is known: a file of an earlier version gets no values that nobody measured.
     content = {"format": FORMAT, **metrics.model_dump(mode="json", exclude_unset=True)}
-    for name in (
-        "test_tta",
-        "test_without_copies",
-    ):  # Absent and not null, as in all files so far.
+    for name in ("test_tta", "test_without_copies"):  # Absent and not null, as in all files.
         if getattr(metrics, name) is None:
             content.pop(name, None)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -224,25 +210,36 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     """The figures that matter, name and value in words, for console, card and dashboard."""
     searched, _, test = metrics.estimates
-    yield "validation accuracy in the search", percent(searched.accuracy)
+    claim = f"{percent(searched.accuracy)} ({searched.interval}, n = {searched.n})"
+    yield "validation accuracy in the search", claim
+    if few := few_validation_images(metrics.validation.n):
+        yield "caution", few
     yield "confirmed with fresh seeds", in_words(metrics.confirmed)
-    yield "selection gap (luck of the search)", points(metrics.selection_gap)
+    yield "selection gap (luck of the search)", gap_in_words(metrics)
     interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
     if (rest := metrics.test_without_copies) is not None:
         low, high = map(percent, rest.interval_95)
         text = f"{percent(rest.accuracy)} (95 % interval {low} to {high}, n = {rest.n})"
         yield "test accuracy without copies of training images", text
+    yield from _of_classes(metrics)
+    yield from _of_trust(metrics)
+
+
+def _of_classes(metrics: Metrics) -> Iterator[tuple[str, str]]:
+    macro = metrics.test.macro_tested
     if metrics.test.unequal:
-        recall = percent(metrics.test.macro_tested.recall)
+        recall = percent(macro.recall)
         yield "macro recall", f"{recall} (classes differ in size; here each counts alike)"
     if metrics.test_tta is not None:
         yield "with mirrored views averaged", percent(metrics.test_tta.accuracy)
-    macro = metrics.test.macro_tested
     values = ", ".join(percent(value) for value in (macro.precision, macro.recall, macro.f1))
     yield "macro precision, recall, F1", values
     if (untested := left_out(metrics.test)) is not None:
         yield "classes without test images", untested
+
+
+def _of_trust(metrics: Metrics) -> Iterator[tuple[str, str]]:
     error, done = percent(metrics.test.calibration_error), metrics.calibration
     if done.temperature != 1.0:  # As it is in models from before there was any calibration.
         error += f" ({percent(done.error_before)} before temperature {done.temperature:.2f})"
@@ -254,7 +251,10 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
         yield "probable label errors", metrics.label_errors.in_words()
 
 
-def in_words(confirmed: Spread) -> str:
-    """Mean and deviation of an accuracy over seeds."""
-    deviation = "" if confirmed.std is None else f" ± {percent(confirmed.std)}"
-    return f"{percent(confirmed.mean)}{deviation} (n = {confirmed.n})"
+def gap_in_words(metrics: Metrics) -> str:
+    """The selection gap, and of which trial it is."""
+    gap, best = points(metrics.selection_gap), metrics.search.best
+    if best is None:
+        return gap
+    searched, again = percent(best.accuracy), in_words(best.confirmed)
+    return f"{gap} (trial {best.trial}: {searched} in the search, then {again})"

@@ -1,5 +1,6 @@
 """The statistics that results are told with; NumPy and nothing else."""
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 BINS = 15  # Intervals of confidence between 0 and 1 for the calibration error.
+FEW = 200  # Validation images below which luck decides between good trials.
 
 
 class Spread(BaseModel):
@@ -58,6 +60,31 @@ def accuracy_interval(hits: int, count: int) -> tuple[float, float]:
     """The 95 % Wilson interval of an accuracy."""
     low, high = wilson_interval(hits, count)
     return float(low), float(high)
+
+
+def few_validation_images(n: int) -> str | None:
+    """Why the accuracies of a search on so many mean little, in words; None if they are enough."""
+    if n >= FEW:
+        return None
+    error = math.sqrt(0.9 * 0.1 / n)
+    return (
+        f"only {n} validation images: one of them is {1 / n:.1%}, and an accuracy of 90 % has a "
+        f"standard error of {error:.1%}"
+    )
+
+
+def binomial_tail(hits: int, count: int, share: float) -> float:
+    """The chance of at least `hits` in [0, count] out of `count`, each with chance `share`.
+
+    The lower end of the one-sided interval of Clopper and Pearson (1934) at confidence c is at
+    least `share`, in (0, 1), exactly where this chance is 1 - c at most.
+    """
+    misses = np.arange(count - hits + 1, dtype=np.float64)
+    # Logarithms of the binomial coefficients, each from the one before it.
+    steps = np.log((count - misses[:-1]) / (misses[:-1] + 1))
+    ways = np.concatenate([[0.0], np.cumsum(steps)])
+    logs = ways + (count - misses) * np.log(share) + misses * np.log1p(-share)
+    return min(1.0, float(np.exp(logs).sum()))
 
 
 def confidence_bins(labels: np.ndarray, probabilities: np.ndarray) -> ConfidenceBins:

@@ -143,7 +143,7 @@ def _entry(source: Source, *, shared: bool) -> Entry:
     where = source.storage if source.place.storage else str(source.place.folder)
     return Entry(
         name=f"{name} ({where})" if shared else name, place=where,
-        winner=winner(source.metrics, seeds(source.confirmed, trials), trials),
+        winner=winner(source, seeds(source.confirmed, trials)),
         cost=paid, epochs_saved=paid.epochs_saved, course=course(trials),
     )  # fmt: skip
 

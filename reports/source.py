@@ -12,7 +12,13 @@ import numpy as np
 from records.metrics import Metrics, parse_metrics
 from records.trial import TrialRecord
 from space import Space, parse_space
-from studies.attributes import MACHINE, TEST_EVALUATIONS, confirmations, trial_records
+from studies.attributes import (
+    FURTHER,
+    MACHINE,
+    TEST_EVALUATIONS,
+    confirmations,
+    trial_records,
+)
 from studies.owner import abandoned
 from studies.storage import shown
 from studies.study import FINGERPRINT, SETTINGS, Place, find
@@ -56,6 +62,7 @@ class Source:
         trials: All of them, by number.
         abandoned: Numbers of the trials that are marked as running although their process is gone.
         confirmed: Number of each confirmed trial -> validation accuracy per fresh seed.
+        further: Number of each winner -> the same for seeds that had no part in choosing it.
         test_evaluations: How often a model was evaluated on the test images.
         settings: The resolved configuration of the search; empty if convsearch did not make it.
         fingerprint: What must not change while the study lasts.
@@ -72,6 +79,7 @@ class Source:
     trials: tuple[TrialRecord, ...]
     abandoned: frozenset[int]
     confirmed: dict[int, list[float]]
+    further: dict[int, list[float]]
     test_evaluations: int
     settings: dict[str, Any]
     fingerprint: dict[str, Any]
@@ -121,7 +129,7 @@ def read_source(place: Place) -> Source:
     return Source(
         place=place, storage=shown(place.url), read=datetime.now().astimezone(),
         trials=tuple(trial_records(study)), abandoned=abandoned(study),
-        confirmed=confirmations(study),
+        confirmed=confirmations(study), further=confirmations(study, FURTHER),
         test_evaluations=int(attributes.get(TEST_EVALUATIONS, 0)),
         settings=attributes.get(SETTINGS, {}), fingerprint=fingerprint,
         space=_space(fingerprint), machines=machines,

@@ -38,7 +38,12 @@ class ConfirmConfig(Section):
     """How many of the best trials are trained again."""
 
     seeds: int = Field(default=3, ge=1, le=100)
-    """How many fresh seeds each of them is trained with."""
+    """How many fresh seeds each of them is trained with; the winner with as many again."""
+
+    @property
+    def further(self) -> int:
+        """Trainings of the winner with seeds that had no part in choosing it."""
+        return self.seeds if self.top > 1 else 0
 
 
 class WorkersConfig(Section):

@@ -76,7 +76,8 @@ def _least_probability(model: Model, below: float | None) -> tuple[float, str]:
     if found is None or found.probability is None:
         # Of two classes, the more probable one has a half at least, whatever the picture.
         guess = (1 + 1 / len(model.classes)) / 2
-        return guess, "It is a guess, halfway from chance: nothing was held out to choose it by."
+        why = "nothing was held out to choose it by" if found is None else found.doubt
+        return guess, f"It is a guess, halfway from chance: {why}."
     return found.probability, (
         f"Of the answers about held-out pictures, {found.share:.0%} reached it, and "
         f"{found.precision:.0%} of these were right."

@@ -135,8 +135,8 @@ def _thresholds(
     for name, one in found.items():
         if one.probability is None:
             say(
-                f"{name}: never trusted, since no threshold is known to reach {precision:.0%} "
-                f"({one.pictures} held-out pictures were called so)"
+                f"{name}: never trusted, since no threshold is shown to reach {precision:.0%}: "
+                f"{one.doubt}"
             )
         else:
             say(

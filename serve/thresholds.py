@@ -2,17 +2,31 @@
 
 A search exports what the winner's confirmations said of its validation images (`validation.npz`).
 The test images play no part: a threshold chosen on them could no longer be measured on them.
+
+"95 % right from 0.9 on" is a claim, and a threshold is chosen such that it is false in at most a
+tenth of all draws of held-out pictures. Thresholds are tried in an order that is fixed before
+anybody looks at what was right, from the most confident predictions down. Each one is tested by
+the exact binomial test at 10 %, and the last one before the first that fails is taken
+(fixed-sequence testing: Bauer, 1991; Learn then Test: Angelopoulos et al., 2021). To take the
+best of many thresholds that pass alone would be wrong: one of many passes by luck.
+
+What is promised is meant for pictures like the held-out ones, and for the mean of the winner's
+confirmations; the exported model has learned from more pictures. The temperature was chosen on
+the same answers, but is one number for all of them and hardly changes their order.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from records.statistics import wilson_interval
+from records.statistics import binomial_tail
 
 SURE = 0.9  # Share of the sure predictions that should be right.
+FALSE_CLAIMS = 0.1  # Share of the claims that may be false.
+_GROWTH = 1.03  # From one threshold that is tried to the next, in pictures.
 
 
 class HeldOut(NamedTuple):
@@ -38,16 +52,28 @@ class Threshold(NamedTuple):
     """Where predictions are trusted from.
 
     Attributes:
-        probability: The least that is trusted; None if no threshold is known to be good enough.
+        probability: The least that is trusted; None if no threshold is shown to be good enough.
         precision: Share of the trusted held-out predictions that were right.
         share: Share of the held-out predictions that are trusted.
         pictures: Held-out pictures that this rests on, all that the class was named for.
+        enough: How many of them could show the wanted precision, if all were right.
     """
 
     probability: float | None
     precision: float
     share: float
     pictures: int
+    enough: int
+
+    @property
+    def doubt(self) -> str:
+        """Why there is no threshold, in words."""
+        if self.pictures < self.enough:
+            return (
+                f"{self.pictures} held-out pictures are too few, {self.enough} with right answers "
+                f"only would be enough"
+            )
+        return f"the answers about {self.pictures} held-out pictures are not right often enough"
 
 
 def read_held_out(folder: Path) -> HeldOut | None:
@@ -61,42 +87,69 @@ def read_held_out(folder: Path) -> HeldOut | None:
 
 
 def overall(held: HeldOut, precision: float) -> Threshold:
-    """One threshold for the predictions of all classes together."""
-    return _lowest(held, np.ones_like(held.predicted, bool), precision)
-
-
-def per_class(held: HeldOut, classes: Sequence[str], precision: float) -> Mapping[str, Threshold]:
-    """A threshold for each class, above which its predictions are right as often as wanted.
+    """One threshold for the predictions of all classes together.
 
     `precision` is the wanted share of right ones among the trusted predictions, in (0, 1).
     """
+    predicted, confidence = _one_answer_each(held)
+    return _lowest(confidence, predicted == held.labels, precision)
+
+
+def per_class(held: HeldOut, classes: Sequence[str], precision: float) -> Mapping[str, Threshold]:
+    """A threshold for each class; each is a claim of its own, false in a tenth of all draws."""
+    predicted, confidence = _one_answer_each(held)
+    right = predicted == held.labels
     return {
-        name: _lowest(held, held.predicted == label, precision)
+        name: _lowest(confidence[predicted == label], right[predicted == label], precision)
         for label, name in enumerate(classes)
     }
 
 
-def _lowest(held: HeldOut, chosen: np.ndarray, precision: float) -> Threshold:
-    """The lowest threshold whose precision is shown to be high enough for the chosen predictions.
+def enough(precision: float) -> int:
+    """Pictures that show a precision in (0, 1) if the answers about all of them are right."""
+    return max(1, math.ceil(math.log(FALSE_CLAIMS) / math.log(precision) - 1e-9))
 
-    Shown means that the Wilson score interval's lower end (one-sided, 90 %) reaches it: of ten
-    predictions that happen to be right all ten, nobody knows that 95 % will be. Several trainings
-    predict the same pictures, so that each prediction counts as a part of one picture.
+
+def _one_answer_each(held: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """The class and the confidence `(N,)` that one training, drawn for each picture, gave it.
+
+    Several answers about one picture are not independent, and count as one. So drawn, right
+    answers follow the binomial distribution with the mean precision of the trainings.
     """
-    trainings = len(held.predicted)
-    confidence, right = held.confidence[chosen], held.right[chosen]
+    trainings, pictures = held.predicted.shape
+    drawn = np.random.default_rng(0).integers(trainings, size=pictures), np.arange(pictures)
+    return held.predicted[drawn], held.confidence[drawn]
+
+
+def _lowest(confidence: np.ndarray, right: np.ndarray, precision: float) -> Threshold:
+    """The lowest threshold that is shown to reach a precision, for answers `(N,)`."""
     order = np.argsort(-confidence, kind="stable")
-    confidence, right = confidence[order], right[order]
-    pictures = round(len(order) / trainings)
-    accepted, hits = np.arange(1, len(order) + 1), np.cumsum(right)
-    low, _ = wilson_interval(hits / trainings, accepted / trainings, confidence=0.8)
-    # Equal confidences are accepted together.
-    last = np.append(confidence[1:] != confidence[:-1], True)[: len(order)]
-    good = np.flatnonzero((low >= precision) & last)
-    if not len(good):
-        return Threshold(None, 0.0, 0.0, pictures)
-    end = good[-1]
+    confidence, hits = confidence[order], np.cumsum(right[order])
+    pictures, least, trusted = len(order), enough(precision), 0
+    for accepted in _accepted(confidence, least):
+        if binomial_tail(int(hits[accepted - 1]), accepted, precision) > FALSE_CLAIMS:
+            break
+        trusted = accepted
+    if not trusted:
+        return Threshold(None, 0.0, 0.0, pictures, least)
     return Threshold(
-        float(confidence[end]), float(hits[end] / accepted[end]), float((end + 1) / len(order)),
-        pictures,
+        float(confidence[trusted - 1]), float(hits[trusted - 1] / trusted), trusted / pictures,
+        pictures, least,
     )  # fmt: skip
+
+
+def _accepted(confidence: np.ndarray, least: int) -> Iterator[int]:
+    """How many answers are accepted, for one threshold after the other.
+
+    The first threshold accepts few, but `least` of them, and where there are many so many that a
+    wrong one among them need not end it. Confidence is in descending order; equal ones are
+    accepted together.
+    """
+    count = len(confidence)
+    wanted, accepted = max(least, min(2 * least, count // 2), count // 8), 0
+    while wanted <= count and accepted < count:
+        if wanted > accepted:
+            last = confidence[wanted - 1]
+            accepted = int(np.searchsorted(-confidence, -last, side="right"))
+            yield accepted
+        wanted = min(count, max(wanted + 1, int(wanted * _GROWTH)))

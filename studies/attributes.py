@@ -29,6 +29,8 @@ HISTORY = "history"
 ATTACHED = "attached"  # Name -> id of the files that were attached to the study.
 # The study's attribute with the validation accuracy of one confirmation.
 CONFIRMED = "confirmed:{trial}:{seed}"
+# The same of the winner with further seeds, which had no part in choosing it.
+FURTHER = "confirmed_further:{trial}:{seed}"
 # The study's attribute that counts evaluations on the test images: an honest study has one.
 TEST_EVALUATIONS = "test_evaluations"
 # The study's attribute with what trained on a host: device, precision and versions, in words.
@@ -73,10 +75,10 @@ def trial_records(study: Study) -> list[TrialRecord]:
     return [_record(trial, trial.number in ignored) for trial in trials]
 
 
-def confirmations(study: Study) -> dict[int, list[float]]:
+def confirmations(study: Study, attribute: str = CONFIRMED) -> dict[int, list[float]]:
     """Number of each confirmed trial -> validation accuracy per fresh seed, in [0, 1]."""
     found: dict[int, dict[int, float]] = {}
-    pattern = re.compile(CONFIRMED.format(trial=r"(\d+)", seed=r"(\d+)"))
+    pattern = re.compile(attribute.format(trial=r"(\d+)", seed=r"(\d+)"))
     for name, value in study.user_attrs.items():
         if match := pattern.fullmatch(name):
             found.setdefault(int(match[1]), {})[int(match[2])] = float(value)

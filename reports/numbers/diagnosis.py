@@ -63,6 +63,11 @@ class Candidate(Numbers):
         """How many seeds the mean is of."""
         return len(self.confirmed)
 
+    @property
+    def gap(self) -> float | None:
+        """What the search claimed above the mean."""
+        return None if self.searched is None else self.searched - self.mean
+
 
 class Seeds(Numbers):
     """All candidates, best mean first, and the spread among their seeds.

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from records.statistics import few_validation_images
 from reports.numbers.cost import Cost, More
 from reports.numbers.diagnosis import Pruning, Seeds
 from reports.numbers.model import Model
@@ -40,6 +41,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
         Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
         Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
+        Finding("validation", "Are there enough validation images?", *_validation(summary)),
         Finding("seeds", "Is the winner really better?", *_seeds(summary.seeds)),
         Finding("more", "Would more trials pay?", *_more(summary.more, spread)),
     )
@@ -119,6 +121,16 @@ def _pruning(found: Pruning) -> Judgement:
         "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
         '"percentile"), or not at all.'
     )  # fmt: skip
+
+
+def _validation(summary: Summary) -> Judgement:
+    n = summary.validation_images
+    if n is None:
+        return "unknown", "That is known once a model is exported.", ""
+    if few := few_validation_images(n):
+        advice = "Raise validation_fraction under [data], or add images."
+        return "warning", f"Trials are told apart by {few}.", advice
+    return "good", f"Trials are told apart by {n:,} validation images.", ""
 
 
 def _seeds(found: Seeds) -> Judgement:

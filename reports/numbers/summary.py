@@ -1,13 +1,13 @@
 """`Summary`: all numbers of a report, worked out once, for `summary.json` and for the page."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from records.metrics import Estimate, Metrics, confirmed, validated
+from records.estimates import Estimate, confirmed, validated
 from records.statistics import Spread
-from records.trial import TrialRecord, ranked
+from records.trial import ranked
 from reports.numbers import Numbers
 from reports.numbers.cost import Cost, More, cost, more
 from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
@@ -22,7 +22,8 @@ class Winner(Numbers):
 
     Attributes:
         estimates: From what the search claimed to what the test says, as far as it is there.
-        selection_gap: What the search claimed above the mean with fresh seeds.
+        selection_gap: What the search claimed above the mean with fresh seeds, for its best trial.
+        gap_of: Which trial that is, in words.
         stale: Whether the study has moved on since the export: another trial would win now.
     """
 
@@ -31,6 +32,7 @@ class Winner(Numbers):
     params: dict[str, Any]
     estimates: tuple[Estimate, ...]
     selection_gap: float | None
+    gap_of: str
     stale: bool
 
 
@@ -57,6 +59,7 @@ class Summary(Numbers):
         missing: What could not be read, a sentence each.
         data: What was found in the data set, a line each; () if nothing was exported.
         data_warnings: What of it somebody should look at.
+        validation_images: How many trials are scored on; None before the export.
         importances: None when the space is not known.
     """
 
@@ -68,6 +71,7 @@ class Summary(Numbers):
     data_warnings: tuple[str, ...]
     winner: Winner | None
     test_evaluations: int
+    validation_images: int | None
     cost: Cost
     pruned_share: float | None
     epochs_saved: float | None
@@ -98,8 +102,9 @@ def summarise(source: Source) -> Summary:
         missing=source.missing,
         data=tuple(found.facts()) if found else (),
         data_warnings=tuple(found.warnings()) if found else (),
-        winner=winner(metrics, confirmations, trials),
+        winner=winner(source, confirmations),
         test_evaluations=source.test_evaluations,
+        validation_images=metrics.validation.n if metrics else None,
         cost=paid, pruned_share=paid.pruned_share, epochs_saved=paid.epochs_saved,
         history=history(trials), curves=drawn,
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
@@ -115,28 +120,32 @@ def summarise(source: Source) -> Summary:
     )  # fmt: skip
 
 
-def winner(metrics: Metrics | None, seeds: Seeds, trials: Sequence[TrialRecord]) -> Winner | None:
+def winner(source: Source, seeds: Seeds) -> Winner | None:
     """The winner as far as it is known; None without a complete trial."""
-    if metrics is not None:
+    if (metrics := source.metrics) is not None:
         leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
         return Winner(
             trial=metrics.trial, decided_by="confirmation", params=metrics.params,
             estimates=metrics.estimates, selection_gap=metrics.selection_gap,
+            gap_of=f"trial {metrics.search.best.trial}" if metrics.search.best else "the winner",
             stale=leader != metrics.trial,
         )  # fmt: skip
-    order = ranked(trials)
-    known = {t.number: t for t in order}
-    first = next((c for c in seeds.candidates if c.number in known), None)
+    order = ranked(source.trials)
     if not order:
         return None
-    best = known[first.number] if first else order[0]
-    assert best.result is not None
-    claim = validated(best.result, None)
+    known = {t.number: t for t in order}
+    found = [c for c in seeds.candidates if c.number in known]
+    best = order[0]
+    first = known[found[0].number] if found else best
+    # The mean by which one of several was chosen is too high: only further seeds tell.
+    runs = source.further.get(first.number) or (found[0].confirmed if len(found) == 1 else ())
+    claim = validated(first.result or 0.0, None, sum(t.done for t in source.trials))
     return Winner(
-        trial=best.number, decided_by="confirmation" if first else "the search alone",
-        params=best.params,
-        estimates=(claim, confirmed(Spread.of(first.confirmed))) if first else (claim,),
-        selection_gap=best.result - first.mean if first else None, stale=False,
+        trial=first.number, decided_by="confirmation" if found else "the search alone",
+        params=first.params,
+        estimates=(claim, confirmed(Spread.of(runs))) if runs else (claim,),
+        selection_gap=next((c.gap for c in found if c.number == best.number), None),
+        gap_of=f"trial {best.number}", stale=False,
     )  # fmt: skip
 
 

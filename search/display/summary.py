@@ -9,6 +9,7 @@ from records.evaluation import class_warnings
 from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
+from records.statistics import few_validation_images
 from records.trial import TrialRecord, ranked
 from records.words import duration, percent, values
 from search.plan import Plan
@@ -76,6 +77,8 @@ def introduce(
     yield from (f"        {line}" for line in plan.data.findings.lines())
     if skipped:
         yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
+    if few := few_validation_images(plan.validation_count):
+        yield f"        {few}: raise [data] validation_fraction, or add images"
     precision = plan.training.precision
     yield (
         f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
@@ -105,9 +108,11 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
         f"{config.study.sampler}, pruner {config.study.pruner}"
     )
+    confirm = config.confirm
     job = (
-        f"{config.trials} trials, then {config.confirm.top} x {config.confirm.seeds} "
-        f"confirmations, final training on {plan.train_count + plan.validation_count:,} "
+        f"{config.trials} trials, then {confirm.top} x {confirm.seeds} confirmations"
+        f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
+        f"final training on {plan.train_count + plan.validation_count:,} "
         f"images, one test"
     )
     recipe = f"{config.recipe}: {plan.training.describe()}"
@@ -120,7 +125,8 @@ def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:
     images = plan.train_count + plan.validation_count / 3
     each = plan.training.epochs * images / speed
     trials = counts.total - counts.done
-    after = plan.config.confirm.top * plan.config.confirm.seeds
+    confirm = plan.config.confirm
+    after = confirm.top * confirm.seeds + confirm.further
     total = each * (trials + after) / workers + each
     return (
         f"about {duration(total)} at {speed:,.0f} images/s, {duration(each)} per full training; "

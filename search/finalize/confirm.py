@@ -1,11 +1,14 @@
 """Confirmation: the best trials trained again with fresh seeds, to undo the luck of the search.
 
 The best of a hundred noisy results is partly the luckiest. Trained again, each of the best trials
-is judged by seeds that nobody picked.
+is judged by seeds that nobody picked. The best mean of a few is partly luck too. So the winner is
+trained with as many further seeds, which had no part in any choice, and only these say how good
+it is. A correction of the first mean would need no training, but would have to know how much
+trials and seeds differ, of which nine trainings tell little (`benchmarks.selection_gap`).
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
@@ -19,7 +22,7 @@ from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.training_files import EventFiles, checkpoint_of_confirmation
 from search.workers.worker import Worker
 from studies.algorithms import seed_for
-from studies.attributes import CONFIRMED
+from studies.attributes import CONFIRMED, FURTHER
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
 
@@ -36,16 +39,25 @@ class Candidate:
 
     trial: TrialRecord
     accuracies: tuple[float, ...]  # Validation accuracy in [0, 1] per seed; 0 = it diverged.
+    further: tuple[float, ...] = ()  # The same with seeds that had no part in choosing it.
 
     @property
-    def confirmed(self) -> Spread:
-        """Mean and deviation of the accuracies."""
+    def chosen_by(self) -> Spread:
+        """Mean and deviation with the seeds that all candidates share: they decide who wins."""
         return Spread.of(self.accuracies)
 
     @property
+    def confirmed(self) -> Spread:
+        """Mean and deviation that no choice has raised: of further seeds, or without rivals."""
+        return Spread.of(self.further or self.accuracies)
+
+    @property
     def selection_gap(self) -> float:
-        """What the search claimed above the mean with fresh seeds."""
-        return (self.trial.accuracy or 0.0) - self.confirmed.mean
+        """What the search claimed above the mean of the seeds that all candidates share.
+
+        Nothing but the search has chosen its best trial, so of this one it is the search's luck.
+        """
+        return (self.trial.accuracy or 0.0) - self.chosen_by.mean
 
 
 @dataclass(frozen=True)
@@ -56,17 +68,19 @@ class Confirm:
     trial: int  # Its number.
     seed: int  # Counts the confirmations of one trial from 0.
     config: TrainConfig  # The trial's training, with the fresh seed.
+    further: bool = False  # Whether the trial is already chosen.
 
     @property
     def attribute(self) -> str:
         """The study's attribute that keeps the accuracy."""
-        return CONFIRMED.format(trial=self.trial, seed=self.seed)
+        return (FURTHER if self.further else CONFIRMED).format(trial=self.trial, seed=self.seed)
 
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
         engines = worker.engines(self.plan.data, self.plan.config.data)
-        checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed)
-        job = f"confirm trial {self.trial}, seed {self.seed + 1}"
+        checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed, self.further)
+        further = "further " if self.further else ""
+        job = f"confirm trial {self.trial}, {further}seed {self.seed + 1}"
         outcome = yield from train(job, self.config, engines, worker, checkpoint)
         if outcome.state == State.REQUEUED:
             return self, None
@@ -113,14 +127,16 @@ def train(
 
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
-    """The confirmations that the study does not have yet."""
-    known, seeds = study.user_attrs, range(plan.config.confirm.seeds)
-    return [
-        Confirm(plan, trial.number, seed, confirmation_config(plan, trial, seed))
-        for trial in top
-        for seed in seeds
-        if CONFIRMED.format(trial=trial.number, seed=seed) not in known
-    ]
+    """The confirmations, by which the winner is chosen, that the study does not have yet."""
+    seeds = range(plan.config.confirm.seeds)
+    tasks = [_task(plan, trial, seed) for trial in top for seed in seeds]
+    return [task for task in tasks if task.attribute not in study.user_attrs]
+
+
+def missing_further(plan: Plan, study: Study, winner: TrialRecord) -> list[Confirm]:
+    """The trainings with further seeds that the study does not have yet."""
+    tasks = [_task(plan, winner, s, further=True) for s in range(plan.config.confirm.further)]
+    return [task for task in tasks if task.attribute not in study.user_attrs]
 
 
 def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Candidate]:
@@ -130,11 +146,32 @@ def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Can
         Candidate(t, tuple(known[CONFIRMED.format(trial=t.number, seed=s)] for s in seeds))
         for t in top
     ]
-    return sorted(found, key=lambda candidate: -candidate.confirmed.mean)
+    return best_first(found)
 
 
-def confirmation_config(plan: Plan, trial: TrialRecord, seed: int) -> TrainConfig:
+def best_first(found: Sequence[Candidate]) -> list[Candidate]:
+    """The order in which candidates win; of equal ones the earlier one is first."""
+    return sorted(found, key=lambda candidate: -candidate.chosen_by.mean)
+
+
+def with_further(plan: Plan, study: Study, winner: Candidate) -> Candidate:
+    """The winner with the accuracies of its further seeds, which the study must have."""
+    names = [
+        FURTHER.format(trial=winner.trial.number, seed=seed)
+        for seed in range(plan.config.confirm.further)
+    ]
+    return replace(winner, further=tuple(study.user_attrs[name] for name in names))
+
+
+def confirmation_config(
+    plan: Plan, trial: TrialRecord, seed: int, *, further: bool = False
+) -> TrainConfig:
     """The trial's training with a seed that all confirmed trials share and no trial had."""
     assert trial.config is not None
-    fresh = seed_for(plan.config.study.seed, 3, seed)
+    fresh = seed_for(plan.config.study.seed, 5 if further else 3, seed)
     return TrainConfig.model_validate({**trial.config, "seed": fresh})
+
+
+def _task(plan: Plan, trial: TrialRecord, seed: int, *, further: bool = False) -> Confirm:
+    config = confirmation_config(plan, trial, seed, further=further)
+    return Confirm(plan, trial.number, seed, config, further)

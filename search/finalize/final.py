@@ -119,9 +119,14 @@ class Finalize:
         raise RuntimeError(f"the final training did not succeed with any of {_ATTEMPTS} seeds")
 
     def _kept(self) -> tuple[HeldOut | None, list[Gap]]:
-        """What the winner's confirmations said of images that they had not learned."""
-        trial, seeds = self.winner.trial, range(self.plan.config.confirm.seeds)
-        configs = [confirmation_config(self.plan, trial, seed) for seed in seeds]
+        """What the winner's confirmations said of images that they had not learned.
+
+        Of those with further seeds, if there are any: the others are a little too good, since it
+        was chosen for them.
+        """
+        trial, further = self.winner.trial, bool(self.winner.further)
+        seeds = range(len(self.winner.further or self.winner.accuracies))
+        configs = [confirmation_config(self.plan, trial, s, further=further) for s in seeds]
         held_out = kept_predictions(self.plan, trial.number, configs)
         return held_out, kept_gaps(self.plan, trial.number, configs)
 
@@ -156,7 +161,7 @@ class Finalize:
             test_tta=tested.mirrored,
             test_without_copies=tested.without_copies,
             calibration=Calibration(temperature=temperature, error_before=error_before),
-            selection_gap=self.winner.selection_gap,
+            selection_gap=(self.search.best or self.winner).selection_gap,
             training=config.model_dump(),
             curves=columns(outcome.history),
             data=DataFacts.model_validate(facts),

@@ -1,15 +1,24 @@
 """What follows the trials: confirmation, final training, the one test, the export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from optuna.study import Study
 
-from records.metrics import Metrics, SearchFacts, exported, in_words
-from records.trial import ranked
+from records.estimates import in_words
+from records.metrics import Metrics, SearchBest, SearchFacts, exported
+from records.trial import TrialRecord, ranked
 from records.words import percent
 from search.display.summary import count
 from search.export.card import describe
-from search.finalize.confirm import Candidate, candidates, missing
+from search.finalize.confirm import (
+    Candidate,
+    Confirm,
+    candidates,
+    missing,
+    missing_further,
+    with_further,
+)
 from search.finalize.final import Finalize
 from search.plan import Plan
 from search.workers.events import Done, Event
@@ -47,26 +56,52 @@ def finish(
                 f"ended them"
             )
             return None
-        tasks = missing(plan, study, top)
-        pool.grow(min(workers, len(tasks)))
-        for worker, event in pool.run(list(tasks)):
-            tell(worker, event)
-            if isinstance(event, Done):
-                task, accuracy = event.result
-                if accuracy is not None:
-                    study.set_user_attr(task.attribute, accuracy)
-        if pool.stop.is_set():
+        train = partial(_train, study, pool, workers, tell)
+        found = _confirmed(plan, study, top, train, say)
+        if found is None:
             return None
         # Those that searched go: they would hold cores and memory, and never see a test image.
         pool.close()
-        found = candidates(plan, study, top)
-        for one in found:
-            searched, confirmed = percent(one.trial.accuracy), in_words(one.confirmed)
-            say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}")
-        metrics = _export(plan, found[0], _facts(plan, study, len(found)), pool, tell)
+        metrics = _export(plan, found[0], _facts(plan, study, found, top[0]), pool, tell)
         if metrics is not None:
             sweep_finish(plan)
         return metrics
+
+
+def _confirmed(
+    plan: Plan,
+    study: Study,
+    top: Sequence[TrialRecord],
+    train: Callable[[Sequence[Confirm]], bool],
+    say: Callable[[str], None],
+) -> list[Candidate] | None:
+    """The confirmed trials, the winner first; None when the session is stopping."""
+    if not train(missing(plan, study, top)):
+        return None
+    winner, *others = candidates(plan, study, top)
+    for one in (winner, *others):
+        searched, confirmed = percent(one.trial.accuracy), in_words(one.chosen_by)
+        say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}")
+    if others:
+        if not train(missing_further(plan, study, winner.trial)):
+            return None
+        winner = with_further(plan, study, winner)
+        say(f"trial {winner.trial.number} won; further seeds: {in_words(winner.confirmed)}")
+    return [winner, *others]
+
+
+def _train(
+    study: Study, pool: WorkerPool, workers: int, tell: Tell, tasks: Sequence[Confirm]
+) -> bool:
+    """Train and keep what comes of it; returns False when the session is stopping."""
+    pool.grow(min(workers, len(tasks)))
+    for worker, event in pool.run(list(tasks)):
+        tell(worker, event)
+        if isinstance(event, Done):
+            task, accuracy = event.result
+            if accuracy is not None:
+                study.set_user_attr(task.attribute, accuracy)
+    return not pool.stop.is_set()
 
 
 def _export(
@@ -76,8 +111,9 @@ def _export(
     old = exported(folder)
     if old is not None and _same_model(old, plan, winner):
         # The same model stays; only what is said about the search has moved on.
-        search = old.search.model_copy(update=facts.model_dump(exclude_unset=True))
-        gap = winner.selection_gap
+        known = {name: getattr(facts, name) for name in facts.model_fields_set}
+        search = old.search.model_copy(update=known)
+        gap = (search.best or winner).selection_gap
         moved = {"search": search, "confirmed": winner.confirmed, "selection_gap": gap}
         metrics = old.model_copy(update=moved)
         describe(folder, metrics)
@@ -106,8 +142,12 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
     )
 
 
-def _facts(plan: Plan, study: Study, confirmed: int) -> SearchFacts:
+def _facts(
+    plan: Plan, study: Study, found: Sequence[Candidate], first: TrialRecord
+) -> SearchFacts:
     counts, config = count(trial_records(study), plan.config.trials), plan.config
+    best = next(one for one in found if one.trial.number == first.number)
+    assert first.accuracy is not None
     return SearchFacts(
         study=plan.name,
         recipe=config.recipe,
@@ -118,5 +158,10 @@ def _facts(plan: Plan, study: Study, confirmed: int) -> SearchFacts:
         complete=counts.complete,
         pruned=counts.pruned,
         failed=counts.failed,
-        candidates=confirmed,
+        candidates=len(found),
+        best=SearchBest(
+            trial=first.number,
+            accuracy=first.accuracy,
+            confirmed=best.chosen_by,
+        ),
     )

@@ -24,9 +24,9 @@ def checkpoint_of_trial(plan: Plan, index: int) -> "Checkpoint":
     return _checkpoint(plan, f"{_TRIAL}-{index}")
 
 
-def checkpoint_of_confirmation(plan: Plan, trial: int, seed: int) -> "Checkpoint":
-    """That of one confirmation, by the trial's number and the count of seeds."""
-    return _checkpoint(plan, f"{_CONFIRM}-{trial}-{seed}")
+def checkpoint_of_confirmation(plan: Plan, trial: int, seed: int, further: bool) -> "Checkpoint":
+    """That of one confirmation, by the trial's number and the count of its (further) seeds."""
+    return _checkpoint(plan, f"{_CONFIRM}-{trial}-{'further-' if further else ''}{seed}")
 
 
 def checkpoint_of_final(plan: Plan, attempt: int) -> "Checkpoint":

@@ -24,7 +24,10 @@ from reports.numbers.trials import curves, history, pruning_checks, timeline
 from reports.source import read_source
 from space import parse_space
 from studies.algorithms import build_pruner
+from studies.attributes import FURTHER
 from studies.config import StudyConfig
+from studies.study import find
+from tests.reports.making import make_study, trial
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -204,6 +207,32 @@ def test_the_spread_over_seeds_against_the_lead() -> None:
     assert (alone.spread, alone.lead, alone.needed) == (None, None, None)
 
 
+def test_the_winner_is_said_to_be_as_good_as_seeds_that_did_not_choose_it(tmp_path) -> None:
+    trials = [trial(n, curve=[0.1 * n]) for n in range(5)]
+    confirmed = {3: [0.34, 0.36], 4: [0.29, 0.31]}
+    place = make_study(tmp_path, trials, confirmed=confirmed)
+    winner = summarise(read_source(place)).winner
+    assert (winner.trial, winner.gap_of) == (3, "trial 4")
+    assert winner.selection_gap == pytest.approx(0.1)
+    (claim,) = winner.estimates
+    assert (claim.low, claim.interval) == (
+        None,
+        "no interval, since it is of the best of 5 trials",
+    )
+    for seed, accuracy in enumerate([0.31, 0.33]):
+        find(place).set_user_attr(FURTHER.format(trial=3, seed=seed), accuracy)
+    winner = summarise(read_source(place)).winner
+    assert winner.estimates[1].accuracy == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(20, "warning"), (200, "good")])
+def test_few_validation_images_are_a_finding(made, n, verdict) -> None:
+    summary = summarise(read_source(made)).model_copy(update={"validation_images": n})
+    found = {f.key: f for f in findings(summary)}["validation"]
+    assert found.verdict == verdict
+    assert ("one of them is 5.0%" in found.text) == (n == 20)
+
+
 def test_the_best_by_chance_is_the_mean_over_all_orders() -> None:
     values = [0.3, 0.9, None, 0.5]
     lowest = [0.3 if v is None else v for v in values]
@@ -253,7 +282,9 @@ def test_figures_take_plain_numbers() -> None:
 def test_findings_say_what_to_do(made) -> None:
     summary = summarise(read_source(made))
     found = {f.key: f for f in findings(summary)}
-    assert list(found) == ["classes", "ranges", "outcomes", "pruning", "seeds", "more"]
+    assert list(found) == [
+        "classes", "ranges", "outcomes", "pruning", "validation", "seeds", "more"
+    ]  # fmt: skip
     assert "1 diverged (4%), 1 failed (4%)" in found["outcomes"].text
     assert "At the first pruning check, after epoch 2" in found["pruning"].text
     assert "a rank correlation of 1.00; 0% of all pairs swap later" in found["pruning"].text
