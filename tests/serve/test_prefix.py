@@ -56,7 +56,7 @@ def visit(address: str) -> None:
     body, kind = multipart(encoded(stripe(1)))
     request = Request(f"{server.rstrip('/')}/api/predict", body, {"Content-Type": kind})
     with urlopen(request, timeout=30) as response:
-        assert json.loads(response.read())["predictions"][0]["top"][0]["name"] == "b"
+        assert json.loads(response.read())["predictions"][0]["top"][0]["class"] == "b"
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_similar_pictures_are_found_and_shown(client, collection) -> None:
     content = (collection / "c" / "005.png").read_bytes()
     near = post(client, content, path="/api/similar?count=3").json["neighbours"]
     assert near[0] == {
-        "picture": near[0]["picture"], "path": "c/005.png", "name": "c",
+        "picture": near[0]["picture"], "path": "c/005.png", "class": "c",
         "similarity": pytest.approx(1),
     }  # fmt: skip
     assert len(near) == 3
@@ -120,7 +120,7 @@ def test_names_of_files_may_have_any_encoding(client) -> None:
         sent = body.replace(b"NAME", name)
         response = client.post("/api/predict", data=sent, content_type=kind)
         assert response.status_code == 200, response.text
-        assert response.json["predictions"][0]["file"] == text
+        assert response.json["predictions"][0]["path"] == text
 
 
 def test_a_broken_form_is_said_to_be_broken(client) -> None:
