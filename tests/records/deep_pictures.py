@@ -6,7 +6,9 @@ import zlib
 import numpy as np
 
 
-def deep_png(levels: np.ndarray, transparent: int | tuple[int, ...] | None = None, bits: int | None = None) -> bytes:
+def deep_png(
+    levels: np.ndarray, transparent: int | tuple[int, ...] | None = None, bits: int | None = None
+) -> bytes:
     """A PNG of 16 bits from `(H, W)` or `(H, W, 3 or 4)` levels, with tRNS and sBIT if given."""
     height, width = levels.shape[:2]
     channels = levels.size // (height * width)

@@ -47,7 +47,7 @@ def test_the_whole_job_and_then_again(search, tmp_path) -> None:
     assert extended.search.test_evaluations == 1 + (extended.trial != metrics.trial)
 
     other = finished(search(training={"epochs": 4}), code=2)
-    assert re.search("error: .*training.epochs = 3, not 4.*--study NAME", other)
+    assert re.search("error: .*epochs 3, not 4.*--study NAME", other)
 
 
 def test_two_commands_at_once_end_with_exactly_the_total(search, tmp_path) -> None:
