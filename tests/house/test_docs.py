@@ -155,7 +155,9 @@ def test_every_picture_is_shown() -> None:
 
 
 def test_docs_are_short() -> None:
-    assert sum(len(path.read_text().split()) for path in DOCS) < 8_000
+    words = " ".join(path.read_text() for path in DOCS).split()
+    # The lines of a table are no words.
+    assert sum(any(c.isalnum() for c in word) for word in words) < 8_000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
