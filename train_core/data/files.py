@@ -32,6 +32,7 @@ def image_files(config: DataConfig) -> Source:
         ValueError: In one sentence, if it is not laid out as it must be.
     """
     listing = list_images(config)
+    _refuse_few(listing, config)
     reading = _Reading(listing, config)
     notes = (*listing.notes, *_sided(listing.classes, config.mirror))
     found = {
@@ -59,6 +60,19 @@ def list_images(config: DataConfig) -> Listing:
     if config.group is None or listing.grouped_by is not None:
         return listing
     return grouped(listing, config.group)
+
+
+def _refuse_few(listing: Listing, config: DataConfig) -> None:
+    """Every part that is split off takes one picture of each class; groups are split otherwise."""
+    parts = {file.part for file in listing.files}
+    split = "test" not in parts, "validation" not in parts and config.validation_fraction > 0
+    least, counts = 1 + sum(split), Counter(f.label for f in listing.files if f.part == "train")
+    few = [f"{n} has {counts[i]}" for i, n in enumerate(listing.classes) if counts[i] < least]
+    if few and config.group is None:
+        raise ValueError(
+            f"every class needs at least {least} pictures to train on and to split parts from, "
+            f"but {', '.join(few)}: add pictures or remove the class"
+        )
 
 
 def _sided(classes: Sequence[str], mirror: bool | None) -> list[str]:

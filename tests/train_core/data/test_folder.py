@@ -118,6 +118,15 @@ def test_what_is_left_must_be_enough(image_folder, tmp_path, place, message) -> 
         prepare(config(image_folder, tmp_path, skip_bad_images=True))
 
 
+def test_a_class_with_too_few_pictures_to_split_is_named(image_folder, tmp_path) -> None:
+    shutil.rmtree(image_folder / "test")
+    for path in sorted((image_folder / "train" / "b").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="at least 3 pictures .* but b has 2: add pictures or"):
+        prepare(config(image_folder, tmp_path))
+    assert prepare(config(image_folder, tmp_path, validation_fraction=0.0)).test.count
+
+
 def test_names_that_mirrored_pictures_would_swap_are_a_hint(image_folder, tmp_path) -> None:
     for part in ("train", "test"):
         (image_folder / part / "a").rename(image_folder / part / "turn_left")
@@ -210,14 +219,14 @@ def test_heic_is_read_where_its_plug_in_is(image_folder, tmp_path) -> None:
 
 
 def test_files_that_a_table_names_but_are_not_there_are_named(image_folder, tmp_path) -> None:
-    names = [f"{c}/{n:03}.png" for n, c in enumerate("abcabc")]
+    names = [f"{c}/{n:03}.png" for n, c in enumerate("abcabcabc")]
     rows = "".join(f"train/{name},{name[0]}\n" for name in [*names, "a/gone.png"])
     table = image_folder / "labels.csv"
     table.write_text(f"path,label\n{rows}")
     with pytest.raises(ValueError, match=r"1 are not: train/a/gone.png \(No such file"):
         prepare(config(table, tmp_path))
     prepared = prepare(config(table, tmp_path, skip_bad_images=True))
-    assert prepared.train.count + prepared.test.count == 6
+    assert prepared.train.count + prepared.test.count == 9
     assert prepared.name == "labels"
 
 
