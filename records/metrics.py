@@ -79,6 +79,14 @@ class SearchFacts(_Record):
         return self.complete + self.pruned
 
 
+class WeightsFacts(_Record):
+    """The file of weights that the training began with: where from, on what terms, its hash."""
+
+    source: str
+    licence: str
+    sha256: str
+
+
 class PartFacts(_Record):
     """One part of the data set: images, and the hash of images and labels as in the cache."""
 
@@ -118,6 +126,7 @@ class Metrics(_Record):
             (`search.best`; in 0.1.0 for the winner).
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
+        weights: What its training began with; None = drawn at random.
     """
 
     format: Literal[1] = FORMAT
@@ -141,6 +150,7 @@ class Metrics(_Record):
     versions: dict[str, str]
     onnx_difference: float | None = None
     device: str = "not recorded"
+    weights: WeightsFacts | None = None
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:

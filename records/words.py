@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -22,6 +23,13 @@ def value(value: object) -> str:
 def values(params: Mapping[str, object]) -> str:
     """Parameters with their values, on one line."""
     return ", ".join(f"{name} {value(given)}" for name, given in params.items())
+
+
+def network_of(training: Mapping[str, Any]) -> str:
+    """The network of a training by its keys; not every network has a width and a depth."""
+    width, depth = training.get("width"), training.get("depth")
+    sizes = "" if width is None else f" of width {width} and depth {depth}"
+    return f"{training.get('network')}{sizes}"
 
 
 def count(number: float | None) -> str:

@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict
 from records.files import absolute
 from records.toml import validate, without_none
 from search.config import SearchConfig
-from space import NAMED_SPACES, Space, Value, load_space, parse_space
+from space import NAMED_SPACES, Choice, Space, Value, load_space, parse_space
 from studies.algorithms import seed_for
 from studies.storage import at_absolute_path, shown
 from studies.study import Place, Purpose
-from train_core.config import RecipeName, TrainConfig, training_for
+from train_core.config import RecipeName, TrainConfig, laid_over, load_recipe, training_for
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths
+from train_core.networks import OWN_KEYS, is_foreign
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
+    **dict.fromkeys(["weights", "weights_sha256"], "a study has one beginning"),
     "epochs": "trials of different lengths cannot be pruned fairly",
     "patience": "it would end trials at different epochs",
     **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
@@ -28,6 +30,8 @@ _NOT_SEARCHABLE = {
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
 _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
+# Where a file of weights is; what is in it is told by its hash.
+_ELSEWHERE = {"weights"}
 
 
 class Plan(BaseModel):
@@ -60,6 +64,24 @@ class Plan(BaseModel):
         return Place(self.name, self.folder, self.config.study.storage)
 
     @property
+    def recipe(self) -> RecipeName:
+        """The fixed part of every training."""
+        assert self.config.recipe is not None
+        return self.config.recipe
+
+    @property
+    def networks(self) -> list[str]:
+        """The networks that trials may have."""
+        return _networks(self.space, self.training)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Keys of a named space that no network of the search has."""
+        asked = self.config.space
+        keys = load_space(asked.name).keys() if asked.name in NAMED_SPACES else set()
+        return [k for k in OWN_KEYS if k in keys - self.space.keys() - {*asked.fixed}]
+
+    @property
     def fixed(self) -> dict[str, object]:
         """What conditions of the space may refer to."""
         return {**self.training.model_dump(), "recipe": self.config.recipe}
@@ -72,7 +94,19 @@ class Plan(BaseModel):
     def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
         """The training at a point of the space; the trial's place in the search makes its seed."""
         seed = seed_for(self.config.study.seed, 2, index)
-        return TrainConfig.model_validate({**self.training.model_dump(), **point, "seed": seed})
+        # Sizes for a network that the point has and the settled training has not.
+        sizes = load_recipe(self.recipe).model_dump(include=set(OWN_KEYS))
+        base = {**sizes, **without_none(self.training.model_dump())}
+        return TrainConfig.model_validate({**laid_over(base, point), "seed": seed})
+
+    def begun_with(self, sha256: str | None) -> "Plan":
+        """The plan with the hash of the weights that trainings start from."""
+        if sha256 is None:
+            return self
+        known = {"weights_sha256": sha256}
+        config = self.config.model_copy(update={"training": {**self.config.training, **known}})
+        training = self.training.model_copy(update=known)
+        return self.model_copy(update={"config": config, "training": training})
 
     def purpose(self) -> Purpose:
         """What the study must keep to: all that decides results."""
@@ -80,7 +114,7 @@ class Plan(BaseModel):
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,
-            "training": self.training.model_dump(exclude=_DECIDES_NOTHING),
+            "training": self.training.model_dump(exclude=_DECIDES_NOTHING | _ELSEWHERE),
             "space": without_none(self.space.model_dump()["parameters"]),
             "data": {
                 "images": self.data.train.sha256[:20],
@@ -158,12 +192,42 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
         own = parse_space(f"{config.space.name} with [space.parameters]", config.space.parameters)
         space = space.with_own(own)
     space = space.without(config.space.fixed)
+    networks = _networks(space, training)
+    sized = [name for name in networks if not is_foreign(name)]
+    if len(sized) < len(networks):
+        _refuse_sizes(space, config, [] if sized else networks)
+        space = space.only_when(OWN_KEYS, "network", sized)
     space.check([*TrainConfig.model_fields, "recipe"])
     for name, parameter in space.parameters.items():
         key, where = parameter.sets or name, f"space '{space.name}', parameter '{name}'"
         if key in _NOT_SEARCHABLE or key == "recipe":
             reason = _NOT_SEARCHABLE.get(key, "a search has one")
             raise ValueError(f"{key} cannot be searched, since {reason} ({where})")
-        for value in parameter.extremes():
-            validate(TrainConfig, {**training.model_dump(), key: value}, where)
+        if key == "network" and training.weights != "none":
+            raise ValueError(
+                f'network cannot be searched where weights = "{training.weights}", which fit '
+                f"one: name it in [space] fixed ({where})"
+            )
+        at = {"network": sized[0]} if key in OWN_KEYS and sized else {}
+        for value in parameter.extremes() if key not in OWN_KEYS or sized else []:
+            validate(TrainConfig, laid_over(training.model_dump(), {**at, key: value}), where)
     return space
+
+
+def _refuse_sizes(space: Space, config: SearchConfig, without: list[str]) -> None:
+    """Refuse a size in the user's own space that no network has; named spaces leave it out."""
+    for name, parameter in space.parameters.items():
+        key = parameter.sets or name
+        own = name in config.space.parameters or config.space.name not in NAMED_SPACES
+        if key in OWN_KEYS and without and own:
+            raise ValueError(
+                f"{key} cannot be searched, since {', '.join(without)} has none (space "
+                f"'{space.name}', parameter '{name}')"
+            )
+
+
+def _networks(space: Space, training: TrainConfig) -> list[str]:
+    """The networks that trials may have, the settled one first."""
+    searched = [p for name, p in space.parameters.items() if (p.sets or name) == "network"]
+    names = [str(choice) for p in searched if isinstance(p, Choice) for choice in p.choices]
+    return list(dict.fromkeys([training.network, *names]))

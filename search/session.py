@@ -21,7 +21,13 @@ from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
-from search.workers.tasks import Machine, MeasureSpeed, look_around, prepare_apart
+from search.workers.tasks import (
+    CheckNetworks,
+    Machine,
+    MeasureSpeed,
+    look_around,
+    prepare_apart,
+)
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
 from studies.owner import Heartbeat, Observer, this_host
@@ -92,6 +98,10 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
+            found: str | ValueError | None = pool.call(CheckNetworks(plan))
+            if isinstance(found, ValueError):
+                raise found
+            plan = plan.begun_with(found)
             yield _Session(plan, machine, pool, interrupts, shown)
     except StopNow:
         raise KeyboardInterrupt from None

@@ -1,6 +1,6 @@
 """A space: an ordered set of named parameters that can be sampled."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 from pydantic import BaseModel, ConfigDict
@@ -69,6 +69,22 @@ class Space(BaseModel):
             merged |= same_key or {name: parameter}
         merged |= {n: p for n, p in own.parameters.items() if n not in merged}
         return self.model_copy(update={"name": own.name, "parameters": merged})
+
+    def only_when(self, keys: Collection[str], condition: str, values: Sequence[Value]) -> "Space":
+        """The same space, with parameters for some keys only where another key has these values.
+
+        The other key's parameters come first, so that they are settled by then.
+        """
+        first = {n: p for n, p in self.parameters.items() if (p.sets or n) == condition}
+        merged: dict[str, Parameter] = {**first}
+        for name, parameter in self.parameters.items():
+            changed = parameter
+            if (parameter.sets or name) in keys:
+                asked = parameter.conditions().get(condition, values)
+                when = {**parameter.when, condition: [v for v in asked if v in values]}
+                changed = parameter.model_copy(update={"when": when})
+            merged[name] = changed
+        return self.model_copy(update={"parameters": merged})
 
     def given(self, fixed: Mapping[str, object]) -> "Space":
         """Only parameters that can apply, each with only the conditions that can still fail.

@@ -12,7 +12,7 @@ from records.files import parts_of, write_whole
 from records.outcome import EpochRecord
 from train_core.config import TrainConfig
 from train_core.engine import Engine
-from train_core.model import read_safetensors
+from train_core.networks.weights.reading import read_safetensors
 
 _FACTS = "convsearch.checkpoint"
 
@@ -89,8 +89,8 @@ def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:
         "images": len(data.train),
         "side": data.side,
         "classes": list(data.classes),
-        "mean": data.normalisation.mean.tolist(),
-        "std": data.normalisation.std.tolist(),
+        "mean": engine.normalisation.mean.tolist(),
+        "std": engine.normalisation.std.tolist(),
         "dtype": str(engine.shape.dtype),
         "device": data.device.type,
         "weights": {name: list(p.shape) for name, p in engine.average.named_parameters()},

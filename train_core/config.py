@@ -7,13 +7,14 @@ import math
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from records.toml import read_toml, validate
 from train_core.data.config import DataConfig
-from train_core.networks import check_network
+from train_core.networks import OWN_KEYS, TIMM, check_network, is_foreign
+from train_core.networks.weights.files import NONE, check_weights
 
 Network = Annotated[str, AfterValidator(check_network)]
 RecipeName = Literal["cpu", "fast", "accurate"]
@@ -32,16 +33,29 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     network: Network = "convnet"
-    """`convnet` (airbench-like: whitening, pool, norm) or `resnet` (torchvision's blocks)."""
+    """`convnet` (airbench-like: whitening, pool, norm), `resnet` (torchvision's blocks),
+    `timm/NAME` (a model of timm), or `package.module:build` (one's own)."""
 
-    width: int = Field(default=64, ge=4, le=1024, multiple_of=4)
-    """Channels of the first block; later blocks have 4 times as many (`resnet`: 2, 4, 8 times)."""
+    width: int | None = Field(default=64, ge=4, le=1024, multiple_of=4)
+    """Channels of the first block; later blocks have 4 times as many (`resnet`: 2, 4, 8 times).
+    None for networks that have no width, and for no others; `depth` likewise."""
 
-    depth: int = Field(default=2, ge=1, le=4)
+    depth: int | None = Field(default=2, ge=1, le=4)
     """Convolutions per block (`convnet`, residual from 3 on), blocks per stage (`resnet`)."""
+
+    weights: str = Field(default=NONE, min_length=1)
+    """What the training starts from: `none` (drawn at random), `pretrained` (timm's hub or its
+    cache), `embedded` (those of `timm/tf_efficientnet_lite0`), or the path of a file."""
+
+    weights_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Hash of the content that the file of the weights must have; None = any."""
 
     dropout: FiniteFloat = Field(default=0.0, ge=0, lt=1)
     """Share of the features before the last layer that is zeroed in training, in [0, 1)."""
+
+    drop_path: FiniteFloat = Field(default=0.0, ge=0, lt=1)
+    """Share of the images for which the deepest residual branch is skipped in training, in [0, 1),
+    less for those before it: timm's `drop_path_rate`."""
 
     epochs: int = Field(default=16, ge=1, le=10_000)
     """Passes over the training images; the schedule ends with the last one."""
@@ -101,10 +115,45 @@ class TrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_what_its_network_has(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = {key: values[key] for key in OWN_KEYS if values.get(key) is not None}
+        rest = {key: value for key, value in values.items() if key not in OWN_KEYS}
+        network = values.get("network")
+        if not isinstance(network, str) or not is_foreign(network):
+            return {**rest, **given}
+        for key, value in given.items():
+            raise ValueError(f"{key} must be left out, since {network} has none, but got {value}")
+        return {**rest, **dict.fromkeys(OWN_KEYS)}
+
+    @model_validator(mode="after")
+    def _network_can_start_so(self) -> Self:
+        if self.drop_path and not self.network.startswith(TIMM):
+            raise ValueError(
+                f"drop_path must be left out, since only networks of timm have it, but got "
+                f"{self.drop_path} for {self.network}"
+            )
+        if self.weights == NONE and self.weights_sha256 is not None:
+            raise ValueError(
+                'weights_sha256 must be left out without weights, but weights = "none"'
+            )
+        check_weights(self.network, self.weights)
+        if self.weights != NONE and self.optimizer == "muon":
+            raise ValueError(
+                'optimizer must be "sgd" or "adamw" where a training starts from weights, since '
+                '"muon" gives every convolution another norm'
+            )
+        return self
+
     def describe(self) -> str:
         """One line for people: the network and what is usually searched."""
+        begun = "" if self.weights == NONE else f" with {self.weights} weights"
+        sizes = "" if self.width is None else f" width {self.width} depth {self.depth}"
         return (
-            f"{self.network} width {self.width} depth {self.depth}, batch {self.batch_size}, "
+            f"{self.network}{sizes}{begun}, batch {self.batch_size}, "
             f"{self.optimizer} lr {self.lr:.3g}, dropout {self.dropout:.2f}, "
             f"augment {self.augment:.2f}, {self.epochs} epochs"
         )
@@ -149,7 +198,14 @@ def training_for(
     base = load_recipe(name)
     enough = 1 if images is None else math.ceil(least_images(name) / images)
     values = {**base.model_dump(), "epochs": max(base.epochs, enough)}
-    return validate(TrainConfig, {**values, **given}, source)
+    return validate(TrainConfig, laid_over(values, given), source)
+
+
+def laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys over others; what the network then has none of is left out of those below."""
+    network = given.get("network", base["network"])
+    absent = OWN_KEYS if isinstance(network, str) and is_foreign(network) else ()
+    return {**{key: value for key, value in base.items() if key not in absent}, **given}
 
 
 def load_run_config(path: str) -> RunConfig:

@@ -122,7 +122,7 @@ def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord
     seconds = time.perf_counter() - started
     val_loss = val_accuracy = None
     if held_out is not None:
-        normalisation, dtype = engine.data.normalisation, engine.shape.dtype
+        normalisation, dtype = engine.normalisation, engine.shape.dtype
         val_loss, val_accuracy = score(engine.average, held_out, normalisation, dtype)
     return EpochRecord(
         epoch=epoch, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,

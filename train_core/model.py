@@ -4,11 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -16,9 +14,7 @@ from train_core.engine import Engine
 from train_core.images import Normalisation, Part, images_at_once
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
-
-_FACTS = "convsearch"
-_MEAN, _STD = "normalisation.mean", "normalisation.std"
+from train_core.networks.weights.reading import MEAN, MODEL_FACTS, STD, read_safetensors
 
 
 @dataclass(frozen=True)
@@ -38,48 +34,39 @@ class TrainedModel:
 def trained_model(engine: Engine) -> TrainedModel:
     """The averaged network of an engine, in its buffers: the next training overwrites it."""
     network, data = engine.shape.network, engine.data
-    return TrainedModel(engine.average, network, data.normalisation, data.classes, data.side)
+    return TrainedModel(engine.average, network, engine.normalisation, data.classes, data.side)
 
 
 def save_model(path: Path, model: TrainedModel) -> None:
     """Write a model, weights on the CPU in float32."""
     tensors = {name: _plain(tensor) for name, tensor in model.network.state_dict().items()}
-    tensors |= {_MEAN: _plain(model.normalisation.mean), _STD: _plain(model.normalisation.std)}
+    tensors |= {MEAN: _plain(model.normalisation.mean), STD: _plain(model.normalisation.std)}
     shape = {"network": model.shape.network, **dict(model.shape.settings)}
     shape["classes"] = model.shape.classes
     facts = {"shape": shape, "classes": model.classes, "image_size": model.image_size}
     # `save_file` makes a file that nobody else may read.
-    path.write_bytes(save(tensors, metadata={_FACTS: json.dumps(facts)}))
-
-
-def read_safetensors(path: Path, key: str) -> tuple[Any, dict[str, Tensor]]:
-    """What a file says of itself under this key, None if nothing, and its tensors by name.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get(key, "null"))
-            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:  # It is no such file, or damaged.
-        return None, {}
+    path.write_bytes(save(tensors, metadata={MODEL_FACTS: json.dumps(facts)}))
 
 
 def load_model(path: Path) -> TrainedModel:
     """Read a model onto the CPU.
 
     Raises:
-        ValueError: The file is not a model of convsearch.
+        ValueError: The file is not a model of convsearch, or its network is not here.
     """
-    facts, tensors = read_safetensors(path, _FACTS)
+    facts, tensors = read_safetensors(path, MODEL_FACTS)
     if facts is None:
         raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
-    normalisation = Normalisation(tensors.pop(_MEAN), tensors.pop(_STD))
+    normalisation = Normalisation(tensors.pop(MEAN), tensors.pop(STD))
     saved = facts["shape"]
     shape = NetworkShape.of(saved["network"], saved, saved["classes"])
     network = build_network(shape).to(memory_format=torch.channels_last).eval()
-    network.load_state_dict(tensors)
+    if tensors.keys() != network.state_dict().keys():
+        raise ValueError(
+            f"a model must have the tensors of its network, but '{path}' and "
+            f"'{shape.network}' differ: use the versions of its metrics.json"
+        )
+    network.copy_state(tensors)
     network.requires_grad_(False)
     classes = tuple(facts["classes"])
     return TrainedModel(network, shape, normalisation, classes, facts["image_size"])

@@ -52,6 +52,7 @@ def _train(
     keep_freed_memory()
     with user_mistakes():
         device = pick_device(wanted=wanted)
+        run = _with_weights(run, prepared)
     data = load_training_data(prepared, run.data, device)
     dtype = resolve_precision(run.training.precision, device)
     print(f"{prepared.name}: {len(data.train)} training images, {len(data.classes)} classes")
@@ -75,6 +76,20 @@ def _train(
         write_toml(out / "config.toml", run.model_dump())
         print(f"saved to {out}")
     return 0
+
+
+def _with_weights(run: RunConfig, prepared: PreparedData) -> RunConfig:
+    """The run with the hash of the weights that it starts from; ValueError if it cannot start."""
+    from train_core.networks.weights.check import check_networks
+
+    training = run.training
+    settings = {**training.model_dump(), "image_size": prepared.image_size}
+    skips, classes = training.drop_path > 0, len(prepared.classes)
+    file = check_networks([training.network], settings, classes, drop_path=skips)
+    if file is None:
+        return run
+    known = training.model_copy(update={"weights_sha256": file.facts.sha256})
+    return run.model_copy(update={"training": known})
 
 
 def _in_words(record: "EpochRecord") -> str:

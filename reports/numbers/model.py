@@ -7,6 +7,7 @@ import numpy as np
 from records.evaluation import ClassQuality, LabelErrors, Quality, class_warnings, left_out
 from records.metrics import Metrics
 from records.statistics import BINS, calibration_error, confidence_bins
+from records.words import network_of
 from reports.numbers import Numbers
 from reports.source import Predictions
 
@@ -101,8 +102,7 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
     wrong, per_class = kept.wrong_count if kept else 0, by_recall(test.per_class)
     shown = examples(pictures[wrong:], len(classes))
     return Model(
-        description=f"{training.get('network')} of width {training.get('width')} and depth "
-        f"{training.get('depth')}",
+        description=network_of(training),
         parameters=metrics.parameters, classes=classes, curves=metrics.curves,
         warnings=tuple(class_warnings(test)), left_out=left_out(test),
         per_class=per_class, macro=test.macro_tested, unequal=test.unequal,

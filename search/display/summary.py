@@ -91,6 +91,9 @@ def introduce(
             f"        {key} = {value} lies outside the space, so not even the first trial has it; "
             f'[space] fixed = ["{key}"] would keep it'
         )
+    if plan.left_out:
+        without = " and ".join(plan.networks)
+        yield f"        {', '.join(plan.left_out)} left out, since {without} has none"
     yield f"job     {topics['job']}"
     if speed is not None:
         yield f"time    {_estimate(plan, workers, speed, counts)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from records.evaluation import Evaluation, class_warnings
 from records.files import write_whole
 from records.metrics import Metrics, figures, write_metrics
-from records.words import value
+from records.words import network_of, value
 
 _CARD = """\
 # Image classifier for {m.data.name}
@@ -25,9 +25,9 @@ trial {m.trial}, was then trained on all {m.data.train.count} training images an
 
 ## What it is
 
-A {m.training[network]} of width {m.training[width]} and depth {m.training[depth]} with
+A {network} with
 {m.parameters:,} parameters, for {side}x{side} RGB images of {class_count} classes: {classes}.
-
+{weights}
 Searched parameters: {params}.
 
 {data}## How to use it
@@ -72,10 +72,17 @@ that name their depth, take more: `python -m serve.predict` reads them too.
 """
 
 
+_BEGUN = """
+Its training began with weights of others: {w.source}
+(licence: {w.licence}; sha256 {w.sha256}).
+"""
+
+
 def describe(folder: Path, metrics: Metrics) -> None:
     """Write what is said about the model: `metrics.json`, and the card made from it."""
     side = metrics.data.image_size
     evaluations, temperature = metrics.search.test_evaluations, metrics.calibration.temperature
+    begun = metrics.weights
     extended = (
         f"The search was extended after an earlier test: this is test evaluation number "
         f"{evaluations}, so the accuracy is slightly optimistic."
@@ -94,6 +101,8 @@ def describe(folder: Path, metrics: Metrics) -> None:
         extended=extended if evaluations > 1 else "",
         class_count=len(metrics.data.classes),
         classes=", ".join(metrics.data.classes),
+        network=network_of(metrics.training),
+        weights="" if begun is None else _BEGUN.format(w=begun),
         params=", ".join(f"{name} = {value(given)}" for name, given in metrics.params.items()),
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
         unseen=_unseen(metrics),

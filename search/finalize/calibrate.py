@@ -44,9 +44,9 @@ def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "Engi
     data = engines.data
     if data.validation is None:
         return
-    network = engines.engine(config).average
-    predicted = probabilities(network, data.validation.images, data.normalisation)
-    distances = gap(network, data)
+    engine = engines.engine(config)
+    predicted = probabilities(engine.average, data.validation.images, engine.normalisation)
+    distances = gap(engine.average, data, engine.normalisation)
     content = BytesIO()
     np.savez_compressed(
         content,

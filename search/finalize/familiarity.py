@@ -61,11 +61,14 @@ class Gap(NamedTuple):
         return float(np.exp(other.mean() + new.mean() - own.mean() + stretch * from_mean))
 
 
-def gap(network: "Classifier", data: "ImageData") -> Gap:
-    """What a trained network finds in the data, with a validation part, that it was trained on."""
+def gap(network: "Classifier", data: "ImageData", normalisation: "Normalisation") -> Gap:
+    """What a trained network finds in the data, with a validation part, that it was trained on.
+
+    `normalisation` is that of its training.
+    """
     assert data.validation is not None
-    known = _embeddings(network, data.train.images, data.normalisation)
-    new = _embeddings(network, data.validation.images, data.normalisation)
+    known = _embeddings(network, data.train.images, normalisation)
+    new = _embeddings(network, data.validation.images, normalisation)
     return Gap(_among(known), neighbour_distances(known, new, _neighbours(known)))
 
 

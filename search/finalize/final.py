@@ -34,6 +34,7 @@ from studies.algorithms import seed_for
 from studies.attributes import TEST_EVALUATIONS
 from studies.study import find
 from train_core.config import RunConfig, TrainConfig
+from train_core.networks.weights.files import find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +151,7 @@ class Finalize:
         assert trial.accuracy is not None
         unscaled = at_temperature(tested.probabilities, 1 / temperature)
         error_before = calibration_error(tested.labels, unscaled)
+        begun = find_weights(config.network, config.weights, config.weights_sha256)
         return Metrics(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             search=self.search,
@@ -167,6 +169,7 @@ class Finalize:
             data=DataFacts.model_validate(facts),
             parameters=sum(p.numel() for p in model.network.parameters()),
             versions=versions(),
+            weights=None if begun is None else begun.facts,
         )
 
 

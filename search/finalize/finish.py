@@ -25,6 +25,7 @@ from search.workers.events import Done, Event
 from search.workers.pool import WorkerPool
 from search.workers.training_files import sweep_finish
 from studies.attributes import trial_records
+from train_core.config import TrainConfig
 
 Tell = Callable[[int, Event | Done | None], None]
 
@@ -133,10 +134,12 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
     """Whether what was exported is this winner, trained and tested on these images."""
     assert winner.trial.config is not None
     expected = {**winner.trial.config, "patience": 0, "seed": old.training["seed"]}
+    # What an earlier version trained lacks keys that it did not know.
+    defaults = TrainConfig().model_dump()
     return (
         old.trial == winner.trial.number
         and old.search.seed == plan.config.study.seed
-        and old.training == expected
+        and {**defaults, **old.training} == {**defaults, **expected}
         and old.data.train.sha256 == plan.data.train.sha256
         and old.data.test.sha256 == plan.data.test.sha256
     )

@@ -66,6 +66,27 @@ def look_around(pool: WorkerPool) -> Machine:
 
 
 @dataclass(frozen=True)
+class CheckNetworks:
+    """The task of building other people's networks, and of finding a training's weights."""
+
+    plan: Plan
+
+    def run(self, worker: Worker) -> Generator[Event, None, str | ValueError | None]:
+        """The hash of the weights, None without any; the user's mistake, in one sentence."""
+        from train_core.networks.weights.check import check_networks
+
+        yield from ()
+        plan = self.plan
+        settings = {**plan.training.model_dump(), "image_size": plan.data.image_size}
+        skips = plan.training.drop_path > 0 or "drop_path" in plan.space.keys()  # noqa: SIM118
+        try:
+            file = check_networks(plan.networks, settings, len(plan.data.classes), drop_path=skips)
+        except ValueError as mistake:
+            return ValueError(str(mistake))
+        return None if file is None else file.facts.sha256
+
+
+@dataclass(frozen=True)
 class MeasureSpeed:
     """The task of measuring images per second of the default configuration."""
 

@@ -17,9 +17,10 @@ from train_core.engine.augment import augment, draw, flips
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
-from train_core.images import ImageData
+from train_core.images import ImageData, Normalisation
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
+from train_core.networks.weights.initial import initial_weights
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class EngineShape:
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
-        network = NetworkShape.of(config.network, config.model_dump(), len(data.classes))
+        settings = {**config.model_dump(), "image_size": data.side}
+        network = NetworkShape.of(config.network, settings, len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
         return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
 
@@ -47,6 +49,7 @@ class Engine:
 
     Attributes:
         average: The network with the averaged weights and batch statistics, in evaluation mode.
+        normalisation: That of the data, or what the weights ask for that the training begins with.
         steps_per_epoch: Whole batches in the training part, at least 1.
         images_per_epoch: Images in them, some of them more than once if there are few.
     """
@@ -61,7 +64,10 @@ class Engine:
         self._average_state = FlatState(self.average, trained=False)
         self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
         self._random = torch.Generator(data.device)
-        self._live.dropout.expect(shape.batch_size)
+        self._live.expect(shape.batch_size)
+        # Copies, since a captured step reads them where they are.
+        own = data.normalisation
+        self.normalisation = Normalisation(own.mean.clone(), own.std.clone())
         names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
         self._settings = {name: torch.zeros((), device=data.device) for name in names}
         self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
@@ -87,6 +93,7 @@ class Engine:
         weights = torch.Generator().manual_seed(config.seed)
         self._random.manual_seed(config.seed)
         self._live.reset(weights, self.data.filters)
+        self._set_weights(config)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
         share = config.batch_size / 1024  # What `lr` and `weight_decay` refer to.
@@ -95,11 +102,21 @@ class Engine:
         scales = {"lr": share, "weight_decay": share}
         for name, setting in self._settings.items():
             setting.fill_(getattr(config, name) * scales.get(name, 1))
-        self._live.dropout.rate.fill_(config.dropout)
+        self._live.set_rates(config.dropout, config.drop_path)
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
+
+    def _set_weights(self, config: TrainConfig) -> None:
+        """Put the weights of a file in the place of drawn ones, if the training starts there."""
+        own = self.data.normalisation
+        given = initial_weights(self.shape.network, config.weights, config.weights_sha256)
+        if given is not None:
+            self._live.copy_state(given.tensors)
+        mean, std = (None, None) if given is None else (given.mean, given.std)
+        self.normalisation.mean.copy_(own.mean if mean is None else mean)
+        self.normalisation.std.copy_(own.std if std is None else std)
 
     def run_epoch(self) -> tuple[float, float, float]:
         """Train for one epoch: mean loss in nats per example, accuracy, last learning rate.
@@ -161,7 +178,7 @@ class Engine:
 
     def _train_step(self) -> None:
         images, labels = self._next_batch()
-        self._live.dropout.draw(self._random)
+        self._live.draw(self._random)
         smoothing = self._settings["label_smoothing"]
         loss, logits = self._loss_of(self._live, images, labels, smoothing)
         self._state.gradients.zero_()
@@ -180,7 +197,7 @@ class Engine:
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
         plain = self.data.train.images[chosen]
-        images = augment(plain, flipped, draws, strength, self.data.normalisation)
+        images = augment(plain, flipped, draws, strength, self.normalisation)
         # Narrowing first halves what the change of layout has to move.
         ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
         return ready, self.data.train.labels[chosen]

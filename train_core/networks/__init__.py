@@ -1,9 +1,11 @@
 """The networks by name, without importing torch before one is built.
 
 Every module in this folder but `base` is a network of that name: it defines a `Classifier`, and
-`SPEC`, which registers it.
+`SPEC`, which registers it. Networks of other people's code have names with a mark in them:
+`timm/NAME` is a model of timm, `package.module:build` the user's own (see `foreign`).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,18 +15,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from train_core.networks.base import Classifier
 
+TIMM = "timm/"
+_FOREIGN = re.compile(r"timm/\w[\w.-]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+OWN_KEYS = ("width", "depth")
+"""Keys of `[training]` that only the networks of this folder have."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures were prepared for the training that a network's weights come from.
+
+    Attributes:
+        mean: Of each channel, black = 0, white = 1.
+        std: Of each channel.
+        interpolation: `bilinear`, `bicubic`, ...: how pictures were resized.
+        crop: Side of the centre crop as a share of the resized picture's short side, in (0, 1].
+        side: Height and width of the crop in pixels.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    crop: float
+    side: int
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """What a module of this folder registers as `SPEC`.
 
     Attributes:
-        keys: The keys of `[training]` that decide the network's tensors.
+        keys: The keys of `[training]`, and `image_size`, that decide the network's tensors.
         build: Makes the network, with unset weights, of these keys and `classes`, all by name.
+        preprocessing: What its published weights ask for; None = there are none.
     """
 
     keys: tuple[str, ...]
     build: "Callable[..., Classifier]"
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -43,21 +72,36 @@ class NetworkShape:
 
 
 def network_names() -> list[str]:
-    """All networks, in alphabetical order."""
-    return sorted({module.name for module in iter_modules(__path__)} - {"base"})
+    """All networks of this folder, in alphabetical order."""
+    return sorted({m.name for m in iter_modules(__path__) if not m.ispkg} - {"base"})
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a network is made by other people's code: it then has no width and no depth."""
+    return _FOREIGN.fullmatch(name) is not None
 
 
 def check_network(name: str) -> str:
-    """The name itself; ValueError if there is no such network."""
-    if name not in network_names():
+    """The name itself; ValueError if it cannot be a network's.
+
+    Whether timm has such a model, or the user such a builder, shows when it is first looked for.
+    """
+    if not is_foreign(name) and name not in network_names():
         known = ", ".join(network_names())
-        raise ValueError(f"network must be one of {known}, but got '{name}'")
+        raise ValueError(
+            f"network must be one of {known}, timm/NAME or package.module:build, but got '{name}'"
+        )
     return name
 
 
 def find_network(name: str) -> NetworkSpec:
     """Import a network and return what it registers; ValueError if there is no such network."""
-    spec: NetworkSpec = import_module(f"{__name__}.{check_network(name)}").SPEC
+    module = f"{__name__}.{check_network(name)}"
+    if is_foreign(name):
+        module = f"{__name__}.foreign.{'timm_models' if name.startswith(TIMM) else 'own'}"
+        found: NetworkSpec = import_module(module).spec_of(name)
+        return found
+    spec: NetworkSpec = import_module(module).SPEC
     return spec
 
 

@@ -1,6 +1,14 @@
-"""What every network offers to training, evaluation and export, and the layers it is made with."""
+"""What every network offers to training, evaluation and export, and the layers it is made with.
+
+A network is a backbone and a `head`. Fine-tuning sees the three apart: `features(images)` is the
+backbone's embedding, `head` the last layer, and `stage_parameters()` the backbone's parameters in
+stages, from the pixels to the embedding, for layer-wise learning rates and for freezing the first
+of them. To freeze a stage is to leave its parameters as they are and to keep the modules that own
+them in evaluation mode, so that batch statistics stay too.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -74,11 +82,50 @@ class Dropout(nn.Module):
         return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate).to(x.dtype)
 
 
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): zeroes a residual branch for single images.
+
+    The random numbers are drawn before the pass that uses them, as `Dropout`'s are.
+
+    Attributes:
+        share: The branch's part of `rate`, in (0, 1]: deeper branches are zeroed more often.
+        rate: 0-d, share of the images for which the deepest branch is zeroed, in [0, 1).
+        noise: `(B,)`, uniform in [0, 1).
+    """
+
+    rate: Tensor
+    noise: Tensor
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.register_buffer("rate", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.register_buffer("noise", torch.zeros(0), persistent=False)
+
+    def expect(self, batch_size: int) -> None:
+        """Allocate the noise for batches of this size."""
+        self.noise = self.noise.new_zeros(batch_size)
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the noise for the next training pass."""
+        self.noise.uniform_(generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero some images of `(B, ...)` in training and scale up the rest."""
+        if not self.training:
+            return x
+        noise = self.noise if len(self.noise) else torch.rand(len(x), device=x.device)
+        rate = self.share * self.rate
+        kept = (noise >= rate).to(x.dtype) / (1 - rate).to(x.dtype)
+        return x * kept.view(-1, *[1] * (x.ndim - 1))
+
+
 class Classifier(nn.Module, ABC):
     """Normalised images in, logits out, with dropout before the last layer."""
 
     dropout: Dropout
     head: nn.Linear
+    _random_layers: "list[Dropout | DropPath]"
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
@@ -101,6 +148,39 @@ class Classifier(nn.Module, ABC):
             filters: `(24, 3, 2, 2)`, the whitening filters of the data set; a network that has
                 no use for them ignores them.
         """
+
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """All parameters but the head's, each once, in stages from the pixels to the embedding.
+
+        What comes before the first block (a stem) is in the first stage, what follows the last
+        one (a norm) in the last.
+        """
+        head = set(self.head.parameters())
+        return [[p for p in self.parameters() if p not in head]]
+
+    def expect(self, batch_size: int) -> None:
+        """Allocate the noise of all layers that need some, for batches of this size."""
+        self._random_layers = [m for m in self.modules() if isinstance(m, Dropout | DropPath)]
+        for layer in self._random_layers:
+            layer.expect(batch_size)
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw all noise for the next training pass; after `expect`."""
+        for layer in self._random_layers:
+            layer.draw(generator)
+
+    def set_rates(self, dropout: float, drop_path: float) -> None:
+        """Set, in place, the rate of the dropout and that of the deepest branch's `DropPath`."""
+        for layer in self._random_layers:
+            layer.rate.fill_(dropout if isinstance(layer, Dropout) else drop_path)
+
+    @torch.no_grad()
+    def copy_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy tensors, by their names in `state_dict()`, in place; others stay as they are."""
+        own = self.state_dict()
+        for name, tensor in tensors.items():
+            assert tensor.shape == own[name].shape, name
+            own[name].copy_(tensor)
 
     @torch.no_grad()
     def divide_logits(self, divisor: float) -> None:

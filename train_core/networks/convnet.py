@@ -70,6 +70,10 @@ class ConvNet(Classifier):
         """`(B, classes)`, scaled down so that early training is calm."""
         return super().logits(features) * (1 / 9)
 
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """One stage per block; the whitening is no parameter."""
+        return [list(block.parameters()) for block in self.blocks]
+
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
         """Whitening filters, identity where a channel can pass through, uniform elsewhere."""

@@ -32,6 +32,11 @@ class SmallResNet(Classifier):
         maps: Tensor = self.stages(self.relu(self.norm(self.stem(images))))
         return maps.mean((2, 3))
 
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """The four stages, the stem with the first."""
+        first, *rest = (list(stage.parameters()) for stage in self.stages)
+        return [[*self.stem.parameters(), *self.norm.parameters(), *first], *rest]
+
     @torch.no_grad()
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
         """He initialisation; every block starts as its skip, its last norm at 0."""

@@ -1,0 +1,1 @@
+"""Networks made by other people's code: timm's by name, and the user's own by a dotted path."""

@@ -1,0 +1,118 @@
+"""Any classification model of timm as a network: `timm/NAME`, or `timm/NAME.TAG`.
+
+Its classifier is replaced by a linear layer for the classes at hand, its stochastic depth
+(`drop_path_rate`) by `DropPath`, and its `drop_rate` is the dropout before the last layer.
+"""
+
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
+
+import timm
+from timm.layers import DropPath as TimmDropPath
+from timm.models import PretrainedCfg, group_parameters
+from torch import Tensor, nn
+
+from records.toml import did_you_mean
+from train_core.networks import TIMM, NetworkSpec, Preprocessing
+from train_core.networks.base import Classifier, DropPath
+from train_core.networks.foreign.wrapped import Parts, Wrapped, seeded
+
+# Any rate above 0 makes timm place the layers, whose rates are shares of it.
+_RATE = 0.5
+
+
+@cache
+def spec_of(network: str) -> NetworkSpec:
+    """What `timm/NAME` registers; ValueError if timm has no such model."""
+    published = pretrained_cfg(network)
+    (red, green, blue), (red_std, green_std, blue_std) = published.mean, published.std
+    preprocessing = Preprocessing(
+        mean=(red, green, blue),
+        std=(red_std, green_std, blue_std),
+        interpolation=published.interpolation,
+        crop=published.crop_pct,
+        side=published.input_size[-1],
+    )
+    return NetworkSpec(("image_size",), partial(_build, network), preprocessing)
+
+
+def pretrained_cfg(network: str) -> PretrainedCfg:
+    """What timm knows of a model's published weights; ValueError if it has no such model."""
+    name = network.removeprefix(TIMM)
+    model, _, tag = name.partition(".")
+    if not timm.is_model(model):
+        hint = did_you_mean(model, timm.list_models())
+        raise ValueError(
+            f"network must name a model of timm {timm.__version__}, but got '{network}': "
+            f"{hint}`timm.list_models()` lists them"
+        )
+    found = timm.get_pretrained_cfg(name)
+    if found is None or (tag and found.tag != tag):
+        tags = ", ".join(n.partition(".")[2] for n in timm.list_pretrained(f"{model}.*"))
+        raise ValueError(
+            f"'{network}' must name weights of timm's {model}, which are {tags or 'none'}"
+        )
+    return found
+
+
+def create(network: str, image_size: int, **options: Any) -> nn.Module:
+    """The model without its last layer: `(B, features)` from normalised images."""
+    if pretrained_cfg(network).fixed_input_size:
+        options["img_size"] = image_size
+    model = partial(timm.create_model, network.removeprefix(TIMM), num_classes=0, **options)
+    try:
+        body: nn.Module = model(drop_path_rate=_RATE)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        body = model()
+    for module in [*body.modules()]:
+        for name, child in module.named_children():
+            if isinstance(child, TimmDropPath):
+                share = child.drop_prob / _RATE
+                setattr(module, name, DropPath(share) if share else nn.Identity())
+    return body
+
+
+def translated(network: str, image_size: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with timm's names by those of `Wrapped`, as timm itself would load it.
+
+    Position embeddings are brought to the image size. The head's tensors are left as they are.
+
+    Raises:
+        ValueError: In one sentence, if it does not fit the model.
+    """
+    classifier = pretrained_cfg(network).classifier
+    overlay = {"state_dict": dict(tensors), "custom_load": False}
+    try:
+        with seeded():
+            body = create(network, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"it does not fit '{network}': {reason[:200]}") from None
+    state = {f"body.{name}": tensor for name, tensor in body.state_dict().items()}
+    for part in ("weight", "bias"):
+        if f"{classifier}.{part}" in tensors:
+            state[f"head.{part}"] = tensors[f"{classifier}.{part}"]
+    return {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")}
+
+
+def _build(network: str, image_size: int, classes: int) -> Classifier:
+    return Wrapped(partial(_make, network, image_size, classes), _embed, _stages)
+
+
+def _make(network: str, image_size: int, classes: int) -> Parts:
+    body = create(network, image_size)
+    return body, nn.Linear(getattr(body, "head_hidden_size", body.num_features), classes)
+
+
+def _embed(body: nn.Module, images: Tensor) -> Tensor:
+    features: Tensor = body(images)
+    return features
+
+
+def _stages(body: nn.Module) -> list[list[nn.Parameter]]:
+    grouped = group_parameters(body, body.group_matcher(coarse=True))
+    parameters = dict(body.named_parameters())
+    return [[parameters[name] for name in names] for _, names in sorted(grouped.items())]
