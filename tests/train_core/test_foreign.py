@@ -35,7 +35,8 @@ def made(network: str, seed: int = 0, classes: int = 3):
 def config(network: str, **changes) -> TrainConfig:
     keys = {"optimizer": "adamw", "lr": 0.05, "epochs": 3, "batch_size": 16, "augment": 0.3}
     paths = 0.2 if network.startswith("timm/") else 0.0
-    return TrainConfig(network=network, dropout=0.2, drop_path=paths, **{**keys, **changes})
+    given = {"network": network, "dropout": 0.2, "drop_path": paths, **keys, **changes}
+    return TrainConfig.model_validate(given)
 
 
 def facts(records):
@@ -92,7 +93,8 @@ def test_it_is_timms_network(network) -> None:
     )
     state = {n.removeprefix("body."): t for n, t in ours.state_dict().items()}
     classifier = theirs.pretrained_cfg["classifier"]
-    state = {n.replace("head.", f"{classifier}.", 1): t for n, t in state.items()}
+    for part in ("weight", "bias"):
+        state[f"{classifier}.{part}"] = state.pop(f"head.{part}")
     missing = theirs.load_state_dict(state, strict=False).missing_keys
     assert all(name.endswith("num_batches_tracked") for name in missing)
     images = torch.randn(4, 3, 16, 16)
@@ -213,14 +215,17 @@ def test_drop_path_is_for_networks_of_timm() -> None:
     ("network", "message"),
     [
         ("timm/resnet17", r"network must name a model of timm .*did you mean 'resnet1.*'"),
-        ("timm/resnet18.nobody", "must name weights of timm's resnet18, which are .*a1_in1k"),
+        (
+            "timm/resnet18.nobody",
+            "must name weights of timm's resnet18, which are .*a1_in1k.*, but",
+        ),
         ("nowhere.at_all:build", "can be imported, but 'nowhere.at_all:build' cannot: No module"),
         (OWN + "er", "cannot: module 'tests.train_core.own_builder' has no attribute 'builder'"),
         (OWN.replace("build", "without_head", 1), "cannot: No module"),
         (OWN.replace(":build", ":without_head"), r"must return an nn.Module with a method feat"),
         (OWN.replace(":build", ":with_dropout"), "'stages.2' drops 0.5: choose or build one"),
         ("timm/test_vit_relpos", "drops 0.125: choose or build one without"),
-        ("timm/swin_tiny_patch4_window7_224", "must take images of 17x17 pixels, but"),
+        (TRANSFORMER, "must take images of 17x17 pixels, but"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_sentence(network, message) -> None:

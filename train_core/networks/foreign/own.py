@@ -60,7 +60,7 @@ def _make(network: str, builder: Callable[..., Any], image_size: int, classes: i
     return body, head
 
 
-def _embed(body: nn.Module, images: Tensor) -> Tensor:
+def _embed(body: Any, images: Tensor) -> Tensor:
     features: Tensor = body.features(images)
     return features
 

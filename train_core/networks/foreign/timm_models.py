@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 import timm
-from timm.layers import DropPath as TimmDropPath
+from timm.layers.drop import DropPath as TimmDropPath
 from timm.models import PretrainedCfg, group_parameters
 from torch import Tensor, nn
 
@@ -47,13 +47,14 @@ def pretrained_cfg(network: str) -> PretrainedCfg:
             f"network must name a model of timm {timm.__version__}, but got '{network}': "
             f"{hint}`timm.list_models()` lists them"
         )
-    found = timm.get_pretrained_cfg(name)
-    if found is None or (tag and found.tag != tag):
-        tags = ", ".join(n.partition(".")[2] for n in timm.list_pretrained(f"{model}.*"))
+    tags = timm.list_models(f"{model}.*", pretrained=True)
+    if tag and name not in tags:
+        known = ", ".join(tagged.partition(".")[2] for tagged in tags)
         raise ValueError(
-            f"'{network}' must name weights of timm's {model}, which are {tags or 'none'}"
+            f"network must name weights of timm's {model}, which are {known or 'none'}, but got "
+            f"'{network}'"
         )
-    return found
+    return timm.get_pretrained_cfg(name) or PretrainedCfg()
 
 
 def create(network: str, image_size: int, **options: Any) -> nn.Module:
@@ -75,21 +76,37 @@ def create(network: str, image_size: int, **options: Any) -> nn.Module:
     return body
 
 
-def translated(network: str, image_size: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def translated(
+    network: str, image_size: int, tensors: Mapping[str, Tensor], *, published: bool
+) -> dict[str, Tensor]:
     """A state dict with timm's names by those of `Wrapped`, as timm itself would load it.
 
-    Position embeddings are brought to the image size. The head's tensors are left as they are.
+    Position embeddings are brought to the image size, and names of older versions to today's. The
+    head's tensors are left as they are.
+
+    Args:
+        network: `timm/NAME`.
+        image_size: Height and width of the images in pixels.
+        tensors: By timm's names.
+        published: Whether they are those that timm publishes for this model, of which its own
+            code may leave some out; any others must fit exactly.
 
     Raises:
         ValueError: In one sentence, if it does not fit the model.
     """
-    classifier = pretrained_cfg(network).classifier
-    overlay = {"state_dict": dict(tensors), "custom_load": False}
+    classifier = str(pretrained_cfg(network).classifier)
+    overlay: dict[str, Any] = {"state_dict": dict(tensors), "custom_load": False}
+    if not published:
+        # As many classes as the model that it is loaded into: then timm is strict.
+        overlay["num_classes"] = 0
+        body_only = {n: t for n, t in tensors.items() if not n.startswith(f"{classifier}.")}
+        overlay["state_dict"] = body_only
     try:
         with seeded():
             body = create(network, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
     except (RuntimeError, KeyError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        # From the first key that is wrong on; what comes before names classes of timm.
+        reason = " ".join(str(error).split()).partition(": ")[2] or str(error)
         raise ValueError(f"it does not fit '{network}': {reason[:200]}") from None
     state = {f"body.{name}": tensor for name, tensor in body.state_dict().items()}
     for part in ("weight", "bias"):
@@ -104,7 +121,8 @@ def _build(network: str, image_size: int, classes: int) -> Classifier:
 
 def _make(network: str, image_size: int, classes: int) -> Parts:
     body = create(network, image_size)
-    return body, nn.Linear(getattr(body, "head_hidden_size", body.num_features), classes)
+    width: Any = getattr(body, "head_hidden_size", body.num_features)
+    return body, nn.Linear(width, classes)
 
 
 def _embed(body: nn.Module, images: Tensor) -> Tensor:
@@ -113,6 +131,7 @@ def _embed(body: nn.Module, images: Tensor) -> Tensor:
 
 
 def _stages(body: nn.Module) -> list[list[nn.Parameter]]:
-    grouped = group_parameters(body, body.group_matcher(coarse=True))
+    model: Any = body
+    grouped = group_parameters(body, model.group_matcher(coarse=True))
     parameters = dict(body.named_parameters())
     return [[parameters[name] for name in names] for _, names in sorted(grouped.items())]

@@ -49,7 +49,7 @@ def initial_weights(
         mean, std = tensors.pop(MEAN, None), tensors.pop(STD, None)
         if weights == EMBEDDED:
             tensors = in_order(shape.network, tensors)
-        fitted = _fitted(shape, tensors, with_head=weights not in (PRETRAINED, EMBEDDED))
+        fitted = _fitted(shape, tensors, weights)
     except ValueError as error:
         raise ValueError(f"weights of '{file.path}' cannot be used: {error}") from None
     published = find_network(shape.network).preprocessing
@@ -79,14 +79,15 @@ def in_order(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: given for (name, _), (_, given) in pairs}
 
 
-def _fitted(
-    shape: NetworkShape, tensors: Mapping[str, Tensor], *, with_head: bool
-) -> dict[str, Tensor]:
+def _fitted(shape: NetworkShape, tensors: Mapping[str, Tensor], weights: str) -> dict[str, Tensor]:
+    # Classes of those who trained them are not ours, were they as many.
+    with_head = weights not in (PRETRAINED, EMBEDDED)
     own = build_network(shape).state_dict()
     if shape.network.startswith(TIMM) and not any(name.startswith("body.") for name in tensors):
         from train_core.networks.foreign.timm_models import translated
 
-        tensors = translated(shape.network, dict(shape.settings)["image_size"], tensors)
+        side, published = dict(shape.settings)["image_size"], weights == PRETRAINED
+        tensors = translated(shape.network, side, tensors, published=published)
     heads = {name for name in own if name.startswith(_HEAD)}
     shapes = {name: tensors[name].shape for name in heads & tensors.keys()}
     if not with_head or shapes != {name: own[name].shape for name in heads}:
