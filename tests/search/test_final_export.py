@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from records.metrics import read_metrics
+from records.metrics import Metrics, read_metrics
 from records.statistics import Spread
 from search.export.onnx import ExportMismatch, export_onnx, run_onnx
 from search.finalize.calibrate import at_temperature
@@ -17,6 +17,7 @@ from search.finalize.familiarity import NO_GAPS
 from search.finalize.final import Finalize
 from search.workers.events import Warned
 from serve.model import Model
+from search.finalize.finish import _same_model
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
@@ -61,6 +62,17 @@ def test_the_folder_is_whole(exported) -> None:
     card = (folder / "README.md").read_text()
     assert f"{metrics.test.accuracy:.2%} right" in card
     assert "15 test images" in card
+    assert "A convnet of width 4 and depth 2 with" in card
+    assert metrics.weights is None
+    assert "weights of others" not in card
+
+
+def test_an_export_of_an_earlier_version_is_known_again(exported) -> None:
+    plan, _, metrics = exported
+    older = metrics.model_dump(mode="json")
+    for key in ("drop_path", "weights", "weights_sha256"):
+        del older["training"][key]
+    assert _same_model(Metrics.model_validate(older), plan, winner(plan))
 
 
 def test_what_was_found_in_the_data_is_kept(exported) -> None:

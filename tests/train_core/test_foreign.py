@@ -1,7 +1,7 @@
 """Networks of other people's code: all that is promised of ours holds for them too."""
 
-import timm
 import pytest
+import timm
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -13,7 +13,7 @@ from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig, load_recipe, training_for
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.model import load_model, probabilities, save_model, trained_model
+from train_core.model import TrainedModel, load_model, probabilities, save_model, trained_model
 from train_core.networks import NetworkShape, build_network, find_network
 from train_core.networks.base import DropPath
 from train_core.networks.weights.check import check_networks
@@ -140,8 +140,10 @@ def test_training_leaves_no_trace_and_depends_on_nothing_else(network, data) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", FOREIGN)
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize(
+    ("network", "optimizer"),
+    [(CONVOLUTIONS, "muon"), (CONVOLUTIONS, "sgd"), (TRANSFORMER, "adamw"), (OWN, "adamw")],
+)
 def test_goes_on_bit_for_bit(network, optimizer, data, tmp_path) -> None:
     training = config(network, optimizer=optimizer, ema=0.2, lr=0.05)
     engines = EnginePool(data)
@@ -157,7 +159,7 @@ def test_goes_on_bit_for_bit(network, optimizer, data, tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", FOREIGN)
-def test_it_learns_and_is_saved_and_exported(network, tmp_path) -> None:
+def test_it_learns_and_is_saved(network, tmp_path) -> None:
     data = image_data(train=192)
     training = config(network, epochs=12, precision="fp32", augment=0.0)
     engines = EnginePool(data)
@@ -171,12 +173,20 @@ def test_it_learns_and_is_saved_and_exported(network, tmp_path) -> None:
     expected = probabilities(model.network, images, model.normalisation)
     got = probabilities(loaded.network, images, loaded.normalisation)
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
-    assert export_onnx(tmp_path / "model.onnx", loaded, images) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_transformer_is_exported(data, tmp_path) -> None:
+    """To both formats; a whole search exports the convolutions (`tests/search`)."""
+    network, images = made(TRANSFORMER).eval().requires_grad_(False), data.validation.images
+    shape = NetworkShape.of(TRANSFORMER, SETTINGS, 3)
+    model = TrainedModel(network, shape, data.normalisation, data.classes, 16)
+    assert export_onnx(tmp_path / "model.onnx", model, images) < 1e-4
     embedding = run_onnx(tmp_path / "model.onnx", images.numpy())[1]
     with torch.no_grad():
-        said, features = PlainImages(loaded)(images)
+        said, features = PlainImages(model)(images)
     torch.testing.assert_close(torch.from_numpy(embedding), features, atol=1e-3, rtol=1e-3)
-    _write_torch(tmp_path / "model.pt2", loaded)
+    _write_torch(tmp_path / "model.pt2", model)
     program = torch.export.load(tmp_path / "model.pt2").module()
     torch.testing.assert_close(program(images)[0], said, atol=1e-5, rtol=0)
 
