@@ -54,14 +54,17 @@ def test_only_its_own_keys_decide_its_shape(own) -> None:
     assert one == other != wider
 
 
+OTHERS = "timm/NAME or package.module:build, but got"
+
+
 def test_it_is_listed_and_an_unknown_one_lists_them_all(own) -> None:
     assert network_names() == ["convnet", "resnet", "two_layers"]
-    with pytest.raises(ValidationError, match="one of convnet, resnet, two_layers, but got 'b'"):
+    with pytest.raises(ValidationError, match=f"one of convnet, resnet, two_layers, {OTHERS} 'b'"):
         TrainConfig(network="b")
-    with pytest.raises(ValueError, match="one of convnet, resnet, two_layers, but got 'base'"):
+    with pytest.raises(ValueError, match=f"one of convnet, resnet, two_layers, {OTHERS} 'base'"):
         find_network("base")
 
 
 def test_without_its_file_it_is_unknown() -> None:
-    with pytest.raises(ValidationError, match="one of convnet, resnet, but got 'two_layers'"):
+    with pytest.raises(ValidationError, match=f"one of convnet, resnet, {OTHERS} 'two_layers'"):
         TrainConfig(network=OWN.stem)
