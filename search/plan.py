@@ -19,6 +19,7 @@ from train_core.config import RecipeName, TrainConfig, laid_over, load_recipe, t
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths
 from train_core.networks import OWN_KEYS, is_foreign
+from train_core.networks.weights.files import at_absolute_path as at_absolute
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
@@ -154,6 +155,7 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     data_config = at_absolute_paths(config.data).model_copy(update={"split_seed": seed})
     rows = data.rows(data_config)
     training = training_for(recipe, config.training, len(rows.train))
+    training = training.model_copy(update={"weights": at_absolute(training.weights)})
     # A name that may be a folder's, whatever the images' folder is called.
     images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
     study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})

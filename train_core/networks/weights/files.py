@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from records.files import absolute
 from records.metrics import WeightsFacts
 from train_core.networks import TIMM
 
@@ -43,6 +44,11 @@ def check_weights(network: str, weights: str) -> None:
         raise ValueError(
             f'weights = "embedded" needs network = "{EMBEDDED_NETWORK}", but got \'{network}\''
         )
+
+
+def at_absolute_path(weights: str) -> str:
+    """The same weights, whatever folder a command is run in."""
+    return weights if weights in (NONE, PRETRAINED, EMBEDDED) else absolute(weights)
 
 
 def find_weights(network: str, weights: str, sha256: str | None = None) -> WeightsFile | None:
