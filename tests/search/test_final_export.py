@@ -15,9 +15,9 @@ from search.finalize.calibrate import at_temperature
 from search.finalize.confirm import Confirm, confirmation_config
 from search.finalize.familiarity import NO_GAPS
 from search.finalize.final import Finalize
+from search.finalize.finish import _same_model
 from search.workers.events import Warned
 from serve.model import Model
-from search.finalize.finish import _same_model
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
