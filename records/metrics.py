@@ -7,12 +7,18 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from records.estimates import Estimate, confirmed, in_words, validated
 from records.evaluation import Evaluation, LabelErrors, left_out
 from records.evaluation import Record as _Record
 from records.files import write_whole
 from records.findings import Findings
-from records.statistics import Spread, few_validation_images
+from records.statistics import (
+    Estimate,
+    Spread,
+    confirmed,
+    few_validation_images,
+    in_words,
+    validated,
+)
 from records.words import percent, points
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from records.estimates import Estimate, confirmed, validated
-from records.statistics import Spread
+from records.statistics import Estimate, Spread, confirmed, validated
 from records.trial import ranked
 from reports.numbers import Numbers
 from reports.numbers.cost import Cost, More, cost, more

@@ -5,8 +5,8 @@ from functools import partial
 
 from optuna.study import Study
 
-from records.estimates import in_words
 from records.metrics import Metrics, SearchBest, SearchFacts, exported
+from records.statistics import in_words
 from records.trial import TrialRecord, ranked
 from records.words import percent
 from search.display.summary import count
