@@ -23,7 +23,7 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> N
 
     Args:
         path: The file; its folder is made if need be.
-        content: Text is written as UTF-8.
+        content: Text is written as UTF-8; what UTF-8 cannot hold, escaped.
         durable: Whether it must be on the disk before it takes the old one's place.
 
     Raises:
@@ -33,7 +33,7 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> N
     scratch = part_of(path)
     try:
         with scratch.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(_encoded(content))
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -42,9 +42,14 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> N
         scratch.unlink(missing_ok=True)
 
 
+def _encoded(content: str | bytes) -> bytes:
+    # Names of files can hold what is no text; it is shown escaped.
+    return content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
+
+
 def absolute(path: str) -> str:
-    """The same place, named from the root on; links are left as they are."""
-    given = Path(path)
+    """The same place, named from the root on, `~` expanded; links are left as they are."""
+    given = Path(path).expanduser()
     # After a link, `..` leads elsewhere than the names say.
     return str(given.resolve() if ".." in given.parts else given.absolute())
 

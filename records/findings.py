@@ -1,8 +1,11 @@
 """`Findings`: what was found in a data set before anything was trained on it, and in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from records.words import writable
 
 _FEW = 12  # Classes of which each is named with its count.
 _NAMED = 3  # Examples in a line; the inspect command names all.
@@ -12,6 +15,19 @@ class _Fact(BaseModel):
     """Frozen; what later versions add is kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_writable(cls, values: Any) -> Any:
+        return _writable(values)
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(inner) for key, inner in value.items()}
+    return tuple(map(_writable, value)) if isinstance(value, list | tuple) else value
 
 
 class Originals(_Fact):

@@ -5,6 +5,11 @@ from datetime import datetime
 from typing import Any
 
 
+def writable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file's name that are no text are escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as a percentage; a dash for None."""
     return "-" if share is None else f"{share:.{digits}%}"

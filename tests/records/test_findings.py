@@ -54,3 +54,10 @@ def test_formats_and_suffixes_belong_together() -> None:
 @pytest.mark.parametrize("name", ["EPS", "WMF", "MPEG"])
 def test_nothing_is_read_that_starts_a_program(name) -> None:
     assert name not in FORMATS
+
+
+def test_names_that_are_no_text_are_escaped() -> None:
+    found = findings(two_classes=[["a/caf\udce9.png", "b/x.png"]], passed_over={".d\udce9c": 1})
+    assert found.two_classes == (("a/caf\\udce9.png", "b/x.png"),)
+    "\n".join(found.lines()).encode()
+    found.model_dump_json()

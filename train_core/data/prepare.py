@@ -149,7 +149,11 @@ def find_source(config: DataConfig) -> Source:
 def at_absolute_paths(config: DataConfig) -> DataConfig:
     """The same data, whatever folder a command is run in; what is no folder stays as it is."""
     changes = {"root": absolute(config.root)}
-    if config.dataset.removeprefix(_BUILTIN) not in BUILTIN and Path(config.dataset).exists():
+    name = config.dataset.removeprefix(_BUILTIN)
+    if name in BUILTIN:
+        # The plain name is refused beside a folder of that name, in any folder but this one.
+        changes["dataset"] = config.dataset if Path(name).is_dir() else f"{_BUILTIN}{name}"
+    elif Path(config.dataset).expanduser().exists():
         changes["dataset"] = absolute(config.dataset)
     return config.model_copy(update=changes)
 

@@ -116,6 +116,7 @@ def _refuse_contradiction(
     for one, other, what in (
         (labels[known.label], labels[file.label], "label"),
         (known.part, file.part, "part"),
+        (known.group or "none", file.group or "none", "group"),
     ):
         if one != other:
             raise ValueError(

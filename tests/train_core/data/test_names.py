@@ -45,9 +45,18 @@ def test_paths_are_kept_from_the_root_on(image_folder, here, given) -> None:
     assert at_absolute_paths(kept) == kept
 
 
-@pytest.mark.parametrize("given", ["digits", "builtin:digits", "nowhere"])
-def test_what_is_no_folder_stays_as_it_was_given(here, given) -> None:
-    assert at_absolute_paths(DataConfig(dataset=given)).dataset == given
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("digits", "builtin:digits"), ("builtin:digits", "builtin:digits"), ("nowhere", "nowhere")],
+)
+def test_a_built_in_data_set_is_kept_under_a_name_that_no_folder_has(here, given, kept) -> None:
+    assert at_absolute_paths(DataConfig(dataset=given)).dataset == kept
+
+
+def test_a_home_folder_is_kept_from_the_root_on(image_folder, here, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    kept = at_absolute_paths(DataConfig(dataset="~/pictures", root="~/cache"))
+    assert (kept.dataset, kept.root) == (str(image_folder), str(here / "cache"))
 
 
 def config_of(data: DataConfig) -> DataConfig:

@@ -86,3 +86,9 @@ def test_what_a_table_does_not_say_is_refused_in_one_line(write, text, message) 
 def test_a_table_in_another_encoding_is_refused(write) -> None:
     with pytest.raises(ValueError, match="must be UTF-8 text"):
         write(f"path,label\n{ROWS}".replace("cat", "café"), "latin-1")
+
+
+def test_a_picture_in_two_groups_is_refused(write) -> None:
+    rows = "images/a.png,cat,p1\nimages/b.png,dog,p2\nimages/a.png,cat,p2\n"
+    with pytest.raises(ValueError, match=r"one group, but .* has p1 and, in line 4, p2 for"):
+        write(f"path,label,group\n{rows}", group="group")
