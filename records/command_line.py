@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -30,9 +30,25 @@ def new_app() -> typer.Typer:
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def run_app(app: typer.Typer) -> int:
-    """Run a command and return its exit code."""
+def run_app(app: typer.Typer, *, lasting: bool = False) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        app: The command.
+        lasting: Whether it goes on when nobody reads its output any more, and says so at the end.
+            Every command must whose output is not all that it makes.
+    """
     _prepare_output()
+    output = LastingOutput(sys.stdout)
+    with redirect_stdout(output if lasting else sys.stdout):
+        code = _run(app)
+    if output.trouble is not None:
+        warn(f"{output.trouble}; the command went on without")
+    return _flush(code)
+
+
+def _run(app: typer.Typer) -> int:
+    stdout = sys.stdout
     try:
         code = int(app(standalone_mode=False) or 0)
     except TyperException as error:
@@ -44,16 +60,12 @@ def run_app(app: typer.Typer) -> int:
         complain("stopped; what is written is whole, run the same command again to go on")
         code = 130
     except SystemExit as end:
-        # So typer ends whose reader has gone away: it had enough.
-        if not isinstance(end.__context__, BrokenPipeError):
-            raise
-        code = 0
-        _let_go(sys.stdout)
+        code = _had_enough(end, stdout)
     except OSError as error:
         if not is_full_disk(error):
             raise
         code = _no_room(error)
-    return _flush(code)
+    return code
 
 
 def _prepare_output() -> None:
@@ -64,6 +76,32 @@ def _prepare_output() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _had_enough(end: SystemExit, stdout: TextIO) -> int:
+    """The exit code if that is the end of a command whose reader has gone away.
+
+    Raises:
+        SystemExit: It is another end.
+        BrokenPipeError: Another pipe is broken, which is a fault.
+    """
+    # So typer ends where any pipe is broken.
+    if not isinstance(end.__context__, BrokenPipeError):
+        raise end
+    if not _is_broken(stdout):
+        raise end.__context__ from None
+    _let_go(stdout)
+    return 0
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more; costs those who do a line, after a fault."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError as error:
+        return isinstance(error, BrokenPipeError)
+    return False
 
 
 def _flush(code: int) -> int:
@@ -105,10 +143,11 @@ class LastingOutput:
     def write(self, text: str) -> int:
         """Write the text, or drop it."""
         try:
-            self._stream.write(text)
-        except UnicodeEncodeError as error:
-            escaped = text.encode(error.encoding, "backslashreplace")
-            self._stream.write(escaped.decode(error.encoding))
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                escaped = text.encode(error.encoding, "backslashreplace")
+                self._stream.write(escaped.decode(error.encoding))
         except (OSError, ValueError) as error:  # The latter if the stream is closed.
             self._end(error)
         return len(text)

@@ -137,16 +137,14 @@ class _Session:
             try:
                 if trials:
                     self._run_trials(url)
-                # Of trials only: nothing else has a limit of its own.
-                self.pool.patience.timeout = None
+                self.pool.patience.after_trials(trial_records(self.study), this_host())
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
-            except StudyDeleted as lost:
-                self.log.write(str(lost))
+            except StudyDeleted:
                 raise
             except Exception as fault:
                 self._refuse_deleted()
@@ -230,6 +228,7 @@ class _Session:
         """End everything if the study is gone: there is nothing to write results to."""
         if (lost := self.presence.lost()) is not None:
             self.pool.kill()
+            self.log.write(lost)
             raise StudyDeleted(lost) from None
 
     def _fail(self, worker: int, hung: WorkerHung) -> None:

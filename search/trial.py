@@ -128,7 +128,7 @@ class Trial:
             history.append(record)
             epoch, accuracy = record.epoch, record.val_accuracy
             answer = self.broker.report(self.claim, record)
-            yield EpochEnded(self.job, epoch, accuracy, record.images_per_second)
+            yield EpochEnded(self.job, epoch, accuracy, record.images_per_second, record.seconds)
             if answer == Answer.LOST:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:

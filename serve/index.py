@@ -229,4 +229,4 @@ def _change(stat: os.stat_result) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_app(app))
+    raise SystemExit(run_app(app, lasting=True))

@@ -264,4 +264,4 @@ def _into_place(scratch: Path, goal: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_app(app))
+    raise SystemExit(run_app(app, lasting=True))

@@ -22,10 +22,10 @@ class Presence:
 
     def lost(self) -> str | None:
         """In one sentence that the study is gone; None = it is there, or nobody can tell."""
-        if _identity(self._path) != self._file:
-            # Open connections would go on with a file that no longer has a name.
-            return self._sentence(f"its database '{self._path}' was removed or replaced")
         try:
+            if _identity(self._path) != self._file:
+                # Open connections would go on with a file that no longer has a name.
+                return self._sentence(f"its database '{self._path}' was removed or replaced")
             self._study._storage.get_study_id_from_name(self._place.name)
         except KeyError:
             return self._sentence(f"it was deleted from '{shown(self._place.url)}'")
@@ -42,9 +42,16 @@ class Presence:
         )
 
 
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Which file a path names; None if it names none."""
+def _identity(path: Path | None) -> int | None:
+    """Which file a path names; None if it names none.
+
+    The inode says so, as it does to SQLite's own locks. The device changes when a share is mounted
+    again.
+
+    Raises:
+        OSError: Nobody can tell, for instance since a share does not answer.
+    """
     try:
-        return None if path is None else (path.stat().st_dev, path.stat().st_ino)
-    except OSError:
+        return None if path is None else path.stat().st_ino
+    except (FileNotFoundError, NotADirectoryError):
         return None

@@ -102,4 +102,4 @@ def _in_words(record: "EpochRecord") -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_app(app))
+    raise SystemExit(run_app(app, lasting=True))

@@ -48,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_app(app))
+    raise SystemExit(run_app(app, lasting=True))

@@ -110,7 +110,8 @@ def train(
     try:
         for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
             history.append(record)
-            yield EpochEnded(job, record.epoch, record.val_accuracy, record.images_per_second)
+            speed = record.images_per_second
+            yield EpochEnded(job, record.epoch, record.val_accuracy, speed, record.seconds)
             worker.share_cores()
             if worker.stopping:
                 checkpoint.write()

@@ -24,6 +24,7 @@ class EpochEnded:
     epoch: int
     accuracy: float | None
     images_per_second: float
+    seconds: float = 0.0  # What its steps took, perhaps in an earlier process; 0 = not known.
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,21 @@
 """How long a worker may be silent while it trains: one that hangs tells nobody that it does."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from records.trial import TrialRecord
 
 # Seconds that every training may be silent: it may have to compile, or to load what it needs.
 SHORTEST = 600.0
-# The same beyond a trial's own limit, which validation and a busy machine do not count towards.
-GRACE = 30.0
-# How many times the longest silence so far: another trial's network may be larger.
-FACTOR = 10.0
+# The same beyond a trial's own limit, which validation, a busy machine and a locked database (that
+# is waited for during half of this) do not count towards.
+GRACE = 120.0
+# How many times the longest silence so far, without a limit of the trial's own and beyond it.
+FACTOR, BEYOND = 10.0, 3.0
+# How many times longer a training may take for its first epoch: its network may be much larger
+# than any before, and nobody knows yet how slow it is.
+FIRST = 10.0
 # Seconds at most between two looks: whoever was asleep for longer did not hear the signs.
 _LOOK = 1.0
 
@@ -30,12 +37,34 @@ class Patience:
 
     @property
     def limit(self) -> float:
-        """Seconds of silence within a training after which its worker hangs."""
-        by_signs = math.inf if self.longest is None else max(SHORTEST, FACTOR * self.longest)
+        """Seconds of silence after which a worker hangs that has trained an epoch before."""
+        return self._limit(1.0)
+
+    @property
+    def first_limit(self) -> float:
+        """The same before the worker has trained an epoch of its training."""
+        return self._limit(FIRST)
+
+    def _limit(self, times: float) -> float:
+        longest = math.inf if self.longest is None else self.longest
+        by_signs = times * max(SHORTEST, FACTOR * longest)
         if self.timeout is None:
             return by_signs
-        by_rule = self.timeout + max(self.timeout, GRACE) + (SHORTEST if self.compiles else 0)
-        return min(by_signs, by_rule)
+        beyond = times * max(GRACE, BEYOND * (self.longest or 0.0))
+        compiling = SHORTEST if self.compiles else 0.0
+        return min(by_signs, self.timeout + max(self.timeout, beyond) + compiling)
+
+    def after_trials(self, trials: Iterable[TrialRecord], host: str) -> None:
+        """From now on nothing has a limit of its own.
+
+        Before anything was heard, the epochs of trials that ended on this host tell how long one
+        takes.
+        """
+        self.timeout = None
+        if self.longest is None:
+            here = [t for t in trials if t.worker and t.worker.rpartition(":")[0] == host]
+            known = [s for t in here for s in t.history.get("seconds", ()) if s is not None]
+            self.longest = max(known, default=None)
 
     def heard(self, after: float) -> None:
         """A training gave a sign after so many seconds."""

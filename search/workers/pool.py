@@ -29,6 +29,7 @@ from train_core.config import DeviceName
 _MAX_LOSSES = 3
 # Seconds to wait for a process that was killed: one that hangs in a driver may stay for ever.
 _MOURNING = 10.0
+_UNHEARD = 1.0  # Seconds of silence that may pass between two looks, and are not counted.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -54,14 +55,17 @@ class _Member:
     furthest: dict[str, int] = field(default_factory=dict)  # Job -> the last epoch heard of.
     training: Began | None = None  # What it is training, if it is.
     epoch: int = 0  # The last one of that training.
+    paced: bool = False  # Whether its process has trained an epoch of it.
     silent: float = 0.0  # Seconds since it was last heard, while this process listened.
 
     def hear(self, told: object, patience: Patience) -> None:
         """Follow the training, and forget the losses, if there is progress."""
         if isinstance(told, Began):
-            self.training, self.epoch = told, 0
+            self.training, self.epoch, self.paced = told, 0, False
         elif isinstance(told, EpochEnded):
             patience.heard(self.silent)
+            # One that took longer than the silence before it was read from a checkpoint.
+            self.paced |= told.seconds <= self.silent + _UNHEARD
             self.epoch = told.epoch
         elif isinstance(told, Ended | Done):
             self.training = None
@@ -190,7 +194,8 @@ class WorkerPool:
             if (training := member.training) is None:
                 continue
             member.silent += passed
-            if member.silent <= self.patience.limit:
+            patience = self.patience
+            if member.silent <= (patience.limit if member.paced else patience.first_limit):
                 continue
             member.process.kill()
             number, epoch = member.slot.number, member.epoch + 1

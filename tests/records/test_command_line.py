@@ -22,7 +22,7 @@ def main() -> int:
     {body}
     return 7
 
-raise SystemExit(run_app(app))
+raise SystemExit(run_app(app{lasting}))
 """
 _MUCH = 'for _ in range(20_000): say("a line of the output")'
 _GO_ON = f"""output = LastingOutput(sys.stdout)
@@ -31,8 +31,8 @@ _GO_ON = f"""output = LastingOutput(sys.stdout)
     sys.stderr.write(str(output.trouble))"""
 
 
-def start(body: str, **options) -> subprocess.Popen:
-    script = _APP.format(body=body)
+def start(body: str, lasting: str = "", **options) -> subprocess.Popen:
+    script = _APP.format(body=body, lasting=lasting)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     return subprocess.Popen([sys.executable, "-c", script], **{**streams, **options})
 
@@ -59,8 +59,30 @@ def test_a_reader_that_goes_away_ends_a_command_quietly_or_not_at_all(body, code
     process.stderr.close()
 
 
+@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+def test_a_command_that_makes_files_goes_on_without_a_reader(errors) -> None:
+    process = start(_MUCH, ", lasting=True", stderr=errors)
+    process.stdout.close()
+    if process.stderr is not None:
+        assert process.stderr.read() == (
+            "warning: nothing more can be written to the output (Broken pipe); "
+            "the command went on without\n"
+        )
+        process.stderr.close()
+    assert process.wait() == 7
+
+
+@pytest.mark.parametrize("lasting", ["", ", lasting=True"])
+def test_another_pipe_that_breaks_is_a_fault(lasting) -> None:
+    process = start('say("here"); raise BrokenPipeError(32, "a pipe of its own")', lasting)
+    output, errors = process.communicate()
+    assert process.returncode == 1
+    assert output.strip() == "here"
+    assert errors.splitlines()[-1] == "BrokenPipeError: [Errno 32] a pipe of its own"
+
+
 def test_output_that_is_closed_from_the_start_is_no_fault() -> None:
-    script = _APP.format(body='say("here"); print("here")')
+    script = _APP.format(body='say("here"); print("here")', lasting="")
     command = f"exec {sys.executable} -c '{script}' >&-"
     done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (7, "")
@@ -83,6 +105,17 @@ def test_lasting_output_escapes_what_the_encoding_lacks() -> None:
     output.write("caf\u00e9")
     output.flush()
     assert (written.getvalue(), output.trouble) == (rb"caf\xe9", None)
+
+
+def test_lasting_output_also_lasts_where_it_escapes() -> None:
+    class Pipe(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            text.encode("ascii")
+            raise BrokenPipeError(32, "Broken pipe")
+
+    output = LastingOutput(Pipe(io.BytesIO(), encoding="ascii"))
+    assert output.write("caf\u00e9") == 4
+    assert output.trouble == "nothing more can be written to the output (Broken pipe)"
 
 
 def test_lasting_output_passes_everything_on_until_it_cannot() -> None:

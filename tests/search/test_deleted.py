@@ -1,6 +1,8 @@
 """Studies that are deleted while a search works on them."""
 
+import errno
 import multiprocessing
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -56,6 +58,18 @@ def test_a_deleted_study_is_noticed(tmp_path, delete, what) -> None:
     assert presence.lost() is None
     delete(place)
     assert re.search(what, presence.lost())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_file_that_cannot_be_looked_at_is_not_deleted(tmp_path, number) -> None:
+    class Share(type(tmp_path)):
+        def stat(self, **options):
+            raise OSError(number, os.strerror(number))
+
+    place = Place("tiny", tmp_path / "runs" / "tiny")
+    presence = Presence(make_or_resume(place, purpose()), place)
+    presence._path = Share(presence._path)
+    assert presence.lost() is None
 
 
 class Deletes(Display):

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from records.outcome import Outcome, State
+from records.trial import TrialRecord
 from search.display.progress import Display
 from search.session import run_search
 from search.workers import patience
 from search.workers.events import Began, Ended, EpochEnded, WorkerHung, WorkerLost
 from search.workers.patience import Patience, awake
-from search.workers.pool import WorkerPool
+from search.workers.pool import WorkerPool, _Member
 from studies.attributes import trial_records
 from studies.study import Place, find
 from tests.search.conftest import config_in
@@ -29,14 +30,58 @@ from tests.search.conftest import config_in
         (Patience(), math.inf),  # Nothing is known, so nothing is too long.
         (Patience(longest=5.0), 600.0),
         (Patience(longest=200.0), 2000.0),
-        (Patience(timeout=60.0), 120.0),
-        (Patience(timeout=1.0), 31.0),
-        (Patience(timeout=60.0, compiles=True), 720.0),
+        (Patience(timeout=600.0), 1200.0),
+        (Patience(timeout=20.0), 140.0),  # Longer than a locked database is waited for.
+        (Patience(timeout=30.0, longest=70.0), 240.0),
+        (Patience(timeout=60.0, compiles=True), 780.0),
         (Patience(timeout=86_400.0, longest=5.0), 600.0),
     ],
 )
 def test_a_worker_may_be_silent_for_so_long(given, limit) -> None:
     assert given.limit == limit
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        (Patience(), math.inf),
+        (Patience(longest=5.0), 6000.0),
+        (Patience(longest=200.0), 20_000.0),
+        (Patience(timeout=30.0, longest=70.0), 2130.0),
+    ],
+)
+def test_a_first_epoch_may_take_much_longer(given, limit) -> None:
+    assert given.first_limit == limit
+
+
+@pytest.mark.parametrize(("silent", "seconds", "paced"), [(70.0, 69.0, True), (0.0, 69.0, False)])
+def test_an_epoch_from_a_checkpoint_is_no_first_epoch(silent, seconds, paced) -> None:
+    member, one = _Member(None, None, None), Patience(longest=5.0)
+    member.hear(Began("training", "", 3), one)
+    member.silent = silent
+    member.hear(EpochEnded("training", 1, 0.5, 1.0, seconds), one)
+    assert member.paced == paced
+    member.hear(Began("another", "", 3), one)
+    assert not member.paced
+
+
+def test_trials_of_this_host_tell_how_long_an_epoch_takes() -> None:
+    given = {
+        "index": 0, "state": "complete", "accuracy": 0.5, "params": {}, "config": None,
+        "curve": {}, "reason": None, "started": None, "ended": None,
+    }  # fmt: skip
+    trials = [
+        TrialRecord(number=0, worker="here:12", history={"seconds": [80.0, 90.0, None]}, **given),
+        TrialRecord(number=1, worker="there:12", history={"seconds": [300.0]}, **given),
+        TrialRecord(number=2, worker=None, history={}, **given),
+    ]
+    for known, longest in [(None, 90.0), (7.0, 7.0)]:
+        one = Patience(timeout=1.0, longest=known)
+        one.after_trials(trials, "here")
+        assert (one.timeout, one.longest) == (None, longest)
+    one = Patience()
+    one.after_trials(trials, "elsewhere")
+    assert one.limit == math.inf
 
 
 def test_the_longest_silence_counts_and_sleep_does_not() -> None:
