@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from records.command_line import new_app, run_app, user_mistakes
+from records.command_line import new_app, run_app, user_mistakes, warn
 from records.machine import cores
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def main(  # noqa: PLR0913 - one argument per flag
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     _prepare()
+    from serve.answer import NO_DISTANCE
+    from serve.familiar import FILE
     from serve.model import find_model
 
     host = host.strip("[]")
@@ -102,6 +104,9 @@ def main(  # noqa: PLR0913 - one argument per flag
             _wait_for(folder)
         _check(folder, index)
         listening = _listen(host, place)
+    # Said here, once: each process loads the model.
+    if not (folder / FILE).exists():
+        warn(NO_DISTANCE)
 
     with listening:
         make_app = partial(_make_app, folder, config, index)
