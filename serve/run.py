@@ -88,8 +88,6 @@ def main(  # noqa: PLR0913 - one argument per flag
 ) -> int:
     """Serve a page and a JSON interface for one model."""
     _prepare()
-    from serve.answer import NO_DISTANCE
-    from serve.familiar import FILE
     from serve.model import find_model
 
     host = host.strip("[]")
@@ -104,9 +102,6 @@ def main(  # noqa: PLR0913 - one argument per flag
             _wait_for(folder)
         _check(folder, index)
         listening = _listen(host, place)
-    # Said here, once: each process loads the model.
-    if not (folder / FILE).exists():
-        warn(NO_DISTANCE)
 
     with listening:
         make_app = partial(_make_app, folder, config, index)
@@ -151,6 +146,12 @@ def _make_app(
 
 
 def _announce(folder: Path, host: str, prefix: str, listening: socket.socket) -> None:
+    """Said once, whatever the number of processes."""
+    from serve.answer import NO_DISTANCE
+    from serve.familiar import FILE
+
+    if not (folder / FILE).exists():
+        warn(NO_DISTANCE)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}{prefix}/"
     print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)
