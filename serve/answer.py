@@ -18,7 +18,7 @@ DOUBTS: dict[Doubt, str] = {
     "probability": "low probability",
     "distance": "unlike the training pictures",
 }
-_NO_DISTANCE = (
+NO_DISTANCE = (
     "This model was exported without familiarity.npz, so that pictures of none of its classes can "
     "pass as sure: only the probability tells which answers are unsure, until it is searched and "
     "exported again."
@@ -60,7 +60,7 @@ def limits_of(model: Model, below: float | None = None, beyond: float | None = N
     """Those that were set, and for the others those that held-out pictures tell."""
     known = model.familiarity
     if known is None:
-        distance: tuple[float | None, str] = None, _NO_DISTANCE
+        distance: tuple[float | None, str] = None, NO_DISTANCE
     elif beyond is not None:
         distance = beyond, "It was set by whoever runs this service."
     else:
@@ -71,7 +71,7 @@ def limits_of(model: Model, below: float | None = None, beyond: float | None = N
 def _least_probability(model: Model, below: float | None) -> tuple[float, str]:
     if below is not None:
         return below, "It was set by whoever runs this service."
-    held = read_held_out(model.folder)
+    held = read_held_out(model.folder, len(model.classes))
     found = None if held is None else overall(held, SURE)
     if found is None or found.probability is None:
         # Of two classes, the more probable one has a half at least, whatever the picture.

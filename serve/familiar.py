@@ -4,9 +4,11 @@ A network names one of its classes whatever it is shown. Pictures of none of the
 from all training pictures in the space of its embeddings.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -22,7 +24,7 @@ class Familiarity:
     Attributes:
         known: `(N, features)` float32, embeddings of training pictures, of length 1.
         neighbours: Which of the nearest tells the distance, from 1 to N.
-        limit: Distance above which a picture is unlike them.
+        limit: Distance above which a picture is unlike them, from 0 to 2.
         because: Where that comes from, a sentence.
     """
 
@@ -36,6 +38,31 @@ class Familiarity:
         return neighbour_distances(self.known, embeddings, self.neighbours)
 
 
+@contextmanager
+def exported_arrays(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of an `.npz` file in a `best/` folder, to be read and checked within.
+
+    Raises:
+        FileNotFoundError: There is none; exports of earlier versions have fewer files.
+        ValueError: In one sentence, if it is damaged, or whatever else goes wrong within.
+    """
+    try:
+        with path.open("rb") as opened:
+            if not is_zipfile(opened):
+                raise ValueError("it is no archive, or not whole")
+            opened.seek(0)
+            with np.load(opened) as file:
+                yield file
+    except FileNotFoundError:
+        raise
+    # Damage shows in whatever zipfile, zlib or NumPy stumble over.
+    except Exception as error:  # noqa: BLE001
+        raise ValueError(
+            f"'{path}' must be what a search exported, but: {error or type(error).__name__}: "
+            f"export it again (python -m search.finalize)"
+        ) from None
+
+
 def read_familiarity(folder: Path, features: int) -> Familiarity | None:
     """What a `best/` folder says of its training pictures; None if it is of an earlier version.
 
@@ -44,14 +71,18 @@ def read_familiarity(folder: Path, features: int) -> Familiarity | None:
     """
     path = folder / FILE
     try:
-        with np.load(path) as file:
-            known = directions(file["known"].astype(np.float32))
+        with exported_arrays(path) as file:
+            embeddings = file["known"].astype(np.float32)
             neighbours, limit = int(file["neighbours"]), float(file["limit"])
             share, pictures = float(file["share"]), int(file["pictures"])
+            if not np.isfinite(embeddings).all():
+                raise ValueError("an embedding holds what is no number")
+            # No picture would be beyond a limit that is no number.
+            if not 0 <= limit <= 2:
+                raise ValueError(f"limit must be from 0 to 2, but is {limit}")
+            known = directions(embeddings)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ValueError(f"'{path}' must be what a search exported, but: {error}") from None
     if known.shape[1:] != (features,) or not 0 < neighbours <= len(known):
         raise ValueError(
             f"'{path}' must hold embeddings of {features} numbers, as model.onnx gives them, but "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from records.command_line import new_app, run_app, user_mistakes
+from records.command_line import new_app, run_app, user_mistakes, warn
 from records.machine import cores
 
 if TYPE_CHECKING:
@@ -146,6 +146,12 @@ def _make_app(
 
 
 def _announce(folder: Path, host: str, prefix: str, listening: socket.socket) -> None:
+    """Said once, whatever the number of processes."""
+    from serve.answer import NO_DISTANCE
+    from serve.familiar import FILE
+
+    if not (folder / FILE).exists():
+        warn(NO_DISTANCE)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}{prefix}/"
     print(f"serving {folder} on {address} (Ctrl-C ends it)", flush=True)

@@ -124,7 +124,7 @@ def _thresholds(
         raise ValueError("--threshold and --precision exclude each other: give one of them")
     if not 0 < precision < 1:
         raise ValueError(f"--precision must be between 0 and 1, but got {precision}")
-    held = read_held_out(model.folder)
+    held = read_held_out(model.folder, len(model.classes))
     if held is None:
         raise ValueError(
             f"--precision needs answers about held-out pictures (validation.npz), but "

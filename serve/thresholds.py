@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from records.statistics import binomial_tail
+from serve.familiar import exported_arrays
 
 SURE = 0.9  # Share of the sure predictions that should be right.
 FALSE_CLAIMS = 0.1  # Share of the claims that may be false.
@@ -76,13 +77,26 @@ class Threshold(NamedTuple):
         return f"the answers about {self.pictures} held-out pictures are not right often enough"
 
 
-def read_held_out(folder: Path) -> HeldOut | None:
-    """What a `best/` folder says of held-out pictures; None if nothing."""
-    path = folder / "validation.npz"
-    if not path.exists():
+def read_held_out(folder: Path, classes: int) -> HeldOut | None:
+    """What a `best/` folder says of held-out pictures; None if nothing.
+
+    Raises:
+        ValueError: In one sentence, if the file is damaged or of a model with other classes.
+    """
+    try:
+        with exported_arrays(folder / "validation.npz") as file:
+            labels, probabilities = file["labels"], file["probabilities"]
+            wanted = (max(1, len(probabilities)), len(labels), classes)
+            if labels.ndim != 1 or probabilities.shape != wanted:
+                raise ValueError(
+                    f"{labels.shape} labels and {probabilities.shape} probabilities are not those "
+                    f"of trainings, pictures and {classes} classes"
+                )
+            # A little above 1 is rounding.
+            if not ((probabilities >= 0) & (probabilities <= 1.001)).all():
+                raise ValueError("a probability is not from 0 to 1")
+    except FileNotFoundError:
         return None
-    with np.load(path) as file:
-        labels, probabilities = file["labels"], file["probabilities"]
     return HeldOut(labels, probabilities.argmax(2), probabilities.max(2))
 
 

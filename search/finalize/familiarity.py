@@ -32,6 +32,7 @@ NO_GAPS = (
     "or an earlier version made them, so pictures of none of the classes can pass as sure"
 )
 _MANY = 100  # Held-out images: five of them lie beyond the limit.
+_FARTHEST = 2.0  # No two pictures are further apart, whatever the confirmations make of it.
 _CLOSEST = 1e-6  # In units of distance: what float32 can tell apart.
 
 
@@ -80,7 +81,7 @@ def familiarity(
     `gaps` are those of confirmations, at least one.
     """
     known = _embeddings(model.network, train.images, model.normalisation)
-    limits = [one.limit(_among(known)) for one in gaps]
+    limits = [min(one.limit(_among(known)), _FARTHEST) for one in gaps]
     return {
         "known": known.astype(np.float16),
         "neighbours": np.array(_neighbours(known)),

@@ -130,10 +130,26 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     request: _Request | None = None
     is_cut = False
     _lingers_until: float | None = None
+    _active = _heard = 0.0  # When it was last; the latter while it lingers.
 
     def __init__(self, server: Any, *given: Any, **named: Any) -> None:
         super().__init__(server, *given, **named)
         self.parser_class = partial(_Request, self)
+
+    @property
+    def last_activity(self) -> float:
+        """When it was last active, in seconds since 1970.
+
+        Waitress closes what was not for `channel_timeout`; who lingers has `_LINGER_IDLE` only.
+        """
+        if self._lingers_until is None:
+            return self._active
+        return self._heard - float(self.adj.channel_timeout) + _LINGER_IDLE
+
+    @last_activity.setter
+    def last_activity(self, when: float) -> None:
+        # A thread that has served a request sets it, perhaps when lingering has begun already.
+        self._active = when
 
     def readable(self) -> bool:
         """Whether bytes of the client are waited for."""
@@ -145,9 +161,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             super().handle_read()
             return
         try:
-            over = not self.recv(1 << 16) or time.time() > self._lingers_until
+            more = bool(self.recv(1 << 16))
         except OSError:
-            over = True
+            more = False
+        self._heard = time.time()
+        over = not more or self._heard > self._lingers_until
         if over and self.connected:
             self.handle_close()
 
@@ -157,9 +175,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         A connection that is closed before all of it was received is reset, with what was sent.
         """
         if self.is_cut and self._lingers_until is None and self.connected and not self.requests:
-            now = time.time()
-            self._lingers_until = now + _LINGER
-            self.last_activity = now - self.adj.channel_timeout + _LINGER_IDLE
+            self._heard = time.time()
+            self._lingers_until = self._heard + _LINGER
             self.will_close = self.close_when_flushed = False
             try:
                 self.socket.shutdown(socket.SHUT_WR)

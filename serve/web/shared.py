@@ -36,7 +36,7 @@ class Budget:
         return False
 
     def wait(self, amount: int, most: int, seconds: float) -> bool:
-        """Try to `take` it for so long."""
+        """Try to `take` it for so long, but once at least."""
         end = time.monotonic() + seconds
         while not self.take(amount, most):
             if time.monotonic() > end:

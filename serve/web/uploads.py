@@ -1,6 +1,7 @@
 """The pictures of a request: read into memory only, checked, decoded in turn."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -155,12 +156,12 @@ class Decoder:
     @contextmanager
     def _large(self, pixels: int) -> Iterator[None]:
         """One in this process, and so many pixels in all of them."""
-        most, seconds = self._config.most_pixels_at_once, self._config.seconds
+        most, end = self._config.most_pixels_at_once, time.monotonic() + self._config.seconds
         too_long = ServiceUnavailable("large pictures took too long: try again in a moment")
-        if not self._one_large.acquire(timeout=seconds):
+        if not self._one_large.acquire(timeout=self._config.seconds):
             raise too_long
         try:
-            if not self._pixels.wait(pixels, most, seconds):
+            if not self._pixels.wait(pixels, most, end - time.monotonic()):
                 raise too_long
             try:
                 yield

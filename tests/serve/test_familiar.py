@@ -73,7 +73,7 @@ def test_the_console_and_the_service_say_the_same(best, run_module, client, tmp_
 
 
 def test_without_distances_only_the_probability_speaks_and_that_is_said(
-    earlier, run_module, tmp_path
+    earlier, run_module, start, tmp_path
 ) -> None:
     (tmp_path / "two.png").write_bytes(encoded(strange(1)[0]))
     done = run_module("serve.predict", "two.png", "--json", "--model", earlier)
@@ -85,6 +85,8 @@ def test_without_distances_only_the_probability_speaks_and_that_is_said(
     (tmp_path / "two.png").rename(tmp_path / "album" / "two.png")
     done = run_module("serve.tag", "album", "--model", earlier)
     assert "without familiarity.npz" in done.stderr
+    service = start("--model", earlier, "--processes", 2)
+    assert service.stop()[1].count("without familiarity.npz") == 1
     about = create_app(earlier).test_client().get("/api/model").json
     assert about["unsure_beyond"] is None
     assert "without familiarity.npz" in about["unsure_beyond_because"]
@@ -103,19 +105,41 @@ def test_a_limit_can_be_set(best) -> None:
     assert limits_of(model, beyond=0.25).beyond == 0.25
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"no archive", "must be what a search exported"),
-        ({"known": np.zeros((3, 2)), "neighbours": 1, "limit": 0.1}, "must be what a search"),
-        ({"known": np.zeros((3, 2)), "neighbours": 1, "limit": 1, "share": 1, "pictures": 9},
-         "different exports"),
-    ],
-)  # fmt: skip
-def test_another_file_is_refused(tmp_path, content, message) -> None:
-    if isinstance(content, bytes):
-        (tmp_path / "familiarity.npz").write_bytes(content)
-    else:
-        np.savez(tmp_path / "familiarity.npz", **content)
-    with pytest.raises(ValueError, match=message):
+def packed(**changes) -> bytes:
+    """A file of an export whose embeddings have 8 numbers, with changes."""
+    known = np.random.default_rng(0).normal(size=(50, 8))
+    arrays = {"known": known, "neighbours": 1, "limit": 0.1, "share": 0.05, "pictures": 9}
+    content = BytesIO()
+    np.savez_compressed(content, **{**arrays, **changes})
+    return content.getvalue()
+
+
+def array_alone() -> bytes:
+    content = BytesIO()
+    np.save(content, np.zeros(3))
+    return content.getvalue()
+
+
+WHOLE = packed()
+DAMAGED = [
+    b"", b"no archive", array_alone(), WHOLE[:-30], WHOLE[:200] + bytes(300) + WHOLE[500:],
+    packed(known=np.zeros(8)), packed(known=np.full((3, 8), np.nan)), packed(known="words"),
+    packed(neighbours=np.inf), packed(limit=[0.1, 0.2]), packed(limit=np.nan),
+    packed(limit=np.inf), packed(limit=-0.1), packed(share={}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_file_is_refused(tmp_path, content) -> None:
+    path = tmp_path / "familiarity.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"must be what a search exported, but: .+ export it"):
         read_familiarity(tmp_path, 8)
+    path.write_bytes(WHOLE)
+    assert read_familiarity(tmp_path, 8).limit == 0.1
+
+
+def test_a_file_of_another_export_is_refused(tmp_path) -> None:
+    (tmp_path / "familiarity.npz").write_bytes(WHOLE)
+    with pytest.raises(ValueError, match="different exports"):
+        read_familiarity(tmp_path, 9)

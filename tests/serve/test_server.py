@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from serve.run import _hosts
+from serve.web.app import create_app
+from serve.web.server import new_server
 from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.mutations import multipart
 
@@ -307,6 +309,36 @@ def test_who_has_no_key_is_told_before_the_body_is_read(locked, head, body, stat
     assert found.count(b"HTTP/1.1") == 1
     assert b"Connection: close" in found
     assert b'"error":' in found
+
+
+def test_who_goes_on_to_send_is_listened_to_and_who_is_silent_is_not(model) -> None:
+    """A refused client, and the cleaning up of the server at chosen times."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+        server = new_server(create_app(model), listening, {})
+        stack.callback(server.close)
+        stack.callback(server.task_dispatcher.shutdown)
+        client, accepted = map(stack.enter_context, socket.socketpair())
+        channel = server.channel_class(server, accepted, "", server.adj, map={})
+        channel.is_cut = True
+
+        def is_over(seconds: float) -> bool:
+            """Whether it ends, so long after the client was heard last."""
+            channel.will_close = False
+            server.maintenance(heard + seconds)
+            return channel.will_close
+
+        channel.handle_close()
+        heard = channel._heard
+        channel.last_activity = heard + 1000  # As by the thread that has answered.
+        assert not is_over(4.9)
+        assert is_over(5.1)
+        channel._heard -= 4
+        client.sendall(b"more")
+        channel.handle_read()
+        assert not is_over(4.9)
+        assert is_over(60)
+        channel.handle_close()
+        assert not channel.connected
 
 
 def test_a_body_that_is_not_read_is_no_request(locked) -> None:

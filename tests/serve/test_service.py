@@ -1,17 +1,21 @@
 """The JSON interface: answers, refusals, limits, key, headers, figures."""
 
 import io
+import math
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.exceptions import ServiceUnavailable
 
 from serve.model import Model
 from serve.web.app import create_app
 from serve.web.config import ServiceConfig
 from serve.web.openapi import ErrorReply
+from serve.web.shared import Budget
+from serve.web.uploads import Decoder
 from tests.serve.conftest import encoded, stripe
 from tests.serve.mutations import multipart
 
@@ -294,3 +298,25 @@ def test_large_pictures_wait_for_each_other_and_a_few_at_most(model, monkeypatch
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] * 4 + [503] * 2
+
+
+class Full(Budget):
+    """Nothing more may be held, and it is kept how long somebody would have waited."""
+
+    asked = math.nan
+
+    def wait(self, amount: int, most: int, seconds: float) -> bool:
+        self.asked = seconds
+        return False
+
+
+def test_a_large_picture_waits_once(monkeypatch) -> None:
+    """What it has waited for those of its process, it does not wait again for the others."""
+    monkeypatch.setattr("serve.web.uploads._LARGE", 1000)
+    pixels = Full(1)
+    decoder = Decoder(16, ServiceConfig(seconds=30), pixels)
+    decoder._one_large.acquire()
+    threading.Timer(0.2, decoder._one_large.release).start()
+    with pytest.raises(ServiceUnavailable, match="took too long"), decoder.turn(1600):
+        pass
+    assert pixels.asked < 29.9

@@ -163,7 +163,7 @@ def test_classes_without_proof_are_never_trusted(tag, album, tmp_path) -> None:
 
 
 def test_what_confirmations_said_is_exported(best) -> None:
-    held = read_held_out(best)
+    held = read_held_out(best, 3)
     assert held.predicted.shape == held.confidence.shape == (2, 6)
     assert Model(best).classes == ("a", "b", "c")
     assert (held.confidence > 1 / 3).all()

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from benchmarks.thresholds import WORLDS, after, before, rates
 from records.statistics import binomial_tail
-from serve.thresholds import HeldOut, enough, overall, per_class
+from serve.thresholds import HeldOut, enough, overall, per_class, read_held_out
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,30 @@ def test_a_class_that_is_never_named_is_never_trusted() -> None:
     found = per_class(all_right(100), ("a", "b"), 0.95)
     assert found["a"].probability is not None
     assert found["b"].doubt.startswith("0 held-out pictures are too few, 45 ")
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"),
+    [
+        (np.zeros(3, int), np.full((2, 3, 4), 0.25)),
+        (np.zeros(3, int), np.full((2, 9, 2), 0.5)),
+        (np.zeros(3, int), np.full((3, 2), 0.5)),
+        (np.zeros(3, int), np.full((0, 3, 2), 0.5)),
+        (np.zeros(3, int), np.full((2, 3, 2), np.nan)),
+        (np.zeros(3, int), np.full((2, 3, 2), 1.5)),
+        (np.array(0), np.full((2, 3, 2), 0.5)),
+        (np.zeros(3, int), np.array([None])),
+    ],
+)
+def test_answers_that_no_search_exported_are_refused(tmp_path, labels, probabilities) -> None:
+    np.savez(tmp_path / "validation.npz", labels=labels, probabilities=probabilities)
+    with pytest.raises(ValueError, match=r"validation.npz' must be what a search exported"):
+        read_held_out(tmp_path, 2)
+
+
+def test_damaged_answers_are_refused_and_none_are_no_mistake(tmp_path) -> None:
+    assert read_held_out(tmp_path, 2) is None
+    for content in (b"", b"no archive"):
+        (tmp_path / "validation.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="no archive, or not whole"):
+            read_held_out(tmp_path, 2)
