@@ -196,7 +196,7 @@ def test_the_exported_folder_says_where_the_weights_are_from(tiny_plan, worker, 
     assert training.weights_sha256 == sha256
     card = " ".join((folder / "README.md").read_text().split())
     assert f"A {TIMM} with" in card
-    assert f"weights of others: weights.pth (licence: not known" in card
+    assert "weights of others: weights.pth (licence: not known" in card
     assert sha256 in card
     model = load_model(folder / "model.safetensors")
     assert model.shape.network == TIMM
