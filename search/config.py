@@ -142,6 +142,6 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
         )
     # Before anything is downloaded; what it says about the training is checked with the plan.
     load_space(config.space.name)
-    # Nothing in a training config depends on another key, so any base tells what is wrong.
+    # With defaults for the other keys; the plan lays them over the recipe and asks again.
     validate(TrainConfig, config.training, f"{source}, [training]")
     return config

@@ -18,7 +18,7 @@ from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, laid_over, load_recipe, training_for
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths
-from train_core.networks import OWN_KEYS, is_foreign
+from train_core.networks import OWN_KEYS, TIMM, is_foreign
 from train_core.networks.weights.files import at_absolute_path as at_absolute
 
 _NOT_SEARCHABLE = {
@@ -31,6 +31,8 @@ _NOT_SEARCHABLE = {
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
 _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
+# Keys of the training that only some networks have.
+_NOT_IN_ALL = (*OWN_KEYS, "drop_path")
 # Where a file of weights is; what is in it is told by its hash.
 _ELSEWHERE = {"weights"}
 
@@ -76,6 +78,14 @@ class Plan(BaseModel):
         return _networks(self.space, self.training)
 
     @property
+    def with_drop_path(self) -> set[str]:
+        """Those of them with which a training may have a `drop_path` above 0."""
+        if self.training.drop_path > 0:
+            return {*self.networks}
+        found = [p for n, p in self.space.parameters.items() if (p.sets or n) == "drop_path"]
+        return {str(n) for p in found for n in p.conditions().get("network", self.networks)}
+
+    @property
     def left_out(self) -> list[str]:
         """Keys of a named space that no network of the search has."""
         asked = self.config.space
@@ -99,6 +109,11 @@ class Plan(BaseModel):
         sizes = load_recipe(self.recipe).model_dump(include=set(OWN_KEYS))
         base = {**sizes, **without_none(self.training.model_dump())}
         return TrainConfig.model_validate({**laid_over(base, point), "seed": seed})
+
+    def training_of(self, config: Mapping[str, Any], **changes: Any) -> TrainConfig:
+        """A trial's training with some keys changed; its weights are where they are by now."""
+        here = {"weights": self.training.weights}
+        return TrainConfig.model_validate({**config, **here, **changes})
 
     def begun_with(self, sha256: str | None) -> "Plan":
         """The plan with the hash of the weights that trainings start from."""
@@ -194,38 +209,47 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
         own = parse_space(f"{config.space.name} with [space.parameters]", config.space.parameters)
         space = space.with_own(own)
     space = space.without(config.space.fixed)
-    networks = _networks(space, training)
-    sized = [name for name in networks if not is_foreign(name)]
-    if len(sized) < len(networks):
-        _refuse_sizes(space, config, [] if sized else networks)
-        space = space.only_when(OWN_KEYS, "network", sized)
+    space = _where_networks_have_them(space, config, _networks(space, training))
     space.check([*TrainConfig.model_fields, "recipe"])
     for name, parameter in space.parameters.items():
         key, where = parameter.sets or name, f"space '{space.name}', parameter '{name}'"
         if key in _NOT_SEARCHABLE or key == "recipe":
             reason = _NOT_SEARCHABLE.get(key, "a search has one")
             raise ValueError(f"{key} cannot be searched, since {reason} ({where})")
-        if key == "network" and training.weights != "none":
+        if key in ("network", *OWN_KEYS) and training.weights != "none":
             raise ValueError(
-                f'network cannot be searched where weights = "{training.weights}", which fit '
+                f'{key} cannot be searched where weights = "{training.weights}", which fit '
                 f"one: name it in [space] fixed ({where})"
             )
-        at = {"network": sized[0]} if key in OWN_KEYS and sized else {}
-        for value in parameter.extremes() if key not in OWN_KEYS or sized else []:
+        having = parameter.conditions().get("network", []) if key in _NOT_IN_ALL else []
+        at = {"network": having[0]} if having else {}
+        for value in parameter.extremes():
             validate(TrainConfig, laid_over(training.model_dump(), {**at, key: value}), where)
     return space
 
 
-def _refuse_sizes(space: Space, config: SearchConfig, without: list[str]) -> None:
-    """Refuse a size in the user's own space that no network has; named spaces leave it out."""
-    for name, parameter in space.parameters.items():
-        key = parameter.sets or name
-        own = name in config.space.parameters or config.space.name not in NAMED_SPACES
-        if key in OWN_KEYS and without and own:
-            raise ValueError(
-                f"{key} cannot be searched, since {', '.join(without)} has none (space "
-                f"'{space.name}', parameter '{name}')"
-            )
+def _where_networks_have_them(space: Space, config: SearchConfig, networks: list[str]) -> Space:
+    """The space with keys that only some networks have searched with these only.
+
+    What no network has is refused in the user's own space, and left out of a named one.
+    """
+    sized = [name for name in networks if not is_foreign(name)]
+    of_timm = [name for name in networks if name.startswith(TIMM)]
+    for keys, having in ((OWN_KEYS, sized), (("drop_path",), of_timm)):
+        if having == networks:
+            continue
+        for name, parameter in space.parameters.items():
+            key = parameter.sets or name
+            asked = parameter.conditions().get("network", networks)
+            without = [n for n in networks if n in asked]
+            own = name in config.space.parameters or config.space.name not in NAMED_SPACES
+            if own and key in keys and without and not {*without} & {*having}:
+                raise ValueError(
+                    f"{key} cannot be searched, since {', '.join(without)} has none (space "
+                    f"'{space.name}', parameter '{name}')"
+                )
+        space = space.only_when(keys, "network", having)
+    return space
 
 
 def _networks(space: Space, training: TrainConfig) -> list[str]:

@@ -73,7 +73,8 @@ class Space(BaseModel):
     def only_when(self, keys: Collection[str], condition: str, values: Sequence[Value]) -> "Space":
         """The same space, with parameters for some keys only where another key has these values.
 
-        The other key's parameters come first, so that they are settled by then.
+        The other key's parameters come first, so that they are settled by then. What could apply
+        at none of the values is left out.
         """
         first = {n: p for n, p in self.parameters.items() if (p.sets or n) == condition}
         merged: dict[str, Parameter] = {**first}
@@ -81,7 +82,10 @@ class Space(BaseModel):
             changed = parameter
             if (parameter.sets or name) in keys:
                 asked = parameter.conditions().get(condition, values)
-                when = {**parameter.when, condition: [v for v in asked if v in values]}
+                left = [v for v in asked if v in values]
+                if not left:
+                    continue
+                when = {**parameter.when, condition: left}
                 changed = parameter.model_copy(update={"when": when})
             merged[name] = changed
         return self.model_copy(update={"parameters": merged})

@@ -81,15 +81,17 @@ def _train(
 def _with_weights(run: RunConfig, prepared: PreparedData) -> RunConfig:
     """The run with the hash of the weights that it starts from; ValueError if it cannot start."""
     from train_core.networks.weights.check import check_networks
+    from train_core.networks.weights.files import at_absolute_path
 
     training = run.training
     settings = {**training.model_dump(), "image_size": prepared.image_size}
-    skips, classes = training.drop_path > 0, len(prepared.classes)
-    file = check_networks([training.network], settings, classes, drop_path=skips)
+    names, classes = [training.network], len(prepared.classes)
+    skips = names if training.drop_path > 0 else ()
+    file = check_networks(names, settings, classes, drop_path=skips)
     if file is None:
         return run
-    known = training.model_copy(update={"weights_sha256": file.facts.sha256})
-    return run.model_copy(update={"training": known})
+    found = {"weights": at_absolute_path(training.weights), "weights_sha256": file.facts.sha256}
+    return run.model_copy(update={"training": training.model_copy(update=found)})
 
 
 def _in_words(record: "EpochRecord") -> str:

@@ -170,7 +170,7 @@ def confirmation_config(
     """The trial's training with a seed that all confirmed trials share and no trial had."""
     assert trial.config is not None
     fresh = seed_for(plan.config.study.seed, 5 if further else 3, seed)
-    return TrainConfig.model_validate({**trial.config, "seed": fresh})
+    return plan.training_of(trial.config, seed=fresh)
 
 
 def _task(plan: Plan, trial: TrialRecord, seed: int, *, further: bool = False) -> Confirm:

@@ -104,8 +104,7 @@ class Finalize:
         for attempt in range(_ATTEMPTS):
             seed = seed_for(self.plan.config.study.seed, 4, attempt)
             # No early stop: there is nothing to validate on.
-            changes = {"seed": seed, "patience": 0}
-            config = TrainConfig.model_validate({**self.winner.trial.config, **changes})
+            config = self.plan.training_of(self.winner.trial.config, seed=seed, patience=0)
             checkpoint = checkpoint_of_final(self.plan, attempt)
             with event_files_of(self.plan) as files:
                 outcome = yield from train(

@@ -136,10 +136,12 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
     expected = {**winner.trial.config, "patience": 0, "seed": old.training["seed"]}
     # What an earlier version trained lacks keys that it did not know.
     defaults = TrainConfig().model_dump()
+    # A file of weights may have moved: what was in it is told by its hash.
+    moved = {"weights": plan.training.weights}
     return (
         old.trial == winner.trial.number
         and old.search.seed == plan.config.study.seed
-        and {**defaults, **old.training} == {**defaults, **expected}
+        and {**defaults, **old.training, **moved} == {**defaults, **expected, **moved}
         and old.data.train.sha256 == plan.data.train.sha256
         and old.data.test.sha256 == plan.data.test.sha256
     )

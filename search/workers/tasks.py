@@ -78,9 +78,9 @@ class CheckNetworks:
         yield from ()
         plan = self.plan
         settings = {**plan.training.model_dump(), "image_size": plan.data.image_size}
-        skips = plan.training.drop_path > 0 or "drop_path" in plan.space.keys()  # noqa: SIM118
+        classes, skips = len(plan.data.classes), plan.with_drop_path
         try:
-            file = check_networks(plan.networks, settings, len(plan.data.classes), drop_path=skips)
+            file = check_networks(plan.networks, settings, classes, drop_path=skips)
         except ValueError as mistake:
             return ValueError(str(mistake))
         return None if file is None else file.facts.sha256

@@ -1,10 +1,13 @@
 """Searches with networks of other people's code, and with weights to start from."""
 
+import numpy as np
 import pytest
 import torch
 
 from records.metrics import WeightsFacts, read_metrics
 from search.display.summary import count, introduce
+from search.finalize.calibrate import kept_predictions
+from search.finalize.confirm import confirmation_config
 from search.finalize.final import Finalize
 from search.finalize.finish import _same_model
 from search.workers.tasks import CheckNetworks, Machine
@@ -82,6 +85,45 @@ def test_weights_are_for_one_network(tiny_plan, tmp_path) -> None:
         )
 
 
+@pytest.mark.parametrize("network", ["convnet", "resnet"])
+def test_weights_are_for_one_size(tiny_plan, tmp_path, network) -> None:
+    training = {**TRAINING, "network": network, "weights": str(tmp_path / "weights.pth")}
+    with pytest.raises(ValueError, match="depth cannot be searched where weights ="):
+        tiny_plan(training=training, space={})
+    plan = tiny_plan(training=training, space={"fixed": ["depth"]})
+    assert "depth" not in plan.space.parameters
+
+
+PATHS = {"type": "float", "low": 0.0, "high": 0.2}
+
+
+@pytest.mark.parametrize("network", [TIMM, "convnet"])
+@pytest.mark.parametrize("when", [{}, {"when": {"network": TIMM}}])
+def test_drop_path_is_searched_where_the_network_has_it(tiny_plan, network, when) -> None:
+    space = {"parameters": {"drop_path": PATHS | when} | NETWORK}
+    if when:  # It may only name what is declared earlier.
+        space = {"parameters": NETWORK | {"drop_path": PATHS | when}}
+    plan = tiny_plan(training={**TRAINING, "network": network}, space=space)
+    paths = plan.space.parameters["drop_path"]
+    assert paths.applies({"network": TIMM})
+    assert not paths.applies({"network": "resnet"})
+    assert plan.with_drop_path == {TIMM}
+    assert plan.trial_config({"network": TIMM, "drop_path": 0.2}, 0).drop_path == 0.2
+    assert plan.trial_config({"network": "resnet"}, 0).drop_path == 0
+
+
+def test_drop_path_is_refused_where_no_network_has_it(tiny_plan) -> None:
+    for when in ({}, {"when": {"network": "resnet"}}):
+        space = {"parameters": NETWORK | {"drop_path": PATHS | when}}
+        if not when:
+            del space["parameters"]["network"]
+        with pytest.raises(ValueError, match="drop_path cannot be searched, since .* has none"):
+            tiny_plan(training={**TRAINING, "network": "convnet"}, space=space)
+    space = {"parameters": {"drop_path": {**PATHS, "high": 1.0}} | NETWORK}
+    with pytest.raises(ValueError, match="drop_path must be less than 1"):
+        tiny_plan(training={**TRAINING, "network": "convnet"}, space=space)
+
+
 def weights_in(folder) -> str:
     path = folder / "weights.pth"
     body = create(TIMM, 16)
@@ -99,6 +141,30 @@ def test_what_cannot_be_used_is_told_before_the_first_trial(tiny_plan, worker, t
     _, found = run_task(CheckNetworks(plan), worker)
     assert "network must name a model of timm" in str(found)
     assert run_task(CheckNetworks(tiny_plan()), worker)[1] is None
+
+
+def moved(plan, path):
+    """The plan of a later session, with the weights at another place."""
+    training = plan.training.model_copy(update={"weights": str(path)})
+    return plan.model_copy(update={"training": training})
+
+
+def test_weights_may_move_between_trials_and_confirmations(tiny_plan, tmp_path) -> None:
+    path = weights_in(tmp_path)
+    plan = tiny_plan(training={**TRAINING, "weights": path}, space={}).begun_with("0" * 64)
+    later, trial = moved(plan, tmp_path / "there"), winner(plan, lr=0.01).trial
+    before, after = (confirmation_config(p, trial, 0) for p in (plan, later))
+    assert (before.weights, after.weights) == (path, str(tmp_path / "there"))
+    assert before == after.model_copy(update={"weights": path})
+    (plan.folder / "confirmations").mkdir(parents=True)
+    np.savez(
+        plan.folder / "confirmations" / f"trial-4-seed-{before.seed}.npz",
+        config=np.array(before.model_dump_json()),
+        labels=np.zeros(2, int),
+        probabilities=np.ones((2, 3)),
+    )
+    assert kept_predictions(later, 4, [after]) is not None
+    assert kept_predictions(later, 4, [after.model_copy(update={"lr": 0.02})]) is None
 
 
 def test_the_content_of_the_weights_is_part_of_the_fingerprint(
@@ -124,15 +190,18 @@ def test_the_exported_folder_says_where_the_weights_are_from(tiny_plan, worker, 
     _, metrics = run_task(Finalize(plan, winner(plan, lr=0.01), FACTS, folder), worker)
     assert read_metrics(folder) == metrics
     assert metrics.weights == WeightsFacts(
-        source=str(tmp_path / "weights.pth"), licence="not known: a local file", sha256=sha256
+        source="weights.pth", licence="not known: a local file", sha256=sha256
     )
     training = load_run_config(str(folder / "config.toml")).training
     assert training.weights_sha256 == sha256
     card = " ".join((folder / "README.md").read_text().split())
     assert f"A {TIMM} with" in card
-    assert f"weights of others: {tmp_path / 'weights.pth'} (licence: not known" in card
+    assert "weights of others: weights.pth (licence: not known" in card
     assert sha256 in card
     model = load_model(folder / "model.safetensors")
     assert model.shape.network == TIMM
     assert model.normalisation.mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert _same_model(metrics, plan, winner(plan, lr=0.01))
+    assert _same_model(metrics, moved(plan, tmp_path / "there"), winner(plan, lr=0.01))
+    other = plan.begun_with("0" * 64)
+    assert not _same_model(metrics, other, winner(other, lr=0.01))

@@ -26,6 +26,15 @@ def without_head(classes: int, image_size: int) -> nn.Module:
     return nn.Flatten()
 
 
+class Hidden(Net):
+    def features(self, images: Tensor) -> Tensor:
+        return nn.functional.dropout(super().features(images), training=self.training)
+
+
+def with_hidden_dropout(classes: int, image_size: int) -> nn.Module:
+    return Hidden(classes)
+
+
 def with_dropout(classes: int, image_size: int) -> nn.Module:
     net = Net(classes)
     net.stages.append(nn.Dropout(0.5))

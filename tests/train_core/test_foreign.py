@@ -16,6 +16,7 @@ from train_core.fit import fit
 from train_core.model import TrainedModel, load_model, probabilities, save_model, trained_model
 from train_core.networks import NetworkShape, build_network, find_network
 from train_core.networks.base import DropPath
+from train_core.networks.foreign.timm_models import _without_unknown
 from train_core.networks.weights.check import check_networks
 
 OWN = "tests.train_core.own_builder:build"
@@ -118,6 +119,35 @@ def test_drop_path_skips_its_share_of_images_and_keeps_the_mean() -> None:
     layer.rate.zero_()
     assert torch.equal(layer(torch.ones(4000, 2)), torch.ones(4000, 2))
     assert torch.equal(layer.eval()(torch.ones(3, 2)), torch.ones(3, 2))
+
+
+def test_drop_path_skips_all_parts_of_an_image() -> None:
+    layer = DropPath(share=1.0)
+    layer.expect(50)
+    layer.rate.fill_(0.5)
+    layer.draw(torch.Generator().manual_seed(0))
+    whole, parts = layer(torch.ones(50, 2)), layer(torch.ones(150, 2))
+    assert torch.equal(parts.view(50, 3, 2), whole[:, None].expand(-1, 3, -1))
+    assert 0 < (whole == 0).float().mean() < 1
+
+
+@pytest.mark.parametrize(
+    "network", ["mobilevit_xxs", "ghostnet_050", "legacy_seresnet18", "rexnet_100"]
+)
+def test_networks_with_parts_and_dropout_of_their_own_are_trained(network) -> None:
+    """Images are folded into parts; dropout is by default, hidden or in a layer."""
+    name = f"timm/{network}"
+    settings = {**TrainConfig(network=name).model_dump(), "image_size": 32}
+    check_networks([name], settings, 3)
+
+
+def test_a_rate_that_a_model_does_not_know_is_left_out() -> None:
+    def model(drop_rate: float) -> nn.Module:
+        return nn.Dropout(drop_rate)
+
+    assert _without_unknown(model, {"drop_rate": 0.0, "drop_path_rate": 0.5}).p == 0
+    with pytest.raises(TypeError, match="missing 1 required"):
+        _without_unknown(lambda other: other, {})
 
 
 def test_deeper_paths_are_skipped_more_often() -> None:
@@ -235,6 +265,7 @@ def test_drop_path_is_for_networks_of_timm() -> None:
         (OWN.replace(":build", ":without_head"), r"must return an nn.Module with a method feat"),
         (OWN.replace(":build", ":with_dropout"), "'stages.2' drops 0.5: choose or build one"),
         ("timm/test_vit_relpos", "drops 0.125: choose or build one without"),
+        (OWN.replace(":build", ":with_hidden_dropout"), "hidden_dropout' draws random numbers of"),
         (TRANSFORMER, "must take images of 17x17 pixels, but"),
     ],
 )
@@ -248,7 +279,8 @@ def test_what_cannot_be_built_is_refused_in_one_sentence(network, message) -> No
 def test_a_network_without_branches_has_no_drop_path() -> None:
     settings = {**TrainConfig(network="timm/densenet121").model_dump(), "image_size": 32}
     with pytest.raises(ValueError, match="drop_path must be left out, since 'timm/densenet121'"):
-        check_networks(["timm/densenet121"], settings, 3, drop_path=True)
+        check_networks(["timm/densenet121"], settings, 3, drop_path=["timm/densenet121"])
+    check_networks(["timm/densenet121"], settings, 3, drop_path=["timm/resnet18"])
 
 
 @pytest.mark.parametrize("network", ["timm", "timm/", "a:b:c", "a b:c", "os.system", "timm/../x"])

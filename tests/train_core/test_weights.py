@@ -9,7 +9,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from train_core.config import TrainConfig
+from train_core.config import RunConfig, TrainConfig
+from train_core.data.config import DataConfig
+from train_core.data.prepare import prepare
 from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.model import save_model, trained_model
@@ -18,6 +20,7 @@ from train_core.networks.foreign.timm_models import create
 from train_core.networks.weights.files import EMBEDDED_NETWORK, find_weights
 from train_core.networks.weights.initial import in_order, initial_weights
 from train_core.networks.weights.reading import read_tensors
+from train_core.run import _with_weights
 
 NETWORK = "timm/test_efficientnet"
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -167,6 +170,44 @@ def test_the_content_of_a_file_is_held_to_its_hash(tmp_path) -> None:
     with pytest.raises(ValueError, match=f"what weights_sha256 says, {found.facts.sha256}, but"):
         find_weights(NETWORK, str(path), found.facts.sha256)
     assert find_weights(NETWORK, "none") is None
+
+
+def test_a_file_in_the_place_of_another_is_read_anew(tmp_path) -> None:
+    path, state = tmp_path / "weights.pth", timms_state()
+    torch.save(state, path)
+    first = initial_weights(shape(), str(path), None)
+    assert initial_weights(shape(), str(path), None) is first
+    torch.save({**state, "bn2.bias": state["bn2.bias"] + 1}, path)
+    other = initial_weights(shape(), str(path), None)
+    assert torch.equal(other.tensors["body.bn2.bias"], first.tensors["body.bn2.bias"] + 1)
+
+
+@pytest.mark.slow
+def test_names_of_timm_may_begin_as_ours_do(tmp_path) -> None:
+    path, network = tmp_path / "weights.safetensors", "timm/tresnet_m"
+    state = create(network, 32).state_dict()
+    assert all(name.startswith("body.") for name in state)
+    save_file(state, path)
+    found = initial_weights(shape(network, side=32), str(path), None)
+    assert found.tensors.keys() == {
+        f"body.{name}" for name in state if not name.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.slow
+def test_the_file_of_a_run_says_where_its_weights_are(image_folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(timms_state(), "weights.pth")
+    data = DataConfig(dataset=str(image_folder), root=str(tmp_path / "data"), image_size=16)
+    run = RunConfig(data=data, training=config("weights.pth"))
+    training = _with_weights(run, prepare(data)).training
+    found = find_weights(NETWORK, "weights.pth")
+    assert (training.weights, training.weights_sha256) == (
+        str(tmp_path / "weights.pth"),
+        found.facts.sha256,
+    )
+    # What is published names no folder.
+    assert find_weights(NETWORK, training.weights).facts.source == "weights.pth"
 
 
 @pytest.mark.slow

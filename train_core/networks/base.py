@@ -111,10 +111,15 @@ class DropPath(nn.Module):
         self.noise.uniform_(generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero some images of `(B, ...)` in training and scale up the rest."""
+        """Zero some images of `(B, ...)` in training and scale up the rest.
+
+        Parts of images may stand for them, image by image: `(B * parts, ...)`.
+        """
         if not self.training:
             return x
         noise = self.noise if len(self.noise) else torch.rand(len(x), device=x.device)
+        if len(noise) != len(x):
+            noise = noise.repeat_interleave(len(x) // len(noise))
         rate = self.share * self.rate
         kept = (noise >= rate).to(x.dtype) / (1 - rate).to(x.dtype)
         return x * kept.view(-1, *[1] * (x.ndim - 1))

@@ -4,7 +4,7 @@ Its classifier is replaced by a linear layer for the classes at hand, its stocha
 (`drop_path_rate`) by `DropPath`, and its `drop_rate` is the dropout before the last layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -62,18 +62,24 @@ def create(network: str, image_size: int, **options: Any) -> nn.Module:
     if pretrained_cfg(network).fixed_input_size:
         options["img_size"] = image_size
     model = partial(timm.create_model, network.removeprefix(TIMM), num_classes=0, **options)
-    try:
-        body: nn.Module = model(drop_path_rate=_RATE)
-    except TypeError as error:
-        if "drop_path_rate" not in str(error):
-            raise
-        body = model()
+    body = _without_unknown(model, {"drop_rate": 0.0, "drop_path_rate": _RATE})
     for module in [*body.modules()]:
         for name, child in module.named_children():
             if isinstance(child, TimmDropPath):
                 share = child.drop_prob / _RATE
                 setattr(module, name, DropPath(share) if share else nn.Identity())
     return body
+
+
+def _without_unknown(model: Callable[..., nn.Module], rates: Mapping[str, float]) -> nn.Module:
+    """The model with these rates, of which it may not know some."""
+    try:
+        return model(**rates)
+    except TypeError as error:
+        known = {name: rate for name, rate in rates.items() if f"'{name}'" not in str(error)}
+        if len(known) == len(rates):
+            raise
+        return _without_unknown(model, known)
 
 
 def translated(

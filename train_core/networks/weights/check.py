@@ -1,18 +1,23 @@
 """What only building a network tells, asked before the first training and in one sentence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 
 from train_core.networks import NetworkShape, build_network, is_foreign
 from train_core.networks.base import DropPath
+from train_core.networks.foreign.wrapped import seeded
 from train_core.networks.weights.files import WeightsFile, find_weights
 from train_core.networks.weights.initial import initial_weights
 
 
 def check_networks(
-    names: Iterable[str], settings: Mapping[str, Any], classes: int, *, drop_path: bool = False
+    names: Iterable[str],
+    settings: Mapping[str, Any],
+    classes: int,
+    *,
+    drop_path: Collection[str] = (),
 ) -> WeightsFile | None:
     """Build the networks of other people's code, and read the weights that a training starts from.
 
@@ -20,7 +25,7 @@ def check_networks(
         names: The networks that trainings may use.
         settings: The keys of `[training]`, and `image_size` in pixels.
         classes: How many there are.
-        drop_path: Whether some training may have a `drop_path` above 0.
+        drop_path: Those of them with which a training may have a `drop_path` above 0.
 
     Returns:
         The file of the weights; None if there is none.
@@ -31,7 +36,8 @@ def check_networks(
     """
     for name in names:
         if is_foreign(name):
-            _check(NetworkShape.of(name, settings, classes), settings["image_size"], drop_path)
+            shape = NetworkShape.of(name, settings, classes)
+            _check(shape, settings["image_size"], name in drop_path)
     network, weights = settings["network"], settings["weights"]
     file = find_weights(network, weights, settings["weights_sha256"])
     if file is not None:
@@ -44,18 +50,28 @@ def check_networks(
 def _check(shape: NetworkShape, side: int, drop_path: bool) -> None:
     name = shape.network
     try:
-        network = build_network(shape).eval()
-        embedding = network.features(torch.zeros(2, 3, side, side))
+        network = build_network(shape)
+        network.expect(2)
+        with seeded():
+            state, images = torch.get_rng_state(), torch.zeros(2, 3, side, side)
+            shapes = [tuple(network.train(m).features(images).shape) for m in (False, True)]
+            draws = not torch.equal(torch.get_rng_state(), state)
     except (RuntimeError, AssertionError, TypeError, IndexError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"network must take images of {side}x{side} pixels, but '{name}' says: {reason}"
         ) from None
     width = network.head.in_features
-    if embedding.shape != (2, width):
+    for found in shapes:
+        if found != (2, width):
+            raise ValueError(
+                f"features of two images must have the shape (2, {width}) that the head takes, "
+                f"but those of '{name}' have {found}"
+            )
+    if draws:
         raise ValueError(
-            f"features of two images must have the shape (2, {width}) that the head takes, but "
-            f"those of '{name}' have {tuple(embedding.shape)}"
+            f"a network must leave dropout to the key of [training], but '{name}' draws random "
+            f"numbers of its own: choose or build one that does not"
         )
     if drop_path and not any(isinstance(module, DropPath) for module in network.modules()):
         raise ValueError(f"drop_path must be left out, since '{name}' has no residual branches")

@@ -62,7 +62,8 @@ def find_weights(network: str, weights: str, sha256: str | None = None) -> Weigh
     if weights == NONE:
         return None
     check_weights(network, weights)
-    path, source, licence = Path(weights), weights, "not known: a local file"
+    # Only its name: folders are nobody's business, and the source is published.
+    path, source, licence = Path(weights), Path(weights).name, "not known: a local file"
     if weights == PRETRAINED:
         path, source, licence = _from_hub(network)
     elif weights == EMBEDDED:

@@ -30,7 +30,6 @@ class InitialWeights:
     std: Tensor | None
 
 
-@lru_cache(maxsize=2)
 def initial_weights(
     shape: NetworkShape, weights: str, sha256: str | None
 ) -> InitialWeights | None:
@@ -41,6 +40,15 @@ def initial_weights(
     Raises:
         ValueError: In one sentence: the file is not here, is another one, or does not fit.
     """
+    if sha256 is None:
+        # Of its content now, whatever was read from the same place before.
+        file = find_weights(shape.network, weights)
+        sha256 = None if file is None else file.facts.sha256
+    return _read(shape, weights, sha256)
+
+
+@lru_cache(maxsize=2)
+def _read(shape: NetworkShape, weights: str, sha256: str | None) -> InitialWeights | None:
     file = find_weights(shape.network, weights, sha256)
     if file is None:
         return None
@@ -83,7 +91,9 @@ def _fitted(shape: NetworkShape, tensors: Mapping[str, Tensor], weights: str) ->
     # Classes of those who trained them are not ours, were they as many.
     with_head = weights not in (PRETRAINED, EMBEDDED)
     own = build_network(shape).state_dict()
-    if shape.network.startswith(TIMM) and not any(name.startswith("body.") for name in tensors):
+    # Some models of timm have a `body` themselves.
+    ours = any(name in own for name in tensors if name.startswith("body."))
+    if shape.network.startswith(TIMM) and not ours:
         from train_core.networks.foreign.timm_models import translated
 
         side, published = dict(shape.settings)["image_size"], weights == PRETRAINED
