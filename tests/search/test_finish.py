@@ -136,6 +136,7 @@ class OnePool:
 
     def __init__(self, worker) -> None:
         self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
+        self.threads, self.device = 1, "cpu"
 
     def grow(self, count: int) -> None:
         assert count <= 1

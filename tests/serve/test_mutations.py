@@ -7,9 +7,11 @@ import pytest
 
 from serve.web.app import create_app
 from serve.web.config import ServiceConfig
-from serve.web.openapi import ErrorReply, PredictReply
+from serve.web.openapi import ErrorReply
 from tests.serve.conftest import encoded, stripe
 from tests.serve.mutations import mutated
+
+FIELDS = {"path", "class", "probability", "top", "unsure", "unsure_by", "distance"}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def test_every_upload_is_answered_or_refused_in_words(small) -> None:
         response = small.post("/api/predict", data=body, content_type=content_type)
         statuses.setdefault(what, set()).add(response.status_code)
         if response.status_code == 200:
-            assert PredictReply.model_validate(response.json).predictions
+            assert response.json["predictions"][0].keys() == FIELDS
         else:
             assert response.status_code in (400, 413, 415, 422), (what, response.text)
             assert len(ErrorReply.model_validate(response.json).message) > 10
