@@ -16,6 +16,7 @@ from search.finalize.confirm import (
 )
 from search.finalize.finish import finish
 from search.workers.events import Done
+from search.workers.patience import Patience
 from studies.attributes import CONFIRMED, FURTHER
 from studies.study import make_or_resume
 from tests.search.conftest import Flag, run_task
@@ -136,7 +137,7 @@ class OnePool:
 
     def __init__(self, worker) -> None:
         self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
-        self.threads, self.device = 1, "cpu"
+        self.threads, self.device, self.patience = 1, "cpu", Patience()
 
     def grow(self, count: int) -> None:
         assert count <= 1

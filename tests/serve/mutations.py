@@ -94,7 +94,7 @@ def _bomb(picture: bytes, random: np.random.Generator) -> bytes:
         side = int(random.choice([8_000, 20_000, 60_000, 2**31 - 1]))
         head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
         return _png(head, [(b"IDAT", _zeros(1 << 20))])
-    text = b"Comment\0\0" + _zeros(64 << 20)
+    text = b"Comment\0\0" + _zeros(65 << 20)
     head = struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0)
     return _png(head, [(b"zTXt", text), (b"IDAT", zlib.compress(bytes(20)))])
 
