@@ -64,11 +64,12 @@ def test_a_cuda_graph_changes_nothing_on_a_cpu(data) -> None:
 # What torch 2.11 says of its own code.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # A compiler on a slow machine.
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_compiled_step_trains_as_an_eager_one_and_is_compiled_once(data) -> None:
     torch._dynamo.utils.counters.clear()
     engines = EnginePool(data)
-    exact = SMALL.model_copy(update={"precision": "fp32"})
+    exact = SMALL.model_copy(update={"precision": "fp32", "depth": 1})
     for config in (exact, exact.model_copy(update=OTHER)):
         fast = config.model_copy(update={"compile": True})
         for here, there in zip(fit(config, data, engines), fit(fast, data, engines), strict=True):
