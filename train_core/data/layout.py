@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from records.files import is_left_behind
-from records.pixels import SUFFIXES, is_picture
+from records.pixels import is_picture
 from train_core.data.listing import (
     ImageFile,
     Listing,
@@ -84,6 +85,12 @@ def _parts(root: Path, layout: Layout | None) -> _Tree:
     if layout == "classes":
         return _Tree({"train": root})
     if not named:
+        if layout is None and len(folders) == 1 and _inside_out(root, folders):
+            inner = root / folders[0]
+            raise ValueError(
+                f"the parts must be right in the folder that is given, but '{root}' holds only "
+                f"'{folders[0]}', and they are in there: give --dataset {quote(str(inner))}"
+            )
         if layout == "parts" or _inside_out(root, folders):
             raise ValueError(
                 f"parts must be folders right in '{root}' (train/<class>/*), but it holds "
@@ -207,6 +214,6 @@ def _refuse_empty(files: Sequence[ImageFile], classes: Sequence[str], folder: Pa
     empty = [name for label, name in enumerate(classes) if label not in present]
     if empty:
         raise ValueError(
-            f"every class folder must hold images ({', '.join(sorted(SUFFIXES))}), but in "
-            f"'{folder}' these hold none: {', '.join(empty)}"
+            f"every class folder must hold pictures that Pillow reads, but in '{folder}' "
+            f"these hold none: {', '.join(empty)}; add pictures or remove the folder"
         )

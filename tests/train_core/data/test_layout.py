@@ -114,6 +114,7 @@ def test_classes_may_be_called_valid_and_invalid(root) -> None:
     [
         (["train/{a,b}", "Training/{a,b}"], "one folder per part, .* holds Training and train"),
         (["a/{train,test}", "b/{train,test}"], "parts must be folders right in"),
+        (["data/train/{a,b}", "data/test/{a,b}"], "only 'data', .* give --dataset .*/data$"),
         (["train/{a,b}", "test/{a,B}"], "may only hold the classes .* B: rename"),
     ],
 )
