@@ -17,7 +17,8 @@ def percent(share: float | None, digits: int = 2) -> str:
 
 def points(share: float | None) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return "-" if share is None else f"{share * 100:+.2f} points"
+    # Adding zero turns -0.0 into 0.0.
+    return "-" if share is None else f"{round(share * 100, 2) + 0.0:+.2f} points"
 
 
 def value(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from records.words import duration
+from records.words import duration, points
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,7 @@ from records.words import duration
 )  # fmt: skip
 def test_a_time_is_told_in_the_two_units_that_matter(seconds, said) -> None:
     assert duration(seconds) == said
+
+
+def test_no_difference_has_no_minus() -> None:
+    assert points(-1e-17) == "+0.00 points"
