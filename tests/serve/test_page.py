@@ -139,6 +139,7 @@ def test_it_works_below_a_prefix(open_page, below, picture, strips, slash) -> No
         until(page, "document.querySelector('.similar img')?.naturalWidth > 0")
         assert page.evaluate("getComputedStyle(document.body).maxWidth") == "736px"
         assert page.evaluate("document.querySelector('footer a').href").startswith(address)
+        page.close()  # What it still asks for would find no proxy any more.
 
 
 def test_a_proxy_alone_is_enough_for_it(open_page, served, picture) -> None:
@@ -146,6 +147,7 @@ def test_a_proxy_alone_is_enough_for_it(open_page, served, picture) -> None:
         page = open_page(f"{address}/")
         page.set_input_files("#pick", picture)
         assert shown(page)[0].split()[0] == "b"
+        page.close()  # What it still asks for would find no proxy any more.
 
 
 def test_pictures_can_be_dropped_and_pasted(open_page) -> None:
