@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from records.evaluation import LabelErrors
+from records.words import writable
 from search.finalize.calibrate import HeldOut
 from search.finalize.label_errors import label_errors
 from search.plan import Plan
@@ -77,4 +78,4 @@ def _lines(of: Predicted, classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
 def _named(paths: Sequence[str], part: str, rows: Iterable[int]) -> list[str]:
     """Paths that can be written anywhere; data without files have their row for a name."""
     found = (paths[row] if paths else f"{part}/{row}" for row in rows)
-    return [path.encode("utf-8", "backslashreplace").decode() for path in found]
+    return [writable(path) for path in found]
