@@ -17,7 +17,9 @@ from train_core.networks import OWN_KEYS, TIMM, check_network, is_foreign
 from train_core.networks.weights.files import NONE, check_weights
 
 Network = Annotated[str, AfterValidator(check_network)]
-RecipeName = Literal["cpu", "fast", "accurate"]
+RecipeName = Literal["cpu", "fast", "accurate", "pretrained"]
+Method = Literal["full", "probe", "fine_tune"]
+ClassWeights = Literal["none", "sqrt", "balanced"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -43,12 +45,36 @@ class TrainConfig(BaseModel):
     depth: int | None = Field(default=2, ge=1, le=4)
     """Convolutions per block (`convnet`, residual from 3 on), blocks per stage (`resnet`)."""
 
+    method: Method = "full"
+    """What is trained: `full` (everything, from the first step on), `probe` (only the last layer,
+    a logistic regression on the features of the weights that the training starts from), or
+    `fine_tune` (everything but frozen stages, after a probe; Kumar et al., 2022)."""
+
     weights: str = Field(default=NONE, min_length=1)
     """What the training starts from: `none` (drawn at random), `pretrained` (timm's hub or its
     cache), `embedded` (those of `timm/tf_efficientnet_lite0`), or the path of a file."""
 
     weights_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Hash of the content that the file of the weights must have; None = any."""
+
+    resolution: int | None = Field(default=None, ge=16, le=512)
+    """Side in pixels at which the network sees the images; None = [data] image_size, the most."""
+
+    l2: FiniteFloat = Field(default=1e-3, gt=0, le=1e3)
+    """Penalty on the squared weights of a probe's last layer, on standardised features and a mean
+    loss: 1 / (C N) in scikit-learn's terms."""
+
+    views: int = Field(default=0, ge=0, le=32)
+    """Augmented views of every image that a probe learns from beside the image itself."""
+
+    frozen_stages: int = Field(default=0, ge=0, le=32)
+    """Stages of the backbone, from the pixels on, that a fine-tuning leaves as they are."""
+
+    backbone_lr: FiniteFloat = Field(default=0.1, ge=0, le=1)
+    """Learning rate of the last stage of the backbone as a share of the last layer's."""
+
+    layer_decay: FiniteFloat = Field(default=1.0, gt=0, le=1)
+    """Learning rate of each stage of the backbone as a share of the next one's."""
 
     dropout: FiniteFloat = Field(default=0.0, ge=0, lt=1)
     """Share of the features before the last layer that is zeroed in training, in [0, 1)."""
