@@ -17,6 +17,7 @@ from records.statistics import (
     confirmed,
     few_validation_images,
     in_words,
+    over_folds,
     validated,
 )
 from records.words import percent, points
@@ -112,10 +113,11 @@ class DataFacts(_Record):
 
 
 class Validated(_Record):
-    """Validation accuracy in the search, and of how many images."""
+    """Validation accuracy in the search, of how many images, and over folds, if there were any."""
 
     accuracy: float
     n: int
+    folds: Spread | None = None
 
 
 class Metrics(_Record):
@@ -226,7 +228,10 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     """The figures that matter, name and value in words, for console, card and dashboard."""
     searched, _, test = metrics.estimates
-    claim = f"{percent(searched.accuracy)} ({searched.interval}, n = {searched.n})"
+    of = f"n = {searched.n}"
+    if (folds := metrics.validation.folds) is not None:
+        of += f" in {over_folds(folds)}"
+    claim = f"{percent(searched.accuracy)} ({searched.interval}, {of})"
     yield "validation accuracy in the search", claim
     if few := few_validation_images(metrics.validation.n):
         yield "caution", few

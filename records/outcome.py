@@ -43,6 +43,11 @@ class EpochRecord(BaseModel):
         lr: Learning rate of the epoch's last step, for the batch size in use.
         seconds: Wall time of the epoch's training steps, validation not included.
         images: Training images seen in the epoch.
+        fold: Which fold was held out, from 1, where a training is done on several in turn; epochs
+            are then numbered through. None = the usual split.
+        val_score: What is maximised, where that is not the accuracy.
+        fold_score: What is maximised, of the fold alone, after its last epoch. `val_loss` and the
+            others are means over all folds after the very last one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +60,14 @@ class EpochRecord(BaseModel):
     lr: float
     seconds: float
     images: int
+    fold: int | None = None
+    val_score: float | None = None
+    fold_score: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """What is maximised: `val_accuracy` unless something else is; None without images."""
+        return self.val_accuracy if self.val_score is None else self.val_score
 
     @property
     def images_per_second(self) -> float:
@@ -92,13 +105,28 @@ class Outcome:
         """The last validation accuracy, in [0, 1]; None if there was none."""
         return self.history[-1].val_accuracy if self.history else None
 
+    @property
+    def score(self) -> float | None:
+        """The last value of what is maximised; None if there was none."""
+        return self.history[-1].score if self.history else None
+
+    @property
+    def fold_scores(self) -> tuple[float, ...]:
+        """The result of every fold that was trained to its end; () without folds."""
+        return tuple(r.fold_score for r in self.history if r.fold_score is not None)
+
 
 def columns(records: Sequence[EpochRecord]) -> dict[str, list[float | None]]:
-    """The records of a training as one list per field, rounded to what plots can show."""
-    return {
+    """The records of a training as one list per field, rounded to what plots can show.
+
+    Of the fields that need not be there, only those that some record has.
+    """
+    found = {
         field: [_rounded(getattr(record, field)) for record in records]
         for field in EpochRecord.model_fields
     }
+    wanted = {name for name, field in EpochRecord.model_fields.items() if field.is_required()}
+    return {k: v for k, v in found.items() if k in wanted or v.count(None) < len(v)}
 
 
 def _rounded(value: float | None) -> float | None:

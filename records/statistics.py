@@ -30,6 +30,11 @@ class Spread(BaseModel):
         return cls(mean=float(np.mean(values)), std=std, n=len(values))
 
 
+def over_folds(spread: Spread) -> str:
+    """How much folds differ, in words."""
+    return f"{spread.n} folds, sd {percent(spread.std)}"
+
+
 class ConfidenceBins(NamedTuple):
     """Images by confidence, in `BINS` intervals of equal width: sums over each, `(BINS,)`."""
 

@@ -18,6 +18,7 @@ class TrialRecord(BaseModel):
         accuracy: On validation images, in [0, 1]: the result of a complete trial, the last one of
             a pruned one.
         config: The training's whole config.
+        folds: How many such trainings it is in turn, each on a fold of the images.
         curve: Epoch, counted from 1 -> validation accuracy.
         history: Field of the epoch records -> one value per epoch; empty before the trial ended.
         cause: Why it was pruned or failed.
@@ -37,6 +38,7 @@ class TrialRecord(BaseModel):
     history: dict[str, list[float | None]]
     cause: Cause | None = None
     reason: str | None
+    folds: int = 1
     started: datetime | None
     ended: datetime | None
     worker: str | None = None
@@ -58,6 +60,11 @@ class TrialRecord(BaseModel):
         """Its state, or for a trial that no rule pruned, what did: "diverged" and the like."""
         pruned_otherwise = self.state == State.PRUNED and self.cause not in (None, Cause.RULE)
         return str(self.cause if pruned_otherwise else self.state)
+
+    @property
+    def fold_scores(self) -> tuple[float, ...]:
+        """The result of every fold that was trained to its end; () without folds."""
+        return tuple(v for v in self.history.get("fold_score", []) if v is not None)
 
     @property
     def result(self) -> float | None:

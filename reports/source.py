@@ -91,9 +91,10 @@ class Source:
 
     @property
     def epochs(self) -> int | None:
-        """Epochs of a full training; None if unknown."""
+        """Epochs of a full trial, on all of its folds; None if unknown."""
         epochs = self.fingerprint.get("training", {}).get("epochs")
-        return None if epochs is None else int(epochs)
+        folds = self.setting("data", "folds", None) or 1
+        return None if epochs is None else int(epochs) * int(folds)
 
     @property
     def total(self) -> int | None:

@@ -17,7 +17,8 @@ from studies.storage import at_absolute_path, shown
 from studies.study import Place, Purpose
 from train_core.config import RecipeName, TrainConfig, laid_over, load_recipe, training_for
 from train_core.data.config import DataConfig
-from train_core.data.prepare import PreparedData, at_absolute_paths
+from train_core.data.prepare import PreparedData, at_absolute_paths, load_labels
+from train_core.data.split import digest_of, usual_folds
 from train_core.networks import OWN_KEYS, TIMM, is_foreign
 from train_core.networks.weights.files import at_absolute_path as at_absolute
 
@@ -46,8 +47,9 @@ class Plan(BaseModel):
     training: TrainConfig  # What all trainings share; a point of the space and a seed complete it.
     space: Space
     data: PreparedData
-    train_count: int  # Training images per trial.
-    validation_count: int
+    train_count: int  # Training images per trial, of its first fold if it has several.
+    validation_count: int  # Images that a trial is scored on, of all folds together.
+    final_count: int  # Training images of the final training.
     split: str  # Digest of which image is in which part.
 
     @property
@@ -65,6 +67,12 @@ class Plan(BaseModel):
     def place(self) -> Place:
         """Where the study is."""
         return Place(self.name, self.folder, self.config.study.storage)
+
+    @property
+    def folds(self) -> int:
+        """How many trainings a trial is, each scored on a fold of the training images."""
+        assert self.config.data.folds is not None
+        return self.config.data.folds
 
     @property
     def recipe(self) -> RecipeName:
@@ -141,7 +149,7 @@ class Plan(BaseModel):
             "seed": self.config.study.seed,
         }
         of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
-        of_data = {**_defaults(DataConfig), "count": self.data.train.count}
+        of_data = {**_defaults(DataConfig), "count": self.data.train.count, "folds": 1}
         defaults = {"training": _defaults(TrainConfig), "space": of_space, "data": of_data}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
@@ -168,8 +176,11 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     recipe = config.recipe or default_recipe
     seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
     data_config = at_absolute_paths(config.data).model_copy(update={"split_seed": seed})
-    rows = data.rows(data_config)
-    training = training_for(recipe, config.training, len(rows.train))
+    count = data_config.folds or _usual_folds(data, data_config, recipe)
+    data_config = data_config.model_copy(update={"folds": count})
+    folds = data.folds(data_config)
+    training = training_for(recipe, config.training, len(folds[0].train))
+    _refuse_patience(training, count)
     training = training.model_copy(update={"weights": at_absolute(training.weights)})
     # A name that may be a folder's, whatever the images' folder is called.
     images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
@@ -187,10 +198,27 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
         training=training,
         space=build_space(config, training).given({**training.model_dump(), "recipe": recipe}),
         data=data,
-        train_count=len(rows.train),
-        validation_count=len(rows.validation),
-        split=rows.digest(),
+        train_count=len(folds[0].train),
+        validation_count=sum(len(rows.validation) for rows in folds),
+        final_count=len(folds[0].train) + len(folds[0].validation),
+        split=digest_of(folds),
     )
+
+
+def _usual_folds(data: PreparedData, config: DataConfig, recipe: RecipeName) -> int:
+    """How many folds a search has that was not told."""
+    if recipe != "pretrained" or not data.paths("train"):
+        return 1
+    return usual_folds(load_labels(data, "train"), config, data.ties())
+
+
+def _refuse_patience(training: TrainConfig, folds: int) -> None:
+    if training.patience and folds > 1:
+        raise ValueError(
+            f"patience must be 0 where trials are scored on {folds} folds, since their trainings "
+            f"have to be of one length, but got {training.patience}: leave it out, or set "
+            f"folds = 1 under [data]"
+        )
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
-    from train_core.engine import EnginePool
+    from train_core.folds import Folds
 
 _POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
@@ -29,12 +29,14 @@ _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 def open_broker(plan: Plan) -> Broker:
     """The broker of the study's database."""
-    study = work_on(plan.place, plan.config.study, plan.space, plan.training.epochs)
+    epochs = plan.training.epochs * plan.folds
+    study = work_on(plan.place, plan.config.study, plan.space, epochs)
 
     def configure(point: Mapping[str, Value], index: int) -> Mapping[str, Any]:
         return plan.trial_config(point, index).model_dump()
 
-    return SqlBroker(study, plan.place, plan.config.trials, plan.space, plan.fixed, configure)
+    total, folds = plan.config.trials, plan.folds
+    return SqlBroker(study, plan.place, total, plan.space, plan.fixed, configure, folds)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ class RunTrials:
     def run(self, worker: Worker) -> Generator[Event, None, None]:
         """Run trials in this worker."""
         plan, broker = self.plan, self.open(self.plan)
-        engines = worker.engines(plan.data, plan.config.data)
+        folds = worker.folds(plan.data, plan.config.data)
         deadline = math.inf if self.deadline is None else self.deadline
         while not worker.stopping and time.time() <= deadline:
             claims = broker.claim(1)
             for number, outcome in claims.given_up.items():
                 yield Ended(f"trial {number}", outcome)
             for claim in claims.trials:
-                yield from Trial(claim, plan, broker, worker, engines).run()
+                yield from Trial(claim, plan, broker, worker, folds).run()
             if claims.wait:
                 time.sleep(_POLL)
             elif not claims.trials:
@@ -70,7 +72,7 @@ class Trial:
     plan: Plan
     broker: Broker
     worker: Worker
-    engines: "EnginePool"
+    folds: "Folds"
 
     @property
     def job(self) -> str:
@@ -83,7 +85,7 @@ class Trial:
         with event_files_of(self.plan, self.claim.index) as event_files:
             outcome = yield from self._train(event_files.follow, checkpoint)
             if outcome.state != State.REQUEUED:
-                event_files.end(self.claim.params, outcome.accuracy)
+                event_files.end(self.claim.params, outcome.score)
         if event_files.trouble:
             yield Warned(event_files.trouble)
         if not self.broker.settle(self.claim, outcome):
@@ -98,14 +100,15 @@ class Trial:
         follow: Callable[[Iterable[EpochRecord]], Iterable[EpochRecord]],
         checkpoint: "Checkpoint",
     ) -> Generator[Event, None, Outcome]:
-        from train_core.fit import fit
+        from train_core.folds import fit_folds
 
         history: list[EpochRecord] = []
         try:
             config = TrainConfig.model_validate(self.claim.config)
-            yield Began(self.job, config.describe(), config.epochs, self.claim.number)
-            records = follow(fit(config, self.engines.data, self.engines, checkpoint))
-            state, cause, why = yield from self._epochs(records, history)
+            epochs = config.epochs * len(self.folds)
+            yield Began(self.job, config.describe(), epochs, self.claim.number)
+            records = follow(fit_folds(config, self.folds, checkpoint))
+            state, cause, why = yield from self._epochs(records, history, epochs)
             if state == State.REQUEUED and why is None:
                 checkpoint.write()
         except TrainingStopped as early:
@@ -119,7 +122,7 @@ class Trial:
         return Outcome(state, tuple(history), cause, why)
 
     def _epochs(
-        self, records: Iterable[EpochRecord], history: list[EpochRecord]
+        self, records: Iterable[EpochRecord], history: list[EpochRecord], epochs: int
     ) -> Generator[Event, None, tuple[State, Cause | None, str | None]]:
         """Report until the end or until a reason not to go on; returns state, cause and reason."""
         study = self.plan.config.study
@@ -133,7 +136,7 @@ class Trial:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:
                 return State.PRUNED, Cause.RULE, f"{study.pruner} rule after epoch {epoch}"
-            if epoch == self.plan.training.epochs:
+            if epoch == epochs:
                 break
             self.worker.share_cores()
             if self.worker.stopping:

@@ -24,6 +24,7 @@ CAUSE = "cause"  # Why a trial was pruned or failed, one of `records.outcome.Cau
 REASON = "reason"  # The same in words.
 # The training's whole config, written before it starts, so that any trial can be replayed.
 CONFIG = "config"
+FOLDS = "folds"  # How many such trainings in turn the trial is; absent = one.
 # Field of the epoch records -> one value per epoch, written when the trial ends.
 HISTORY = "history"
 ATTACHED = "attached"  # Name -> id of the files that were attached to the study.
@@ -94,6 +95,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         accuracy=trial.value if trial.state.is_finished() else None,
         params=dict(trial.params),
         config=trial.user_attrs.get(CONFIG),
+        folds=int(trial.user_attrs.get(FOLDS, 1)),
         curve=dict(trial.intermediate_values),
         history=trial.user_attrs.get(HISTORY, {}),
         cause=_cause(trial),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 # Keys of `[data]` that say which of the training images validate; the others decide the images.
-_OF_SPLIT = {"train_size", "validation_fraction", "split_seed"}
+_OF_SPLIT = {"train_size", "validation_fraction", "split_seed", "folds", "fold_seed"}
 # Keys of `[data]` that name places or are compared on their own.
 _DECIDE_NOTHING = {"dataset", "root", "content", "train_on_validation", "mirror"}
 

@@ -35,9 +35,10 @@ class SqlBroker(Broker):
         space: What is sampled.
         fixed: Key -> value of what is not sampled, for the space's conditions.
         configure: Makes the config of a training.
+        folds: How many such trainings in turn, each on a fold of the images, a trial is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is made in one place
         self,
         study: Study,
         place: Place,
@@ -45,9 +46,11 @@ class SqlBroker(Broker):
         space: Space,
         fixed: Mapping[str, object],
         configure: Configure,
+        folds: int = 1,
     ) -> None:
         self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
+        self._folds = folds
         self._owner, self._observer = Owner.this_process(), Observer(study)
         self._trials: dict[int, Trial] = {}
         self._before = {
@@ -77,15 +80,15 @@ class SqlBroker(Broker):
         return Claims(tuple(claims), not claims and done < self._total, given_up)
 
     def report(self, claim: Claim, record: EpochRecord) -> Answer:
-        """Write the accuracy, and ask the pruner; after the last epoch there is nothing to ask."""
-        assert record.val_accuracy is not None
+        """Write the score, and ask the pruner; after the last epoch there is nothing to ask."""
+        assert record.score is not None
         trial, epoch = self._trials[claim.number], record.epoch
         try:
-            prune = self._falls_behind(trial, epoch, record.val_accuracy, claim)
+            prune = self._falls_behind(trial, epoch, record.score, claim)
             if prune:
                 # Before the report: a kill in between must not make this an epoch that was passed.
                 trial.set_user_attr(keys.PRUNED_AT, epoch)
-            trial.report(record.val_accuracy, epoch)
+            trial.report(record.score, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
         return Answer.PRUNE if prune else Answer.GO
@@ -120,6 +123,8 @@ class SqlBroker(Broker):
             config = self._configure(point, about[keys.INDEX])
             # Before the training, so that a crash can be replayed.
             trial.set_user_attr(keys.CONFIG, dict(config))
+            if self._folds > 1:
+                trial.set_user_attr(keys.FOLDS, self._folds)
         except UpdateFinishedTrialError:
             del self._trials[trial.number]
             return None
@@ -134,12 +139,15 @@ class SqlBroker(Broker):
             trial.number, about[keys.INDEX], dict(trial.params), config, about.get(keys.PASSED, 0)
         )
 
-    def _falls_behind(self, trial: Trial, epoch: int, accuracy: float, claim: Claim) -> bool:
+    def _falls_behind(self, trial: Trial, epoch: int, score: float, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
-        if epoch >= claim.config["epochs"]:
+        each = claim.config["epochs"]
+        if epoch >= each * self._folds:
             return False
-        seen = trial._get_latest_trial()
-        seen.intermediate_values = {**seen.intermediate_values, epoch: accuracy}
+        seen, first = trial._get_latest_trial(), (epoch - 1) // each * each
+        # It takes the best epoch so far; on an easier fold, that would say nothing of this one.
+        own = {e: v for e, v in seen.intermediate_values.items() if e > first}
+        seen.intermediate_values = {**own, epoch: score}
         # Asked for passed epochs too, since some pruners keep what they see.
         return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
 
@@ -216,7 +224,7 @@ def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None =
     # Told and not raised: an exception keeps every frame it has passed alive, and with them the
     # network.
     if outcome.state == State.COMPLETE:
-        study.tell(told, outcome.accuracy)
+        study.tell(told, outcome.score)
     else:
         study.tell(told, state=_ENDS[outcome.state])
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ class Checkpoint:
 
     path: Path
     every: float = 30.0
+    fold: int = 0  # Which fold's training it is, from 1; 0 = that of the usual split.
+    folds: str = ""  # What tells the folds from others.
+    before: Sequence[EpochRecord] = ()  # Of the folds that are trained already.
     _written: float = field(default_factory=time.monotonic)
     _cost: float = 0.0
     _pending: tuple[Engine, TrainConfig, list[EpochRecord]] | None = None
@@ -47,8 +51,27 @@ class Checkpoint:
             return []
         if facts is None or facts["training"] != _identity(engine, config):
             return []
+        if (facts.get("fold", 0), facts.get("folds", "")) != (self.fold, self.folds):
+            return []
         engine.restore(tensors)
         return [EpochRecord.model_validate(record) for record in facts["records"]]
+
+    def earlier_folds(self, config: TrainConfig, folds: str) -> list[EpochRecord]:
+        """What the file says of the folds before the one that it can resume; [] if of others."""
+        try:
+            facts, _ = read_safetensors(self.path, _FACTS)
+        except OSError:
+            return []
+        if facts is None or facts.get("folds", "") != folds:
+            return []
+        if facts["training"]["config"] != config.model_dump():
+            return []
+        return [EpochRecord.model_validate(record) for record in facts["before"]]
+
+    def begin_fold(self, fold: int, folds: str, before: Sequence[EpochRecord]) -> None:
+        """From now on the file is of this fold, from 1, of those that the text `folds` names."""
+        self.fold, self.folds, self.before = fold, folds, before
+        self._pending = None
 
     def epoch_ended(self, engine: Engine, config: TrainConfig, records: list[EpochRecord]) -> None:
         """Write the file, if the last time is long enough ago."""
@@ -67,8 +90,12 @@ class Checkpoint:
             return
         started = time.monotonic()
         engine, config, records = self._pending
-        dumped = [record.model_dump() for record in records]
-        facts = {"training": _identity(engine, config), "records": dumped}
+        facts: dict[str, Any] = {
+            "training": _identity(engine, config),
+            "records": _dumped(records),
+        }
+        if self.fold:
+            facts |= {"fold": self.fold, "folds": self.folds, "before": _dumped(self.before)}
         content = save(engine.snapshot(), metadata={_FACTS: json.dumps(facts)})
         write_whole(self.path, content, durable=True)
         self._pending, self._written = None, time.monotonic()
@@ -79,6 +106,10 @@ class Checkpoint:
         self._pending = None
         for path in (self.path, *parts_of(self.path)):
             path.unlink(missing_ok=True)
+
+
+def _dumped(records: Sequence[EpochRecord]) -> list[dict[str, Any]]:
+    return [record.model_dump() for record in records]
 
 
 def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:

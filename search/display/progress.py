@@ -16,7 +16,7 @@ from records.command_line import LastingOutput
 from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
-from search.display.summary import Counts
+from search.display.summary import Counts, score_in_words
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerHung, WorkerLost
 
 
@@ -180,7 +180,8 @@ def in_words(event: Event) -> str:
             speed = f"{number(event.images_per_second)} images/s"
             return f"{event.job} epoch {event.epoch}{accuracy}, {speed}"
         case Ended(job, outcome):
-            accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
+            result = score_in_words(outcome.score, outcome.fold_scores)
+            accuracy = "" if outcome.score is None else f" at {result}"
             reason = f" ({outcome.reason})" if outcome.reason else ""
             return f"{job} {outcome.state}{accuracy}{reason}"
         case WorkerLost() | WorkerHung() | Warned():

@@ -9,7 +9,7 @@ from records.evaluation import class_warnings
 from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
-from records.statistics import few_validation_images
+from records.statistics import Spread, few_validation_images, over_folds
 from records.trial import TrialRecord, ranked
 from records.words import duration, percent, values
 from search.plan import Plan
@@ -46,8 +46,14 @@ class Counts:
         """The best trial with its parameters, in words."""
         if self.best is None:
             return "no complete trial yet"
-        accuracy = percent(self.best.accuracy)
+        accuracy = score_in_words(self.best.accuracy, self.best.fold_scores)
         return f"{accuracy} (trial {self.best.number}: {values(self.best.params)})"
+
+
+def score_in_words(score: float | None, folds: Sequence[float]) -> str:
+    """A result with, if it is a mean over folds, how much these differ."""
+    spread = f" ({over_folds(Spread.of(folds))})" if len(folds) > 1 else ""
+    return f"{percent(score)}{spread}"
 
 
 def count(trials: Sequence[TrialRecord], total: int) -> Counts:
@@ -103,7 +109,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     """What the search set out to do, by topic; the same wherever it runs."""
     config, data = plan.config, plan.data
     images = (
-        f"{data.name}: {plan.train_count:,} training, {plan.validation_count:,} validation, "
+        f"{data.name}: {_parts(plan)}, "
         f"{data.test.count:,} test images of {len(data.classes)} classes, "
         f"{data.image_size}x{data.image_size}"
     )
@@ -115,22 +121,30 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     job = (
         f"{config.trials} trials, then {confirm.top} x {confirm.seeds} confirmations"
         f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
-        f"final training on {plan.train_count + plan.validation_count:,} "
+        f"final training on {plan.final_count:,} "
         f"images, one test"
     )
     recipe = f"{config.recipe}: {plan.training.describe()}"
     return [("data", images), ("recipe", recipe), ("search", search), ("job", job)]
 
 
+def _parts(plan: Plan) -> str:
+    """The images that trials are trained and scored on."""
+    if plan.folds > 1:
+        return f"{plan.final_count:,} training images in {plan.folds} folds"
+    return f"{plan.train_count:,} training, {plan.validation_count:,} validation"
+
+
 def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:
     """A bound from above: pruning and lighter networks than the default make it less."""
     # Validation is a forward pass, about a third of a training step.
-    images = plan.train_count + plan.validation_count / 3
-    each = plan.training.epochs * images / speed
+    images = plan.train_count + plan.validation_count / plan.folds / 3
+    once = plan.training.epochs * images / speed
+    each = once * plan.folds
     trials = counts.total - counts.done
     confirm = plan.config.confirm
     after = confirm.top * confirm.seeds + confirm.further
-    total = each * (trials + after) / workers + each
+    total = each * (trials + after) / workers + once
     return (
         f"about {duration(total)} at {speed:,.0f} images/s, {duration(each)} per full training; "
         f"less what pruning saves"

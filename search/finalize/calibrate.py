@@ -11,7 +11,8 @@ and nothing that uses a model needs to know of it. The most probable class stays
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,40 +25,44 @@ from search.plan import Plan
 from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
-    from train_core.engine import EnginePool
+    from train_core.folds import Folds
 
 
 class HeldOut(NamedTuple):
-    """Predictions of the winner's confirmations on the validation images."""
+    """Predictions of the winner's confirmations on images that they had not learned."""
 
     labels: np.ndarray  # `(N,)` int64.
     probabilities: np.ndarray  # `(confirmations, N, classes)` float32.
+    rows: np.ndarray | None = None  # `(N,)` int64, of the training part; None = not known.
 
 
-def keep_predictions(plan: Plan, trial: int, config: TrainConfig, engines: "EnginePool") -> None:
-    """Write what a confirmation of a trial predicts on the validation images, and how far off
-    they are.
+def keep_predictions(
+    plan: Plan, trial: int, config: TrainConfig, folds: "Folds", fold: int
+) -> None:
+    """Write what a confirmation of a trial predicts on the images that are held out in a fold,
+    from 1, and how far off they are.
 
     Its training has just ended: the weights are still in its engine.
     """
     from train_core.model import probabilities
 
-    data = engines.data
+    pool = folds.pools[fold - 1]
+    data, engine = pool.data, pool.engine(config)
     if data.validation is None:
         return
-    engine = engines.engine(config)
     predicted = probabilities(engine.average, data.validation.images, engine.normalisation)
     distances = gap(engine.average, data, engine.normalisation)
     content = BytesIO()
     np.savez_compressed(
         content,
         config=np.array(config.model_dump_json()),
+        rows=folds.held_out[fold - 1],
         labels=data.validation.labels.cpu().numpy(),
         probabilities=predicted.cpu().numpy(),
         learned_distances=distances.learned,
         held_out_distances=distances.held_out,
     )
-    write_whole(_path(plan, trial, config), content.getvalue())
+    write_whole(_paths(plan, trial, config)[fold - 1], content.getvalue())
 
 
 def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> HeldOut | None:
@@ -65,41 +70,68 @@ def kept_predictions(plan: Plan, trial: int, configs: list[TrainConfig]) -> Held
 
     None if there is nothing: all of them diverged, or ran on other machines or an older version.
     """
-    labels, kept = None, []
-    for file in _kept(plan, trial, configs):
-        labels = file["labels"]
-        kept.append(file["probabilities"].astype(np.float32))
-    return None if labels is None else HeldOut(labels, np.stack(kept))
+    kept = [_joined(files) for files in _kept(plan, trial, configs)]
+    if not kept:
+        return None
+    known = [one.rows for one in kept if one.rows is not None]
+    if len(known) < len(kept):
+        return HeldOut(kept[0].labels, np.concatenate([one.probabilities for one in kept]))
+    # Other folds may never hold out the same few images, for the sake of their groups.
+    rows = reduce(np.intersect1d, known)
+    common = [np.isin(of_one, rows) for of_one in known]
+    said = [one.probabilities[:, these] for one, these in zip(kept, common, strict=True)]
+    return HeldOut(kept[0].labels[common[0]], np.concatenate(said), rows)
+
+
+def _joined(files: Sequence[Mapping[str, np.ndarray]]) -> HeldOut:
+    """What one confirmation said, of all its folds, by row."""
+    labels = np.concatenate([file["labels"] for file in files])
+    said = np.concatenate([file["probabilities"] for file in files]).astype(np.float32)
+    if any("rows" not in file for file in files):  # Of an earlier version.
+        return HeldOut(labels, said[None])
+    rows = np.concatenate([file["rows"] for file in files])
+    order = np.argsort(rows)
+    return HeldOut(labels[order], said[None, order], rows[order])
 
 
 def kept_gaps(plan: Plan, trial: int, configs: list[TrainConfig]) -> list[Gap]:
-    """How far these confirmations found the validation images; nothing of earlier versions."""
+    """How far these confirmations, every fold of them by itself, found images that they had not
+    learned; nothing of earlier versions."""
     return [
         Gap(file["learned_distances"], file["held_out_distances"])
-        for file in _kept(plan, trial, configs)
+        for files in _kept(plan, trial, configs)
+        for file in files
         if "learned_distances" in file
     ]
 
 
 def _kept(
     plan: Plan, trial: int, configs: list[TrainConfig]
-) -> Iterator[Mapping[str, np.ndarray]]:
+) -> Iterator[list[dict[str, np.ndarray]]]:
+    """The files of every confirmation that has all of its folds."""
     for config in configs:
-        if not (path := _path(plan, trial, config)).exists():
-            continue
-        with np.load(path) as file:
-            # Otherwise it is of another training: a study of the same name that is gone.
-            # The weights that it began with may have moved since: their hash stays.
-            known = {**json.loads(str(file["config"])), "weights": config.weights}
-            if known == config.model_dump():
-                yield file
+        found = [_read(path, config) for path in _paths(plan, trial, config)]
+        files = [file for file in found if file is not None]
+        if len(files) == len(found):
+            yield files
+
+
+def _read(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
+    """What was kept of this training; None if nothing."""
+    if not path.exists():
+        return None
+    with np.load(path) as file:
+        # Otherwise it is of another training: a study of the same name that is gone.
+        # The weights that it began with may have moved since: their hash stays.
+        known = {**json.loads(str(file["config"])), "weights": config.weights}
+        return dict(file) if known == config.model_dump() else None
 
 
 def calibrated(held_out: HeldOut | None) -> tuple[float, HeldOut | None]:
     """The temperature for these predictions, and they at it; 1 where there are none."""
     if held_out is None:
         return 1.0, None
-    temperature = temperature_for(*held_out)
+    temperature = temperature_for(held_out.labels, held_out.probabilities)
     scaled = at_temperature(held_out.probabilities, temperature)
     return temperature, held_out._replace(probabilities=scaled)
 
@@ -140,5 +172,9 @@ def _logs(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.maximum(probabilities.astype(np.float64), 1e-12)))
 
 
-def _path(plan: Plan, trial: int, config: TrainConfig) -> Path:
-    return plan.folder / "confirmations" / f"trial-{trial}-seed-{config.seed}.npz"
+def _paths(plan: Plan, trial: int, config: TrainConfig) -> list[Path]:
+    """One file for every fold."""
+    begin, folder = f"trial-{trial}-seed-{config.seed}", plan.folder / "confirmations"
+    if plan.folds == 1:
+        return [folder / f"{begin}.npz"]
+    return [folder / f"{begin}-fold-{fold}.npz" for fold in range(1, plan.folds + 1)]

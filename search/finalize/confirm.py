@@ -7,8 +7,9 @@ it is. A correction of the first mean would need no training, but would have to 
 trials and seeds differ, of which nine trainings tell little (`benchmarks.selection_gap`).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
@@ -19,18 +20,19 @@ from records.trial import TrialRecord
 from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
 from search.workers.events import Began, Ended, EpochEnded, Event
-from search.workers.training_files import EventFiles, checkpoint_of_confirmation
+from search.workers.training_files import checkpoint_of_confirmation
 from search.workers.worker import Worker
 from studies.algorithms import seed_for
 from studies.attributes import CONFIRMED, FURTHER
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
+from train_core.data.config import DataConfig
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
-    from train_core.engine import EnginePool
+    from train_core.folds import Folds
 
-_NO_EVENT_FILES = EventFiles(None)
+Follow = Callable[[Iterable[EpochRecord]], Iterator[EpochRecord]]
 
 
 @dataclass(frozen=True)
@@ -75,40 +77,61 @@ class Confirm:
         """The study's attribute that keeps the accuracy."""
         return (FURTHER if self.further else CONFIRMED).format(trial=self.trial, seed=self.seed)
 
+    @property
+    def _data(self) -> DataConfig:
+        """The images, in folds that the search has not seen: a probe has no other luck."""
+        data = self.plan.config.data
+        fresh = {"fold_seed": self.config.seed}
+        return data.model_copy(update=fresh) if self.plan.folds > 1 else data
+
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
-        engines = worker.engines(self.plan.data, self.plan.config.data)
+        folds = worker.folds(self.plan.data, self._data)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed, self.further)
         further = "further " if self.further else ""
         job = f"confirm trial {self.trial}, {further}seed {self.seed + 1}"
-        outcome = yield from train(job, self.config, engines, worker, checkpoint)
+        follow = partial(self._keep_predictions, folds)
+        outcome = yield from train(job, self.config, folds, worker, checkpoint, follow)
         if outcome.state == State.REQUEUED:
             return self, None
-        if outcome.state == State.COMPLETE:
-            keep_predictions(self.plan, self.trial, self.config, engines)
-        return self, outcome.accuracy or 0.0
+        return self, outcome.score or 0.0
+
+    def _keep_predictions(
+        self, folds: "Folds", records: Iterable[EpochRecord]
+    ) -> Iterator[EpochRecord]:
+        """The same records; what a fold's network predicts is kept as long as it is there."""
+        keep = partial(keep_predictions, self.plan, self.trial, self.config, folds)
+        for record in records:
+            fold = folds.trained
+            if fold is not None and fold == record.fold and record.fold_score is not None:
+                keep(fold)
+            yield record
+        if len(folds) == 1:
+            keep(1)
 
 
 def train(
     job: str,
     config: TrainConfig,
-    engines: "EnginePool",
+    folds: "Folds",
     worker: Worker,
     checkpoint: "Checkpoint",
-    event_files: EventFiles = _NO_EVENT_FILES,
+    follow: Follow = iter,
 ) -> Generator[Event, None, Outcome]:
-    """A training that is no trial; the weights stay in its engine.
+    """A training that is no trial; the weights of its last fold stay in its engine.
+
+    What `follow` gives is reported in the place of the records.
 
     Returns:
         COMPLETE; FAILED without epochs, if it diverged; REQUEUED when the session is stopping,
         with a checkpoint to go on from.
     """
-    from train_core.fit import fit
+    from train_core.folds import fit_folds
 
     history: list[EpochRecord] = []
-    yield Began(job, config.describe(), config.epochs)
+    yield Began(job, config.describe(), config.epochs * len(folds))
     try:
-        for record in event_files.follow(fit(config, engines.data, engines, checkpoint)):
+        for record in follow(fit_folds(config, folds, checkpoint)):
             history.append(record)
             speed = record.images_per_second
             yield EpochEnded(job, record.epoch, record.val_accuracy, speed, record.seconds)
@@ -121,7 +144,7 @@ def train(
         outcome = Outcome(State.FAILED, cause=Cause.DIVERGED, reason=str(stopped))
     except OutOfMemory:
         # It says nothing about the trial: the search ends, and its next start tries again.
-        engines.clear()
+        folds.clear()
         raise
     yield Ended(job, outcome)
     return outcome

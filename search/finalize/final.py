@@ -13,8 +13,9 @@ from records.files import write_whole
 from records.machine import versions
 from records.metrics import Calibration, DataFacts, Metrics, SearchFacts, Validated
 from records.outcome import Outcome, State, columns
-from records.statistics import calibration_error
+from records.statistics import Spread, calibration_error
 from records.toml import write_toml
+from records.trial import TrialRecord
 from search.export.card import describe
 from search.finalize.calibrate import (
     HeldOut,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from search.export.evaluation import Tested
-    from train_core.engine import EnginePool
+    from train_core.folds import Folds
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
@@ -64,10 +65,11 @@ class Finalize:
 
         # The same images, with the validation part given to the training.
         data = self.plan.config.data.model_copy(update={"train_on_validation": True})
-        engines = worker.engines(self.plan.data, data)
-        config, outcome = yield from self._train(engines, worker)
+        folds = worker.folds(self.plan.data, data)
+        config, outcome = yield from self._train(folds, worker)
         if outcome.state == State.REQUEUED:
             return None
+        engines = folds.pools[0]
         model = trained_model(engines.engine(config))
         held_out, gaps = self._kept()
         temperature, held_out = calibrated(held_out)
@@ -83,7 +85,8 @@ class Finalize:
         files: dict[str, Any] = {"predictions.csv": answers.table}
         files["evaluation.npz"] = {**answers.pictures, **augmented}
         if held_out is not None:
-            files["validation.npz"] = held_out._asdict()
+            labels, said = held_out.labels, held_out.probabilities
+            files["validation.npz"] = {"labels": labels, "probabilities": said}
         if answers.label_errors is not None:
             metrics = metrics.model_copy(update={"label_errors": answers.label_errors})
         if gaps:
@@ -97,7 +100,7 @@ class Finalize:
         return _export(self.folder, run, model, tested.images, metrics, files)
 
     def _train(
-        self, engines: "EnginePool", worker: Worker
+        self, folds: "Folds", worker: Worker
     ) -> Generator[Event, None, tuple[TrainConfig, Outcome]]:
         """Train with a fresh seed, and with the next one, should it diverge."""
         assert self.winner.trial.config is not None
@@ -108,7 +111,7 @@ class Finalize:
             checkpoint = checkpoint_of_final(self.plan, attempt)
             with event_files_of(self.plan) as files:
                 outcome = yield from train(
-                    "final training", config, engines, worker, checkpoint, files
+                    "final training", config, folds, worker, checkpoint, files.follow
                 )
                 if outcome.state == State.COMPLETE:
                     files.end(self.winner.trial.params, None)
@@ -147,7 +150,6 @@ class Finalize:
     ) -> Metrics:
         trial = self.winner.trial
         facts = self.plan.data.model_dump(include=set(DataFacts.model_fields))
-        assert trial.accuracy is not None
         unscaled = at_temperature(tested.probabilities, 1 / temperature)
         error_before = calibration_error(tested.labels, unscaled)
         begun = find_weights(config.network, config.weights, config.weights_sha256)
@@ -156,7 +158,7 @@ class Finalize:
             search=self.search,
             trial=trial.number,
             params=trial.params,
-            validation=Validated(accuracy=trial.accuracy, n=self.plan.validation_count),
+            validation=_validated(trial, self.plan.validation_count),
             confirmed=self.winner.confirmed,
             test=tested.plain,
             test_tta=tested.mirrored,
@@ -170,6 +172,13 @@ class Finalize:
             versions=versions(),
             weights=None if begun is None else begun.facts,
         )
+
+
+def _validated(trial: TrialRecord, n: int) -> Validated:
+    assert trial.accuracy is not None
+    if not trial.fold_scores:
+        return Validated(accuracy=trial.accuracy, n=n)
+    return Validated(accuracy=trial.accuracy, n=n, folds=Spread.of(trial.fold_scores))
 
 
 def _export(

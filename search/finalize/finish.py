@@ -8,8 +8,7 @@ from optuna.study import Study
 from records.metrics import Metrics, SearchBest, SearchFacts, exported
 from records.statistics import in_words
 from records.trial import TrialRecord, ranked
-from records.words import percent
-from search.display.summary import count
+from search.display.summary import count, score_in_words
 from search.export.card import describe
 from search.finalize.confirm import (
     Candidate,
@@ -81,7 +80,8 @@ def _confirmed(
         return None
     winner, *others = candidates(plan, study, top)
     for one in (winner, *others):
-        searched, confirmed = percent(one.trial.accuracy), in_words(one.chosen_by)
+        searched = score_in_words(one.trial.accuracy, one.trial.fold_scores)
+        confirmed = in_words(one.chosen_by)
         say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}")
     if others:
         if not train(missing_further(plan, study, winner.trial)):

@@ -49,7 +49,9 @@ def name_pictures(plan: Plan, tested: "Tested", held_out: HeldOut | None) -> Nam
     parts = [Predicted("test", of_test, tested.labels, tested.probabilities)]
     pictures, errors = shown_pictures(tested, of_test), None
     if held_out is not None:
-        rows = data.rows(plan.config.data).validation
+        rows = held_out.rows
+        if rows is None:
+            rows = data.rows(plan.config.data).validation
         paths = _named(data.paths("train"), "train", rows.tolist())
         said = held_out.probabilities.mean(0)
         parts.append(Predicted("validation", paths, held_out.labels, said))

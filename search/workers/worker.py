@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from train_core.data.config import DataConfig
     from train_core.data.prepare import PreparedData
     from train_core.engine import EnginePool
+    from train_core.folds import Folds
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Worker:
 
     def __init__(self, slot: Slot, stop: StopFlag) -> None:
         self.slot, self._stop = slot, stop
-        self._engines: dict[str, EnginePool] = {}
+        self._folds: dict[str, Folds] = {}
 
     @property
     def stopping(self) -> bool:
@@ -79,18 +80,20 @@ class Worker:
             torch.set_num_threads(threads)
 
     def engines(self, prepared: "PreparedData", config: "DataConfig") -> "EnginePool":
-        """The engines for this data; the images are loaded when they are first needed."""
-        from train_core.engine import EnginePool
-        from train_core.images import load_training_data
+        """The engines for this data, of its first fold if there are several."""
+        return self.folds(prepared, config).pools[0]
+
+    def folds(self, prepared: "PreparedData", config: "DataConfig") -> "Folds":
+        """The folds of this data; the images are loaded when they are first needed."""
+        from train_core.folds import load_folds
 
         key = f"{prepared.folder} {prepared.mirror} {config.model_dump_json()}"
-        if key not in self._engines:
+        if key not in self._folds:
             # One data set at a time: two would not fit on every device.
-            self._engines.clear()
-            data = load_training_data(prepared, config, self.device)
-            self._engines[key] = EnginePool(data)
+            self._folds.clear()
+            self._folds[key] = load_folds(prepared, config, self.device)
         self.share_cores(fresh=True)
-        return self._engines[key]
+        return self._folds[key]
 
 
 class Task(Protocol):

@@ -157,7 +157,7 @@ def _outcome(trial: TrialRecord) -> str:
         case "failed":
             return f"**Failed** after {epochs}: {reason}"
         case "running":
-            planned = (trial.config or {}).get("epochs")
+            planned = (trial.config or {}).get("epochs", 0) * trial.folds
             of = f" of {planned}" if planned else ""
             return f"**Running**: {accuracy} after {epochs}{of}."
         case "requeued":

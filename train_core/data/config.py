@@ -36,6 +36,14 @@ class DataConfig(BaseModel):
     validation_fraction: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.1
     """Share of the training images set aside to validate, in [0, 0.9]; 0 = none."""
 
+    folds: int | None = Field(default=None, ge=1, le=20)
+    """Into how many folds the training images are parted, each held out in turn: a trial's score
+    is the mean over them. 1 = one validation part instead. None = 5 for less than 1,000 pictures
+    of a folder or table with recipe `pretrained`, else 1."""
+
+    fold_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Seed of the folds; None = `split_seed`."""
+
     train_on_validation: bool = False
     """Whether the validation images are trained on too, with none left to score on; for the final
     training."""

@@ -27,7 +27,7 @@ from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.files import image_files
-from train_core.data.split import Rows, Ties, choose_rows
+from train_core.data.split import Rows, Ties, choose_folds, choose_rows
 from train_core.data.stored import (
     array_files,
     counts_by_part,
@@ -65,9 +65,16 @@ class PreparedData(BaseModel):
 
     def rows(self, config: DataConfig) -> Rows:
         """Which rows of the training part are trained on and which validated on."""
+        return choose_rows(load_labels(self, "train"), config, self.ties())
+
+    def folds(self, config: DataConfig) -> tuple[Rows, ...]:
+        """The same for every fold; a single one unless the config asks for more."""
+        return choose_folds(load_labels(self, "train"), config, self.ties())
+
+    def ties(self) -> Ties:
+        """What splits of the training part have to keep to."""
         known = read_known(Path(self.folder), "train")
-        ties = Ties(_numbers(known["groups"]), _numbers(known["validation"]))
-        return choose_rows(load_labels(self, "train"), config, ties)
+        return Ties(_numbers(known["groups"]), _numbers(known["validation"]))
 
     def copies(self) -> np.ndarray:
         """Rows of the test part, ascending, with the same pixels as a row of the training part."""

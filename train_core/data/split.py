@@ -2,11 +2,16 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from train_core.data.config import DataConfig
+
+USUAL_FOLDS = 5
+FEW = 1_000
+"""Training images below which a search with pretrained weights is scored on folds, unless told."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,14 @@ class Rows:
         """A text that is the same exactly when the rows are."""
         both = np.concatenate([self.train, [-1], self.validation]).astype(np.int64)
         return hashlib.sha256(both.tobytes()).hexdigest()[:20]
+
+
+def digest_of(folds: Sequence[Rows]) -> str:
+    """The digest of a split, or one that is the same exactly when all folds are."""
+    digests = [rows.digest() for rows in folds]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -41,9 +54,14 @@ def choose_rows(labels: np.ndarray, config: DataConfig, ties: Ties | None = None
     The validation part depends on the labels, `(N,)`, the groups, the fraction and the seed only,
     so searches with different training sizes are scored on the same images; one that is given is
     taken as it is. `train_on_validation` then joins the two, so that a final training sees what
-    its search has seen and nothing else.
+    its search has seen and nothing else. Of several folds it is the first one.
     """
     seed, ties = config.split_seed or 0, ties or Ties()
+    if (config.folds or 1) > 1:
+        apart = config.model_copy(update={"train_on_validation": False})
+        first, *_ = choose_folds(labels, apart, ties)
+        whole = Rows(np.union1d(first.train, first.validation), first.validation[:0])
+        return whole if config.train_on_validation else first
     if ties.validation is not None:
         validation = ties.validation
         train = np.setdiff1d(np.arange(len(labels)), validation)
@@ -55,6 +73,100 @@ def choose_rows(labels: np.ndarray, config: DataConfig, ties: Ties | None = None
     if config.train_on_validation:
         return Rows(np.union1d(train, validation), validation[:0])
     return Rows(train, validation)
+
+
+def choose_folds(
+    labels: np.ndarray, config: DataConfig, ties: Ties | None = None
+) -> tuple[Rows, ...]:
+    """What trials are trained and scored on in turn: one split, or as many folds as are asked for.
+
+    Arguments are those of `choose_rows`. All folds are of the same images, which `train_size` and
+    `split_seed` alone choose; no image is held out twice.
+
+    Raises:
+        ValueError: The images, or a validation part that is given, cannot be parted so.
+    """
+    ties, count, seed = ties or Ties(), config.folds or 1, config.split_seed or 0
+    if count == 1 or config.train_on_validation:
+        return (choose_rows(labels, config, ties),)
+    if ties.validation is not None:
+        raise ValueError(
+            f"folds must be 1 or left out where the data has a validation part, but got {count}"
+        )
+    chosen = np.arange(len(labels))
+    if config.train_size is not None:
+        chosen = stratified_subset(labels, config.train_size, seed)
+    groups = None if ties.groups is None else ties.groups[chosen]
+    own = seed if config.fold_seed is None else config.fold_seed
+    fold = stratified_folds(labels[chosen], count, own, groups)
+    return tuple(Rows(chosen[fold != k], chosen[fold == k]) for k in range(count))
+
+
+def usual_folds(labels: np.ndarray, config: DataConfig, ties: Ties) -> int:
+    """How many folds a search on pictures of a folder or table has, unless told otherwise.
+
+    One, which is the usual split, where there are enough images or a validation part is given, or
+    where they cannot be parted so often.
+    """
+    if ties.validation is not None or min(len(labels), config.train_size or FEW) >= FEW:
+        return 1
+    try:
+        choose_folds(labels, config.model_copy(update={"folds": USUAL_FOLDS}), ties)
+    except ValueError:
+        return 1
+    return USUAL_FOLDS
+
+
+def stratified_folds(
+    labels: np.ndarray, count: int, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """The fold of every row, `(N,)` int in [0, count); -1 = never held out.
+
+    The same seed and labels, `(N,)`, give the same folds. Every class is spread evenly over them.
+    Rows of one of the `groups`, `(N,)`, are not parted: the largest come first, each to the fold
+    where the classes' shares stay nearest to each other (like scikit-learn's
+    StratifiedGroupKFold). What would take all of a class from the other folds is never held out.
+
+    Raises:
+        ValueError: There is a class of one image, or a fold without images.
+    """
+    random = np.random.default_rng(seed)
+    if groups is None:
+        _refuse_single(labels)
+        order = random.permutation(len(labels))
+        order = order[np.argsort(labels[order], kind="stable")]
+        folds = np.empty(len(labels), dtype=np.int64)
+        folds[order] = np.arange(len(labels)) % count
+    else:
+        folds = _folds_of_groups(labels, count, random, groups)
+    if missing := count - len(np.unique(folds[folds >= 0])):
+        raise ValueError(
+            f"every one of the folds must hold some images, but of {count} folds of {len(labels)} "
+            f"images {missing} would be empty: lower folds, or make groups smaller"
+        )
+    return folds
+
+
+def _folds_of_groups(
+    labels: np.ndarray, count: int, random: np.random.Generator, groups: np.ndarray
+) -> np.ndarray:
+    members = np.unique(groups, return_inverse=True)[1]
+    sizes = np.zeros((members.max() + 1, labels.max() + 1))
+    np.add.at(sizes, (members, labels), 1)
+    total = np.maximum(sizes.sum(0), 1)
+    held, fold_of = np.zeros((count, sizes.shape[1])), np.full(len(sizes), -1)
+    order = random.permutation(len(sizes))
+    for group in order[np.argsort(-sizes[order].sum(1), kind="stable")]:
+        own = sizes[group]
+        after = held + own
+        allowed = ~((after == total) & (own > 0)).any(1)
+        if allowed.any():
+            uneven = ((after**2 - held**2) / total**2).sum(1)
+            # Of folds that are as good, the one with the fewest images.
+            order_of_folds = np.lexsort((held.sum(1), uneven, ~allowed))
+            fold_of[group] = order_of_folds[0]
+            held[fold_of[group]] += own
+    return np.asarray(fold_of[members], dtype=np.int64)
 
 
 def stratified_split(
@@ -75,18 +187,23 @@ def stratified_split(
     if groups is not None:
         return _split_groups(labels, fraction, seed, groups)
     random = np.random.default_rng(seed)
+    _refuse_single(labels)
     aside = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        if len(rows) < 2:
-            raise ValueError(
-                f"every class needs at least 2 images to set one aside, but class {label} has "
-                f"{len(rows)}: add images or remove the class"
-            )
         count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
         aside.append(random.permutation(rows)[:count])
     chosen = np.sort(np.concatenate(aside))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def _refuse_single(labels: np.ndarray) -> None:
+    found, counts = np.unique(labels, return_counts=True)
+    for label in found[counts < 2]:
+        raise ValueError(
+            f"every class needs at least 2 images to set one aside, but class {label} has 1: add "
+            f"images or remove the class"
+        )
 
 
 def _split_groups(

@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train_core.data.config import DataConfig
-from train_core.data.split import choose_rows, stratified_split, stratified_subset
+from train_core.data.split import (
+    Ties,
+    choose_folds,
+    choose_rows,
+    digest_of,
+    stratified_folds,
+    stratified_split,
+    stratified_subset,
+    usual_folds,
+)
 
 LABELS = np.repeat(np.arange(4), [50, 20, 10, 2])
 
@@ -86,3 +95,80 @@ def test_the_validation_part_can_be_given_back(size) -> None:
     assert joined.train.tolist() == sorted([*apart.train, *apart.validation])
     assert joined.validation.tolist() == []
     assert joined.digest() != apart.digest()
+
+
+@given(
+    counts=st.lists(st.integers(2, 40), min_size=1, max_size=8),
+    count=st.integers(2, 10),
+    seed=st.integers(0, 2**32),
+)
+def test_folds_spread_every_class_evenly(counts, count, seed) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    if len(labels) < count:
+        return
+    folds = stratified_folds(labels, count, seed)
+    for rows in (np.ones(len(labels), bool), *(labels == k for k in range(len(counts)))):
+        sizes = np.bincount(folds[rows], minlength=count)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_a_seed_means_the_same_folds() -> None:
+    one, same, other = (stratified_folds(LABELS, 3, seed).tolist() for seed in (1, 1, 2))
+    assert one == same != other
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 5), groups=st.integers(10, 60))
+def test_groups_stay_together_and_no_fold_takes_all_of_a_class(seed, count, groups) -> None:
+    random = np.random.default_rng(seed)
+    group, label_of = random.integers(0, groups, 200), random.integers(0, 3, groups)
+    labels = np.unique(label_of[group], return_inverse=True)[1]
+    folds = stratified_folds(labels, count, seed, group)
+    assert all(len(set(folds[group == one])) == 1 for one in range(groups) if (group == one).any())
+    for fold in range(count):
+        assert set(labels[folds != fold]) == set(labels)
+    held = np.bincount(folds[folds >= 0], minlength=count)
+    if groups > 40:
+        assert held.max() < 1.5 * held.min()
+
+
+def test_the_only_group_of_a_class_is_never_held_out() -> None:
+    groups = np.array([0] * 5 + [*range(1, 11)])
+    labels = np.array([1] * 5 + [0] * 10)
+    folds = stratified_folds(labels, 5, 0, groups)
+    assert folds[:5].tolist() == [-1] * 5
+    assert np.bincount(folds[5:]).tolist() == [2] * 5
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="of 5 folds of 12 images 2 would be empty: lower folds"):
+        stratified_folds(np.zeros(12, int), 5, 0, np.arange(12) % 3)
+
+
+def test_folds_are_of_the_images_that_the_final_training_sees() -> None:
+    config = DataConfig(folds=4, train_size=40, split_seed=3)
+    folds = choose_folds(LABELS, config)
+    final = choose_rows(LABELS, config.model_copy(update={"train_on_validation": True}))
+    assert len(final.train) == 40
+    assert len(final.validation) == 0
+    for rows in folds:
+        assert sorted([*rows.train, *rows.validation]) == final.train.tolist()
+    held = np.concatenate([rows.validation for rows in folds])
+    assert sorted(held) == final.train.tolist()
+    fresh = config.model_copy(update={"fold_seed": 9})
+    again = choose_folds(LABELS, fresh)
+    assert digest_of(again) != digest_of(folds)
+    assert sorted(np.concatenate([rows.validation for rows in again])) == final.train.tolist()
+
+
+def test_a_given_validation_part_and_folds_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="where the data has a validation part, but got 3"):
+        choose_folds(LABELS, DataConfig(folds=3), Ties(validation=np.arange(5)))
+
+
+def test_few_images_are_parted_into_folds_unless_they_cannot_be() -> None:
+    few, many, plain = np.arange(999) % 2, np.arange(1000) % 2, DataConfig()
+    assert usual_folds(few, plain, Ties()) == 5
+    assert usual_folds(many, plain, Ties()) == 1
+    assert usual_folds(many, DataConfig(train_size=500), Ties()) == 5
+    assert usual_folds(few, plain, Ties(validation=np.arange(9))) == 1
+    assert usual_folds(few, plain, Ties(groups=np.arange(999) % 3)) == 1
