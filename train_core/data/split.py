@@ -128,15 +128,14 @@ def stratified_folds(
     StratifiedGroupKFold). What would take all of a class from the other folds is never held out.
 
     Raises:
-        ValueError: There is a class of one image, or a fold without images.
+        ValueError: There would be a fold without images.
     """
     random = np.random.default_rng(seed)
     if groups is None:
-        _refuse_single(labels)
-        order = random.permutation(len(labels))
+        order = random.permutation(np.flatnonzero(np.bincount(labels)[labels] > 1))
         order = order[np.argsort(labels[order], kind="stable")]
-        folds = np.empty(len(labels), dtype=np.int64)
-        folds[order] = np.arange(len(labels)) % count
+        folds = np.full(len(labels), -1)
+        folds[order] = np.arange(len(order)) % count
     else:
         folds = _folds_of_groups(labels, count, random, groups)
     if missing := count - len(np.unique(folds[folds >= 0])):
@@ -187,23 +186,18 @@ def stratified_split(
     if groups is not None:
         return _split_groups(labels, fraction, seed, groups)
     random = np.random.default_rng(seed)
-    _refuse_single(labels)
     aside = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
+        if len(rows) < 2:
+            raise ValueError(
+                f"every class needs at least 2 images to set one aside, but class {label} has "
+                f"{len(rows)}: add images or remove the class"
+            )
         count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
         aside.append(random.permutation(rows)[:count])
     chosen = np.sort(np.concatenate(aside))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
-
-
-def _refuse_single(labels: np.ndarray) -> None:
-    found, counts = np.unique(labels, return_counts=True)
-    for label in found[counts < 2]:
-        raise ValueError(
-            f"every class needs at least 2 images to set one aside, but class {label} has 1: add "
-            f"images or remove the class"
-        )
 
 
 def _split_groups(
