@@ -158,7 +158,7 @@ class Finalize:
             search=self.search,
             trial=trial.number,
             params=trial.params,
-            validation=_validated(trial, self.plan.validation_count),
+            validation=validated(trial, self.plan.validation_count),
             confirmed=self.winner.confirmed,
             test=tested.plain,
             test_tta=tested.mirrored,
@@ -174,7 +174,8 @@ class Finalize:
         )
 
 
-def _validated(trial: TrialRecord, n: int) -> Validated:
+def validated(trial: TrialRecord, n: int) -> Validated:
+    """What the search claims of a trial that was scored on `n` images."""
     assert trial.accuracy is not None
     if not trial.fold_scores:
         return Validated(accuracy=trial.accuracy, n=n)

@@ -2,8 +2,15 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
+from records.outcome import State
 from studies.algorithms import build_pruner
+from studies.attributes import trial_records
+from studies.broker import Answer
 from studies.config import StudyConfig
+from studies.sql_broker import SqlBroker
+from studies.study import Place, work_on
+from tests.studies.conftest import SPACE, begun
+from tests.studies.workers import ended, epoch
 
 EPOCHS = 12
 
@@ -19,10 +26,10 @@ def study(config: StudyConfig, complete: int = 10) -> optuna.Study:
 
 def pruned_at(made: optuna.Study, curve) -> int | None:
     trial = made.ask()
-    for epoch in range(1, EPOCHS + 1):
-        trial.report(curve(epoch), epoch)
+    for number in range(1, EPOCHS + 1):
+        trial.report(curve(number), number)
         if trial.should_prune():
-            return epoch
+            return number
     return None
 
 
@@ -57,3 +64,19 @@ def test_halving_prunes_the_worst_and_not_before_the_quiet_epochs(pruner) -> Non
 
 def test_none_prunes_nobody() -> None:
     assert pruned_at(study(StudyConfig(pruner="none")), lambda epoch: 0.0) is None
+
+
+def test_a_trial_is_held_against_others_on_the_same_fold(tmp_path) -> None:
+    """The pruner takes the best epoch so far, which may be of an easier fold."""
+    place = Place("test", tmp_path)
+    begun(place)
+    config = StudyConfig(startup_trials=1, prune_after=0.0, sampler="random")
+    study = work_on(place, config, SPACE, epochs=4)
+    broker = SqlBroker(study, place, 2, SPACE, {}, lambda point, index: {"epochs": 2}, folds=2)
+    said = []
+    for curve in ([0.9, 0.9, 0.5, 0.7], [0.95, 0.95, 0.4]):
+        (claim,) = broker.claim(1).trials
+        said.append([broker.report(claim, epoch(n, value)) for n, value in enumerate(curve, 1)])
+        broker.settle(claim, ended(State.COMPLETE, *curve))
+    assert said == [[Answer.GO] * 4, [Answer.GO, Answer.GO, Answer.PRUNE]]
+    assert [t.folds for t in trial_records(study)] == [2, 2]
