@@ -20,7 +20,7 @@ from records.statistics import (
     over_folds,
     validated,
 )
-from records.words import percent, points
+from records.words import OBJECTIVES, percent, points, score
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
 FORMAT: Literal[1] = 1
@@ -113,7 +113,8 @@ class DataFacts(_Record):
 
 
 class Validated(_Record):
-    """Validation accuracy in the search, of how many images, and over folds, if there were any."""
+    """The search's result (`accuracy`, or what was maximised instead), of how many images, and
+    over folds, if there were any."""
 
     accuracy: float
     n: int
@@ -134,6 +135,8 @@ class Metrics(_Record):
             (`search.best`; in 0.1.0 for the winner).
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
+        objective: What the search maximised; the figures of search and confirmations are of it.
+        test_score: The same of the test images; None where that is the accuracy.
         weights: What its training began with; None = drawn at random.
     """
 
@@ -159,6 +162,8 @@ class Metrics(_Record):
     onnx_difference: float | None = None
     device: str = "not recorded"
     weights: WeightsFacts | None = None
+    objective: str = "accuracy"
+    test_score: float | None = None
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
@@ -168,6 +173,10 @@ class Metrics(_Record):
             name="test", accuracy=self.test.accuracy, low=low, high=high,
             interval="95 % interval", n=self.test.n, of="test images",
         )  # fmt: skip
+        if self.test_score is not None:
+            why = f"no interval of a {OBJECTIVES.get(self.objective, self.objective)} is known"
+            change = {"accuracy": self.test_score, "low": None, "high": None, "interval": why}
+            test = test.model_copy(update=change)
         validation = validated(self.validation.accuracy, self.validation.n, self.search.tried)
         return validation, confirmed(self.confirmed), test
 
@@ -227,17 +236,21 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
 
 def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
     """The figures that matter, name and value in words, for console, card and dashboard."""
-    searched, _, test = metrics.estimates
+    searched, *_ = metrics.estimates
+    name = OBJECTIVES.get(metrics.objective, metrics.objective)
     of = f"n = {searched.n}"
     if (folds := metrics.validation.folds) is not None:
         of += f" in {over_folds(folds)}"
-    claim = f"{percent(searched.accuracy)} ({searched.interval}, {of})"
-    yield "validation accuracy in the search", claim
+    claim = f"{score(searched.accuracy, metrics.objective)} ({searched.interval}, {of})"
+    yield f"validation {name} in the search", claim
     if few := few_validation_images(metrics.validation.n):
         yield "caution", few
     yield "confirmed with fresh seeds", in_words(metrics.confirmed)
     yield "selection gap (luck of the search)", gap_in_words(metrics)
-    interval = f"95 % interval {percent(test.low)} to {percent(test.high)}"
+    if metrics.test_score is not None:
+        yield f"test {name}", score(metrics.test_score, metrics.objective)
+    test, (low, high) = metrics.test, map(percent, metrics.test.interval_95)
+    interval = f"95 % interval {low} to {high}"
     yield "test accuracy", f"{percent(test.accuracy)} ({interval}, n = {test.n})"
     if (rest := metrics.test_without_copies) is not None:
         low, high = map(percent, rest.interval_95)

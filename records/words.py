@@ -1,8 +1,24 @@
 """Numbers as people read them."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
+
+Objective = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
+"""What a search maximises on images that a training has not learned, in [0, 1]: the share that is
+right; recall or F1, every class with images counting alike; or `likelihood`, the geometric mean
+of the probabilities of the true classes, which is exp(-log loss) and rises as the log loss falls.
+"""
+
+OBJECTIVES: Mapping[str, str] = dict(
+    zip(
+        get_args(Objective),
+        ("accuracy", "balanced accuracy", "macro F1", "likelihood"),
+        strict=True,
+    )
+)
+"""The same for people."""
 
 
 def writable(text: str) -> str:
@@ -13,6 +29,13 @@ def writable(text: str) -> str:
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as a percentage; a dash for None."""
     return "-" if share is None else f"{share:.{digits}%}"
+
+
+def score(value: float | None, objective: str = "accuracy") -> str:
+    """A result of what was maximised."""
+    if value is None or objective != "log_loss":
+        return percent(value)
+    return f"{percent(value)} (log loss {-math.log(max(value, 1e-12)):.4f})"
 
 
 def points(share: float | None) -> str:

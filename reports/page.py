@@ -21,7 +21,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from records import words
-from reports.figures import Drawing, templates
+from reports.figures import Drawing, of_objective, templates
 from reports.figures.diagnosis import diagnosis_drawings
 from reports.figures.model import model_drawings
 from reports.figures.parameters import parameter_drawings
@@ -44,8 +44,11 @@ def report_page(summary: Summary, source: Source, folder: Path) -> str:
         "diagnosis": list(diagnosis_drawings(summary)),
         "model": list(model_drawings(model)) if model else [],
     }
+    for part in ("winner", "search", "parameters", "diagnosis"):
+        sections[part] = [of_objective(one, source.objective) for one in sections[part]]
     return render(
         "report.html.j2", sections, s=summary, findings=findings(summary), signs=_SIGNS,
+        objective=source.objective,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
         best=source.place.folder / "best", kept=source.predictions,
         link=partial(link, folder), root=source.data_root, own=_own_strength(model),

@@ -11,6 +11,7 @@ import numpy as np
 
 from records.metrics import Metrics, parse_metrics
 from records.trial import TrialRecord
+from records.words import OBJECTIVES
 from space import Space, parse_space
 from studies.attributes import (
     FURTHER,
@@ -95,6 +96,12 @@ class Source:
         epochs = self.fingerprint.get("training", {}).get("epochs")
         folds = self.setting("data", "folds", None) or 1
         return None if epochs is None else int(epochs) * int(folds)
+
+    @property
+    def objective(self) -> str:
+        """What the search maximises, for people."""
+        name = str(self.setting("study", "objective", "accuracy"))
+        return OBJECTIVES.get(name, name)
 
     @property
     def total(self) -> int | None:

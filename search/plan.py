@@ -147,10 +147,12 @@ class Plan(BaseModel):
             },
             "split": self.split,
             "seed": self.config.study.seed,
+            "objective": self.config.study.objective,
         }
         of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
         of_data = {**_defaults(DataConfig), "count": self.data.train.count, "folds": 1}
-        defaults = {"training": _defaults(TrainConfig), "space": of_space, "data": of_data}
+        defaults: dict[str, Any] = {"training": _defaults(TrainConfig), "space": of_space}
+        defaults |= {"data": of_data, "objective": "accuracy"}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
         return Purpose(fingerprint, self.settings(), first, defaults, ignored)

@@ -50,7 +50,7 @@ class RunTrials:
     def run(self, worker: Worker) -> Generator[Event, None, None]:
         """Run trials in this worker."""
         plan, broker = self.plan, self.open(self.plan)
-        folds = worker.folds(plan.data, plan.config.data)
+        folds = worker.folds(plan.data, plan.config.data, plan.config.study.objective)
         deadline = math.inf if self.deadline is None else self.deadline
         while not worker.stopping and time.time() <= deadline:
             claims = broker.claim(1)
@@ -129,9 +129,9 @@ class Trial:
         limit = study.trial_timeout or math.inf
         for record in records:
             history.append(record)
-            epoch, accuracy = record.epoch, record.val_accuracy
+            epoch, score = record.epoch, record.score
             answer = self.broker.report(self.claim, record)
-            yield EpochEnded(self.job, epoch, accuracy, record.images_per_second, record.seconds)
+            yield EpochEnded(self.job, epoch, score, record.images_per_second, record.seconds)
             if answer == Answer.LOST:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:

@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from records.words import Objective
+
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
 PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "none"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -28,6 +30,10 @@ class StudyConfig(BaseModel):
 
     pruner: PrunerName = "median"
     """Who stops trials that fall behind; `none` = nobody."""
+
+    objective: Objective = "accuracy"
+    """What trials are chosen by, on validation images: `accuracy`, `balanced_accuracy` (mean
+    recall of the classes), `macro_f1` (mean F1) or `log_loss` (lowest)."""
 
     startup_trials: int = Field(default=10, ge=0)
     """Complete trials before `median` and `percentile` prune; random trials before `tpe` and `gp`

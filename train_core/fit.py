@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 
 from records.outcome import EpochRecord
+from records.words import Objective
 from train_core import Diverged, OutOfMemory
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.device import is_out_of_memory, synchronize
 from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.images import ImageData, Part
-from train_core.model import score
+from train_core.model import scores
 
 MIDDLE_IMAGES = 2_500
 """Validation images, at most, that a training is scored on after every epoch but its last: enough
@@ -23,6 +24,7 @@ def fit(
     data: ImageData,
     engines: EnginePool | None = None,
     checkpoint: Checkpoint | None = None,
+    objective: Objective = "accuracy",
 ) -> Iterator[EpochRecord]:
     """Train one network; stop early by not asking for more.
 
@@ -37,6 +39,7 @@ def fit(
             when memory runs out.
         checkpoint: Where the state is kept and resumed from; None = always begin anew. The
             caller removes it when the training has ended for good.
+        objective: What `val_score` of the records shall be, where that is not the accuracy.
 
     Yields:
         One record after every epoch, first those from before an interruption. The last one's
@@ -49,7 +52,7 @@ def fit(
     """
     pool, begun = EnginePool(data) if engines is None else engines, False
     try:
-        for record in _epochs(config, pool.engine(config), checkpoint):
+        for record in _epochs(config, pool.engine(config), checkpoint, objective):
             begun = True
             yield record
     except (RuntimeError, MemoryError) as error:
@@ -64,7 +67,7 @@ def fit(
     if begun or not crowded:
         raise OutOfMemory(f"out of memory: {reason}")
     # What other trainings left took the room; alone, this one may fit.
-    yield from fit(config, data, pool, checkpoint)
+    yield from fit(config, data, pool, checkpoint, objective)
 
 
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
@@ -88,7 +91,7 @@ def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0
 
 
 def _epochs(
-    config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None
+    config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None, objective: Objective
 ) -> Iterator[EpochRecord]:
     engine.start(config)
     records = checkpoint.resume(engine, config) if checkpoint else []
@@ -99,7 +102,7 @@ def _epochs(
         # Only a score that can be the result needs all of them.
         if validation is not None and not config.patience and epoch < config.epochs:
             validation = validation.subsample(MIDDLE_IMAGES)
-        record = _one_epoch(engine, epoch, validation)
+        record = _one_epoch(engine, epoch, validation, objective)
         if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
             raise Diverged(record.epoch)
         records.append(record)
@@ -109,24 +112,28 @@ def _epochs(
 
 
 def _out_of_patience(records: list[EpochRecord], patience: int) -> bool:
-    """Whether the best of the validation accuracies is `patience` epochs old."""
-    accuracies = [r.val_accuracy for r in records if r.val_accuracy is not None]
-    if not patience or not accuracies:
+    """Whether the best of the scores is `patience` epochs old."""
+    scored = [r.score for r in records if r.score is not None]
+    if not patience or not scored:
         return False
-    return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
+    return len(scored) - 1 - scored.index(max(scored)) >= patience
 
 
-def _one_epoch(engine: Engine, epoch: int, held_out: Part | None) -> EpochRecord:
+def _one_epoch(
+    engine: Engine, epoch: int, held_out: Part | None, objective: Objective
+) -> EpochRecord:
     started = time.perf_counter()
     train_loss, train_accuracy, lr = engine.run_epoch()
     seconds = time.perf_counter() - started
-    val_loss = val_accuracy = None
+    val_loss = val_accuracy = val_score = None
     if held_out is not None:
         normalisation, dtype = engine.normalisation, engine.shape.dtype
-        val_loss, val_accuracy = score(engine.average, held_out, normalisation, dtype)
+        found = scores(engine.average, held_out, normalisation, dtype, objective)
+        val_loss, val_accuracy, val_score = found
     return EpochRecord(
         epoch=epoch, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
         val_accuracy=val_accuracy, lr=lr, seconds=seconds, images=engine.images_per_epoch,
+        val_score=val_score,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from records.outcome import EpochRecord
+from records.words import Objective
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
@@ -24,6 +25,7 @@ class Folds:
         pools: For every fold, its data and its buffers; one alone is the usual split.
         held_out: For every fold, the rows of the training part that are held out, `(N,)`.
         digest: A text that is the same exactly when the folds are.
+        objective: What trainings are scored by.
         trained: Number, from 1, of the fold whose network is in its pool as the last record left
             it; None = of no fold.
     """
@@ -34,6 +36,7 @@ class Folds:
         self.pools = [EnginePool(fold) for fold in data]
         self.held_out, self.digest = held_out, digest
         self.trained: int | None = None
+        self.objective: Objective = "accuracy"
 
     def __len__(self) -> int:
         return len(self.pools)
@@ -88,7 +91,7 @@ def fit_folds(
         OutOfMemory: The device cannot hold one of them.
     """
     if len(folds) == 1:
-        yield from fit(config, folds.pools[0].data, folds.pools[0], checkpoint)
+        yield from fit(config, folds.pools[0].data, folds.pools[0], checkpoint, folds.objective)
         return
     assert not config.patience, "a fold must have all of its epochs"
     folds.trained = None
@@ -100,7 +103,7 @@ def fit_folds(
         _let_go(folds, pool)
         if checkpoint:
             checkpoint.begin_fold(number, folds.digest, before)
-        for record in fit(config, pool.data, pool, checkpoint):
+        for record in fit(config, pool.data, pool, checkpoint, folds.objective):
             folds.trained = number
             own.append(_numbered(record, number, config.epochs))
             if own[-1].fold_score is not None:

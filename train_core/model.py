@@ -1,15 +1,18 @@
 """A trained network: scored on images, and saved as one file that describes itself."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
+from records.words import Objective
 from train_core.engine import Engine
 from train_core.images import Normalisation, Part, images_at_once
 from train_core.networks import NetworkShape, build_network
@@ -99,14 +102,75 @@ def score(
     network: Classifier, part: Part, normalisation: Normalisation, dtype: torch.dtype
 ) -> tuple[float, float]:
     """Mean cross-entropy in nats per example, and accuracy in [0, 1], on one part."""
+    found = scores(network, part, normalisation, dtype)
+    return found.loss, found.accuracy
+
+
+class Scores(NamedTuple):
+    """What a network comes to on one part.
+
+    Attributes:
+        loss: Mean cross-entropy in nats per example.
+        accuracy: In [0, 1].
+        chosen: What was asked for, in [0, 1]; None where that is the accuracy.
+    """
+
+    loss: float
+    accuracy: float
+    chosen: float | None
+
+
+def scores(
+    network: Classifier,
+    part: Part,
+    normalisation: Normalisation,
+    dtype: torch.dtype,
+    objective: Objective = "accuracy",
+) -> Scores:
+    """Score a network on one part, by an objective too; arguments as `logits_of`."""
     loss = torch.zeros((), device=part.labels.device)
     hits = torch.zeros((), dtype=torch.int64, device=part.labels.device)
     batches = logits_of(network, part.images, normalisation, dtype)
     all_labels = part.labels.split(images_at_once(part.images.shape[1]))
+    said = []
     for logits, labels in zip(batches, all_labels, strict=True):
         loss += F.cross_entropy(logits, labels, reduction="sum")
-        hits += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(part), hits.item() / len(part)
+        predicted = logits.argmax(1)
+        hits += (predicted == labels).sum()
+        said.append(predicted)
+    mean = loss.item() / len(part)
+    chosen = _chosen(objective, mean, part.labels, torch.cat(said))
+    return Scores(mean, hits.item() / len(part), chosen)
+
+
+def _chosen(objective: Objective, loss: float, labels: Tensor, said: Tensor) -> float | None:
+    if objective == "accuracy":
+        return None
+    if objective == "log_loss":
+        return math.exp(-loss)  # NaN stays what it is, and infinity is 0.
+    quality = recall if objective == "balanced_accuracy" else f1
+    return float(quality(labels, said))
+
+
+def recall(labels: Tensor, said: Tensor) -> Tensor:
+    """Mean recall over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
+    true, hits, _ = _counts(labels, said)
+    return (hits / true)[true > 0].mean()
+
+
+def f1(labels: Tensor, said: Tensor) -> Tensor:
+    """Mean F1 over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
+    true, hits, predicted = _counts(labels, said)
+    return (2 * hits / (true + predicted))[true > 0].mean()
+
+
+def _counts(labels: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """By class: how many there are, how many of them are said to be it, and how many images."""
+    most = int(torch.maximum(labels.max(), said.max())) + 1
+    found = (labels, labels[labels == said], said)
+    # On the CPU, where there is double precision.
+    true, hits, predicted = (torch.bincount(of.cpu(), minlength=most).double() for of in found)
+    return true, hits, predicted
 
 
 def probabilities(

@@ -6,7 +6,7 @@ background is in the two templates, which the page swaps.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -41,6 +41,23 @@ class Drawing:
     height: int = 380
     width: str = "full"
     wide: bool = False
+
+
+def of_objective(drawing: Drawing, name: str) -> Drawing:
+    """A drawing of accuracies as one of what was maximised instead, under its name."""
+    if name == "accuracy":
+        return drawing
+
+    def named(text: str) -> str:
+        return text.replace("Accuracy of the winner", f"Winner by {name}").replace(
+            "alidation accuracy", f"alidation {name}"
+        )
+
+    if drawing.figure is not None:
+        for axis in (*drawing.figure.select_xaxes(), *drawing.figure.select_yaxes()):
+            if (title := axis.title.text) is not None:
+                axis.title.text = name if title == "accuracy" else named(title)
+    return replace(drawing, alt=named(drawing.alt), caption=named(drawing.caption))
 
 
 def figure(traces: list[Any], x: str, y: str, **layout: Any) -> go.Figure:

@@ -15,6 +15,7 @@ from optuna.study import Study
 from records.evaluation import class_warnings
 from records.metrics import Metrics, exported, figures
 from records.trial import TrialRecord
+from records.words import OBJECTIVES
 from search.display.progress import EventLog
 from search.display.summary import Counts, count, plan_lines
 from search.plan import Plan
@@ -43,7 +44,7 @@ class Watch:
     _complained: bool = False
 
     def __post_init__(self) -> None:
-        self._notes = DashboardNotes(self.study)
+        self._notes = DashboardNotes(self.study, OBJECTIVES[self.plan.config.study.objective])
 
     def update(self) -> None:
         """Bring the notes up to date, if the last time is long enough ago; call it often."""

@@ -11,7 +11,7 @@ from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
 from records.trial import TrialRecord, ranked
-from records.words import duration, percent, values
+from records.words import OBJECTIVES, duration, percent, values
 from search.plan import Plan
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
@@ -117,6 +117,8 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
         f"{config.study.sampler}, pruner {config.study.pruner}"
     )
+    if config.study.objective != "accuracy":
+        search += f"; scored by {OBJECTIVES[config.study.objective]}"
     confirm = config.confirm
     job = (
         f"{config.trials} trials, then {confirm.top} x {confirm.seeds} confirmations"

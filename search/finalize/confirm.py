@@ -40,7 +40,7 @@ class Candidate:
     """A trial with the accuracies of its confirmations."""
 
     trial: TrialRecord
-    accuracies: tuple[float, ...]  # Validation accuracy in [0, 1] per seed; 0 = it diverged.
+    accuracies: tuple[float, ...]  # What is maximised, in [0, 1], per seed; 0 = it diverged.
     further: tuple[float, ...] = ()  # The same with seeds that had no part in choosing it.
 
     @property
@@ -86,7 +86,7 @@ class Confirm:
 
     def run(self, worker: Worker) -> Generator[Event, None, tuple["Confirm", float | None]]:
         """Train in this worker; the accuracy is None when the session is stopping."""
-        folds = worker.folds(self.plan.data, self._data)
+        folds = worker.folds(self.plan.data, self._data, self.plan.config.study.objective)
         checkpoint = checkpoint_of_confirmation(self.plan, self.trial, self.seed, self.further)
         further = "further " if self.further else ""
         job = f"confirm trial {self.trial}, {further}seed {self.seed + 1}"
@@ -134,7 +134,7 @@ def train(
         for record in follow(fit_folds(config, folds, checkpoint)):
             history.append(record)
             speed = record.images_per_second
-            yield EpochEnded(job, record.epoch, record.val_accuracy, speed, record.seconds)
+            yield EpochEnded(job, record.epoch, record.score, speed, record.seconds)
             worker.share_cores()
             if worker.stopping:
                 checkpoint.write()

@@ -16,6 +16,7 @@ from records.outcome import Outcome, State, columns
 from records.statistics import Spread, calibration_error
 from records.toml import write_toml
 from records.trial import TrialRecord
+from records.words import Objective
 from search.export.card import describe
 from search.finalize.calibrate import (
     HeldOut,
@@ -171,6 +172,7 @@ class Finalize:
             parameters=sum(p.numel() for p in model.network.parameters()),
             versions=versions(),
             weights=None if begun is None else begun.facts,
+            **beside_accuracy(self.plan.config.study.objective, tested),
         )
 
 
@@ -180,6 +182,19 @@ def validated(trial: TrialRecord, n: int) -> Validated:
     if not trial.fold_scores:
         return Validated(accuracy=trial.accuracy, n=n)
     return Validated(accuracy=trial.accuracy, n=n, folds=Spread.of(trial.fold_scores))
+
+
+def beside_accuracy(objective: Objective, tested: "Tested") -> dict[str, Any]:
+    """What the metrics say of what the search maximised; nothing where that is the accuracy."""
+    if objective == "accuracy":
+        return {}
+    if objective == "log_loss":
+        own = tested.probabilities[np.arange(len(tested.labels)), tested.labels]
+        score = float(np.exp(np.log(np.maximum(own.astype(np.float64), 1e-12)).mean()))
+    else:
+        macro = tested.plain.macro_tested
+        score = macro.recall if objective == "balanced_accuracy" else macro.f1
+    return {"objective": objective, "test_score": score}
 
 
 def _export(

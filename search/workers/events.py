@@ -18,7 +18,8 @@ class Began:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """A training has finished an epoch; `accuracy` is None without a validation part."""
+    """A training has finished an epoch; `accuracy` is what is maximised, None without a validation
+    part."""
 
     job: str
     epoch: int

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from records.files import full_disk_in_words, is_full_disk
 from records.machine import die_with_parent
+from records.words import Objective
 from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
 from search.workers.interrupts import SIGNALS, StopFlag
@@ -83,8 +84,16 @@ class Worker:
         """The engines for this data, of its first fold if there are several."""
         return self.folds(prepared, config).pools[0]
 
-    def folds(self, prepared: "PreparedData", config: "DataConfig") -> "Folds":
-        """The folds of this data; the images are loaded when they are first needed."""
+    def folds(
+        self,
+        prepared: "PreparedData",
+        config: "DataConfig",
+        objective: Objective = "accuracy",
+    ) -> "Folds":
+        """The folds of this data, where trainings are scored by an objective.
+
+        The images are loaded when they are first needed.
+        """
         from train_core.folds import load_folds
 
         key = f"{prepared.folder} {prepared.mirror} {config.model_dump_json()}"
@@ -92,6 +101,7 @@ class Worker:
             # One data set at a time: two would not fit on every device.
             self._folds.clear()
             self._folds[key] = load_folds(prepared, config, self.device)
+        self._folds[key].objective = objective
         self.share_cores(fresh=True)
         return self._folds[key]
 

@@ -34,8 +34,8 @@ class DashboardNotes:
     What people wrote themselves is kept, below ours.
     """
 
-    def __init__(self, study: Study) -> None:
-        self._study, self._storage = study, study._storage
+    def __init__(self, study: Study, score: str = "accuracy") -> None:
+        self._study, self._storage, self._score = study, study._storage, score
         self._texts: dict[int | None, str] = {}
         self._settled: set[int] = set()
 
@@ -44,7 +44,9 @@ class DashboardNotes:
         wanted: dict[int | None, str] = {None: text}
         frozen = self._study.get_trials(deepcopy=False)
         started = [t for t in trials if t.number not in self._settled and t.state != "waiting"]
-        wanted |= {frozen[trial.number]._trial_id: trial_note(trial) for trial in started}
+        wanted |= {
+            frozen[trial.number]._trial_id: trial_note(trial, self._score) for trial in started
+        }
         changed = {key: ours for key, ours in wanted.items() if self._texts.get(key) != ours}
         if changed:
             present = self._storage.get_study_system_attrs(self._study._study_id)
@@ -89,9 +91,10 @@ def _prefix(key: int | None) -> str:
     return "dashboard:" if key is None else f"dashboard:{key}:"
 
 
-def trial_note(trial: TrialRecord) -> str:
-    """How a trial ended, or how far it is, in words, with its curve."""
-    return "\n\n".join(part for part in (_outcome(trial), _curve(trial), _table(trial)) if part)
+def trial_note(trial: TrialRecord, score: str = "accuracy") -> str:
+    """How a trial ended, or how far it is, in words, with its curve of what is maximised."""
+    parts = _outcome(trial, score), _curve(trial), _table(trial, score)
+    return "\n\n".join(part for part in parts if part)
 
 
 def study_note(name: str, state: Sequence[str], plan: Rows, result: Rows) -> str:
@@ -141,11 +144,11 @@ def spread(values: Sequence[Item], count: int) -> list[Item]:
     return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
 
 
-def _outcome(trial: TrialRecord) -> str:
+def _outcome(trial: TrialRecord, score: str) -> str:
     epochs = f"{len(trial.curve)} epoch{'' if len(trial.curve) == 1 else 's'}"
     accuracy = "no result"
     if trial.curve:
-        accuracy = f"{percent(trial.curve[max(trial.curve)])} validation accuracy"
+        accuracy = f"{percent(trial.curve[max(trial.curve)])} validation {score}"
     seconds = "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
     text = trial.reason or "for no known reason"
     reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
@@ -178,11 +181,11 @@ def _curve(trial: TrialRecord) -> str:
     return f"```\n{drawn}  {percent(min(finite))} to {percent(max(finite))}\n```"
 
 
-def _table(trial: TrialRecord) -> str:
+def _table(trial: TrialRecord, score: str) -> str:
     if not trial.curve:
         return ""
     more = {name: trial.history[name] for name in _COLUMNS if trial.history.get(name)}
-    heads = ["epoch", "validation accuracy", *(_COLUMNS[name] for name in more)]
+    heads = ["epoch", f"validation {score}", *(_COLUMNS[name] for name in more)]
     lines = [_row(heads), _row(["---:"] * len(heads))]
     for epoch in spread(sorted(trial.curve), _MOST_EPOCHS):
         known = [v[epoch - 1] if epoch <= len(v) else None for v in more.values()]

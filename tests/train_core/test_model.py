@@ -1,19 +1,26 @@
+import warnings
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch.nn.functional import cross_entropy
 
-from tests.conftest import image_data
+from tests.conftest import CPU, image_data, stripes
 from train_core.config import TrainConfig
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.images import images_at_once
+from train_core.images import Part, images_at_once
 from train_core.model import (
+    f1,
     load_model,
     logits_of,
     probabilities,
+    recall,
     save_model,
     score,
+    scores,
     trained_model,
 )
 from train_core.networks import NetworkShape, build_network
@@ -96,3 +103,29 @@ def test_mirrored_views_are_averaged() -> None:
     both = probabilities(network(), images, DATA.normalisation, mirrored=True)
     torch.testing.assert_close(both, (plain + mirror) / 2)
     torch.testing.assert_close(plain.sum(1), torch.ones(len(images)))
+
+
+@pytest.mark.parametrize("missing", [None, 1, 3])
+def test_classes_count_alike_in_balanced_accuracy_and_macro_f1(missing) -> None:
+    """As scikit-learn has it; F1 over the classes that there are images of."""
+    random = np.random.default_rng(0)
+    labels, said = random.integers(0, 4, (2, 60))
+    labels[labels == missing] = 0
+    true, named = torch.from_numpy(labels), torch.from_numpy(said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of classes that are predicted and not there.
+        assert float(recall(true, named)) == pytest.approx(balanced_accuracy_score(labels, said))
+    there = np.unique(labels)
+    expected = f1_score(labels, said, labels=there, average="macro")
+    assert float(f1(true, named)) == pytest.approx(expected)
+
+
+def test_what_is_asked_for_is_scored() -> None:
+    part = Part.of(*stripes(30), CPU)
+    arguments = network(), part, DATA.normalisation, torch.float32
+    plain = scores(*arguments)
+    assert plain[:2] == score(*arguments)
+    assert plain.chosen is None
+    assert scores(*arguments, "log_loss").chosen == pytest.approx(np.exp(-plain.loss))
+    # Every class has as many images.
+    assert scores(*arguments, "balanced_accuracy").chosen == pytest.approx(plain.accuracy)
