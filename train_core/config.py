@@ -120,6 +120,19 @@ class TrainConfig(BaseModel):
     augment: FiniteFloat = Field(default=0.5, ge=0, le=1)
     """Strength of all augmentations together, in [0, 1]; 0 = none."""
 
+    mixup: FiniteFloat = Field(default=0.0, ge=0, le=1)
+    """How far images are mixed with others, in [0, 1]; 1 = by a uniform share, 0 = not."""
+
+    cutmix: FiniteFloat = Field(default=0.0, ge=0, le=1)
+    """Share of the images in which a rectangle is another image's, in [0, 1]; 0 = none."""
+
+    erasing: FiniteFloat = Field(default=0.0, ge=0, le=1)
+    """Share of the images in which a rectangle has a random colour, in [0, 1]; 0 = none."""
+
+    class_weights: ClassWeights = "none"
+    """What a class weighs in the loss: as many images as it has (`none`), all classes alike
+    (`balanced`), or the geometric mean of the two (`sqrt`)."""
+
     ema: FiniteFloat = Field(default=0.0, ge=0, lt=1)
     """Span of the averaging of weights and batch statistics as a share of all steps, in [0, 1);
     0 = no averaging. A span, not a decay, so that it fits any number of steps."""

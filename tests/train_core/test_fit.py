@@ -167,8 +167,9 @@ def test_the_loss_is_torchs(smoothing) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
-def test_the_host_never_waits_inside_an_epoch(data, optimizer) -> None:
-    config = SMALL.model_copy(update={"optimizer": optimizer, "dropout": 0.2})
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.5, "class_weights": "sqrt"}])
+def test_the_host_never_waits_inside_an_epoch(data, optimizer, mixing) -> None:
+    config = SMALL.model_copy(update={"optimizer": optimizer, "dropout": 0.2, **mixing})
     engine = Engine(EngineShape.of(config, data), data)
     engine.start(config)
     with waits() as seen:

@@ -15,6 +15,7 @@ from train_core.config import Optimizer, TrainConfig
 from train_core.device import free_unused_memory, has_float64, resolve_precision
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.flat import FlatState
+from train_core.engine.mixing import Mixing, is_mixed
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.images import ImageData, Normalisation
@@ -33,6 +34,7 @@ class EngineShape:
     dtype: torch.dtype
     cuda_graph: bool = False
     compile: bool = False
+    mixed: bool = False  # Whether images are erased or mixed, or classes weigh differently.
 
     @classmethod
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
@@ -41,7 +43,8 @@ class EngineShape:
         settings = {**config.model_dump(), "image_size": data.side}
         network = NetworkShape.of(config.network, settings, len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
-        return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
+        sizes = (network, config.batch_size, config.optimizer, dtype)
+        return cls(*sizes, graph, config.compile, is_mixed(config))
 
 
 class Engine:
@@ -79,6 +82,8 @@ class Engine:
         self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
         self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
         self._replay: Callable[[], None] | None = None
+        count, device = len(data.classes), data.device
+        self._mixing = Mixing(shape.batch_size, count, device) if shape.mixed else None
 
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
@@ -103,6 +108,8 @@ class Engine:
         for name, setting in self._settings.items():
             setting.fill_(getattr(config, name) * scales.get(name, 1))
         self._live.set_rates(config.dropout, config.drop_path)
+        if self._mixing is not None:
+            self._mixing.begin(config, self.data.train.labels)
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
@@ -180,7 +187,8 @@ class Engine:
         images, labels = self._next_batch()
         self._live.draw(self._random)
         smoothing = self._settings["label_smoothing"]
-        loss, logits = self._loss_of(self._live, images, labels, smoothing)
+        targets = labels if self._mixing is None else self._mixing.targets(labels)
+        loss, logits = self._loss_of(self._live, images, targets, smoothing)
         self._state.gradients.zero_()
         loss.backward()
         self._update()
@@ -198,6 +206,8 @@ class Engine:
         draws = draw(len(chosen), self.data.device, self._random)
         plain = self.data.train.images[chosen]
         images = augment(plain, flipped, draws, strength, self.normalisation)
+        if self._mixing is not None:
+            images = self._mixing.mix(images, self._random)
         # Narrowing first halves what the change of layout has to move.
         ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)
         return ready, self.data.train.labels[chosen]

@@ -1,6 +1,7 @@
 """The passes of a step: forward pass and loss, compiled or not, and a step as one CUDA graph."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,24 @@ from torch import Tensor
 
 from train_core.networks.base import Classifier
 
-LossFunction = Callable[[Classifier, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+class Targets(NamedTuple):
+    """What images show that are mixed, or whose classes weigh differently.
+
+    Attributes:
+        labels: `(B,)` int64, the class of each image itself.
+        others: `(B,)` int64, that of what is mixed into it.
+        own: `(B,)` float32 in [0, 1], how much of it is the image itself.
+        weights: `(classes,)` float32, what every class weighs.
+    """
+
+    labels: Tensor
+    others: Tensor
+    own: Tensor
+    weights: Tensor
+
+
+LossFunction = Callable[[Classifier, Tensor, Tensor | Targets, Tensor], tuple[Tensor, Tensor]]
 
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
@@ -16,15 +34,18 @@ workspaces, neither of which a graph may hold."""
 
 
 def loss_and_logits(
-    network: Classifier, images: Tensor, labels: Tensor, smoothing: Tensor
+    network: Classifier, images: Tensor, targets: Tensor | Targets, smoothing: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The forward pass of a step: the loss of `smoothed_cross_entropy`, and logits `(B, classes)`.
+    """The forward pass of a step: the loss of `smoothed_cross_entropy`, or with `Targets` that of
+    `mixed_cross_entropy`, and logits `(B, classes)`.
 
     Images are `(B, 3, H, W)`, float32 or bfloat16; the weights are cast by autocast.
     """
     with torch.autocast(images.device.type, images.dtype, images.dtype != torch.float32):
         logits = network(images)
-    return smoothed_cross_entropy(logits, labels, smoothing), logits
+    if isinstance(targets, Targets):
+        return mixed_cross_entropy(logits, targets, smoothing), logits
+    return smoothed_cross_entropy(logits, targets, smoothing), logits
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) -> Tensor:
@@ -35,6 +56,21 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor) ->
     log_probabilities = F.log_softmax(logits.float(), 1)
     likelihood = log_probabilities.gather(1, labels[:, None]).mean()
     return (smoothing - 1) * likelihood - smoothing * log_probabilities.mean()
+
+
+def mixed_cross_entropy(logits: Tensor, targets: Targets, smoothing: Tensor) -> Tensor:
+    """The mean of the cross-entropies with both labels, by their shares and weights, 0-d.
+
+    Either is that of `smoothed_cross_entropy`.
+    """
+    log_probabilities = F.log_softmax(logits.float(), 1)
+    even = smoothing * log_probabilities.mean(1)
+
+    def part(labels: Tensor, share: Tensor) -> Tensor:
+        likelihood = log_probabilities.gather(1, labels[:, None])[:, 0]
+        return share * targets.weights[labels] * ((smoothing - 1) * likelihood - even)
+
+    return (part(targets.labels, targets.own) + part(targets.others, 1 - targets.own)).mean()
 
 
 def capture(
