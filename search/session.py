@@ -98,6 +98,11 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
+            size = _size_of(plan.place) if config.data.image_size is None else None
+            if size not in (None, prepared.crop_size):
+                data = config.data.model_copy(update={"image_size": size})
+                config = config.model_copy(update={"data": data})
+                plan = settle(config, prepare_apart(data, pool.stop), machine.recipe)
             found: str | ValueError | None = pool.call(CheckNetworks(plan))
             if isinstance(found, ValueError):
                 raise found
@@ -107,6 +112,16 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         raise KeyboardInterrupt from None
     finally:
         shown.close()
+
+
+def _size_of(place: Place) -> int | None:
+    """The image size of a study that is there: 0.1.0 had another one for those who named none."""
+    try:
+        settings = find(place, to_write=False).user_attrs.get(SETTINGS, {})
+    except ValueError:
+        return None
+    size: int | None = settings.get("data", {}).get("image_size")
+    return size
 
 
 @dataclass

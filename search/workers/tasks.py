@@ -77,7 +77,8 @@ class CheckNetworks:
 
         yield from ()
         plan = self.plan
-        settings = {**plan.training.model_dump(), "image_size": plan.data.image_size}
+        side = plan.training.resolution or plan.data.crop_size
+        settings = {**plan.training.model_dump(), "image_size": side}
         classes, skips = len(plan.data.classes), plan.with_drop_path
         try:
             file = check_networks(plan.networks, settings, classes, drop_path=skips)

@@ -7,6 +7,7 @@ order of the images and the counters are all tensors on the device.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.images import ImageData, Normalisation
+from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
 from train_core.networks.weights.initial import initial_weights
@@ -31,6 +33,7 @@ class EngineShape:
     batch_size: int
     optimizer: Optimizer
     dtype: torch.dtype
+    view: View  # How it sees the images.
     cuda_graph: bool = False
     compile: bool = False
 
@@ -38,10 +41,12 @@ class EngineShape:
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
-        settings = {**config.model_dump(), "image_size": data.side}
+        view = data.view(config.resolution)
+        settings = {**config.model_dump(), "image_size": view.side}
         network = NetworkShape.of(config.network, settings, len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
-        return cls(network, config.batch_size, config.optimizer, dtype, graph, config.compile)
+        kind = config.batch_size, config.optimizer, dtype, view
+        return cls(network, *kind, graph, config.compile)
 
 
 class Engine:
@@ -67,7 +72,7 @@ class Engine:
         self._live.expect(shape.batch_size)
         # Copies, since a captured step reads them where they are.
         own = data.normalisation
-        self.normalisation = Normalisation(own.mean.clone(), own.std.clone())
+        self.normalisation = Normalisation(own.mean.clone(), own.std.clone(), shape.view)
         names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
         self._settings = {name: torch.zeros((), device=data.device) for name in names}
         self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
@@ -92,7 +97,7 @@ class Engine:
     def _begin(self, config: TrainConfig) -> None:
         weights = torch.Generator().manual_seed(config.seed)
         self._random.manual_seed(config.seed)
-        self._live.reset(weights, self.data.filters)
+        self._live.reset(weights, self._filters)
         self._set_weights(config)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
@@ -107,6 +112,12 @@ class Engine:
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
+
+    @cached_property
+    def _filters(self) -> Tensor:
+        if self.shape.view == self.data.view(None):
+            return self.data.filters
+        return self.data.filters_in(self.shape.view)
 
     def _set_weights(self, config: TrainConfig) -> None:
         """Put the weights of a file in the place of drawn ones, if the training starts there."""
