@@ -108,7 +108,8 @@ def _split(
 
 def _facts(folder: Path) -> list[str]:
     """Pictures and classes of both parts, and the sides of the pictures in pixels."""
-    words, sides = [], []
+    words: list[str] = []
+    sides: list[int] = []
     for part in ("train", "test"):
         paths = list((folder / part).glob("*/*"))
         counts = Counter(path.parent.name for path in paths).values()
