@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from optuna.storages._rdb.storage import _VersionManager
 from PIL import Image
 
 from tests.browser import browser as browser
@@ -30,6 +31,19 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+# Optuna executes all its migrations anew, up to three times, whenever a storage is opened.
+_read_migrations = _VersionManager._create_alembic_script
+_migrations: list = []
+
+
+def _read_once(manager):
+    if not _migrations:
+        _migrations.append(_read_migrations(manager))
+    return _migrations[0]
+
+
+_VersionManager._create_alembic_script = _read_once
 
 
 def stripes(count: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -139,6 +139,12 @@ class OnePool:
         self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
         self.threads, self.device, self.patience = 1, "cpu", Patience()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
     def grow(self, count: int) -> None:
         assert count <= 1
 
@@ -152,7 +158,10 @@ class OnePool:
             yield 0, Done(result)
 
 
-def test_another_winner_is_another_test_evaluation(plan, study, worker) -> None:
+def test_another_winner_is_another_test_evaluation(plan, study, worker, monkeypatch) -> None:
+    # The final training is done here too; that it has its own process is in `test_run`.
+    monkeypatch.setattr("search.finalize.finish.WorkerPool", lambda *_, **__: OnePool(worker))
+
     def finished() -> tuple[int, int]:
         metrics = finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None)
         assert metrics == read_metrics(plan.folder / "best")
