@@ -5,9 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from records.pixels import Fit
 from records.words import writable
 
 _FEW = 12  # Classes of which each is named with its count.
+_FITS = {"crop": "", "squash": " with their proportions changed", "pad": " with borders"}
 _NAMED = 3  # Examples in a line; the inspect command names all.
 
 
@@ -50,6 +52,8 @@ class Findings(_Fact):
         where: Part ("train", "validation", "test") -> where it came from, in words.
         counts: Part -> class -> pictures; a validation part only where one is given.
         image_size: Side in pixels that the pictures were brought to.
+        crop_size: Side of their centre, which is what networks see at most; None = all of it.
+        fit: How they became squares: "crop", "squash" or "pad".
         originals: None where the pictures had that size from the beginning.
         passed_over: Kind (suffix, "hidden", name of a file or folder that systems leave behind)
             -> files that were not looked at.
@@ -69,6 +73,8 @@ class Findings(_Fact):
     where: dict[str, str]
     counts: dict[str, dict[str, int]]
     image_size: int
+    crop_size: int | None = None
+    fit: Fit = "crop"
     originals: Originals | None = None
     passed_over: dict[str, int] = {}
     copies: int = 0
@@ -156,15 +162,18 @@ def _kind(kind: str) -> str:
 
 def _sizes(found: Findings) -> str:
     side, sizes = f"{found.image_size}x{found.image_size}", found.originals
+    used = f"used as {side}{_FITS[found.fit]}"
+    if found.crop_size not in (None, found.image_size):
+        used += f", seen at {found.crop_size}"
     if sizes is None:
-        return f"used as {side}"
+        return used
     smallest, median, largest = (
         f"{w}x{h}" for w, h in (sizes.smallest, sizes.median, sizes.largest)
     )
     same = smallest == largest
     originals = smallest if same else f"{smallest} to {largest} (median {median})"
     enlarged = f", {sizes.enlarged:,} of them enlarged" if sizes.enlarged else ""
-    return f"originals {originals}, used as {side}{enlarged}"
+    return f"originals {originals}, {used}{enlarged}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from records.evaluation import Evaluation, LabelErrors, left_out
 from records.evaluation import Record as _Record
 from records.files import write_whole
 from records.findings import Findings
+from records.pixels import Fit
 from records.statistics import (
     Estimate,
     Spread,
@@ -102,11 +103,19 @@ class PartFacts(_Record):
 
 
 class DataFacts(_Record):
-    """The data set."""
+    """The data set.
+
+    Attributes:
+        image_size: Side in pixels of the pictures that the model takes.
+        crop_size: Side of their centre, which is what it looks at; None = all of it.
+        fit: How pictures become squares, see `records.pixels`.
+    """
 
     name: str
     classes: tuple[str, ...] = Field(min_length=1)
     image_size: int = Field(ge=1)
+    crop_size: int | None = None
+    fit: Fit = "crop"
     train: PartFacts
     test: PartFacts
     findings: Findings | None = None

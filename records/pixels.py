@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
@@ -39,6 +40,17 @@ _HEIC_SUFFIXES = ".heic .heics .heif .heifs .hif" if _HEIC else ""
 SUFFIXES = frozenset(f"{_SUFFIXES} {_HEIC_SUFFIXES}".split())
 """How the names of their files end, in lower case."""
 
+Fit = Literal["crop", "squash", "pad"]
+"""How a picture becomes a square: by its centre (`crop`), by changing its proportions (`squash`),
+or whole (`pad`), with the mean colour of its own border beside it: a frame in any other colour
+would be an edge that is not in the picture."""
+
+SMALL = 64
+"""Largest side in pixels of pictures that are small: all of them is shown, at any time."""
+
+THUMBNAIL = 96
+"""Largest side in pixels of pictures that are kept for reports."""
+
 # A single text in a PNG may be as long as Pillow lets all of them together be (64 MiB): programs
 # that make pictures write megabytes into them.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -50,9 +62,18 @@ _BITS, _MAX_SAMPLE = 258, 281  # Tags of TIFF.
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
-def square_pixels(image: Image.Image, side: int) -> np.ndarray:
-    """`(side, side, 3)` uint8 from an opened file: upright, RGB on white, its centre square."""
-    return fit_square(upright_rgb(image, side), side)
+def stored_side(side: int, fit: Fit) -> int:
+    """Side of the squares that are kept for networks that see `side` pixels of them at most.
+
+    Larger pictures keep a margin of a fourteenth around what is seen, which random crops need
+    (224 of 256, as is usual); small ones, and those whose edges matter, do not.
+    """
+    return side if side <= SMALL or fit != "crop" else side + 2 * round(side / 14)
+
+
+def square_pixels(image: Image.Image, side: int, fit: Fit = "crop") -> np.ndarray:
+    """`(side, side, 3)` uint8 from an opened file: upright, RGB on white, made a square."""
+    return fit_square(upright_rgb(image, side), side, fit)
 
 
 def upright_rgb(image: Image.Image, side: int) -> Image.Image:
@@ -77,11 +98,34 @@ def upright_rgb(image: Image.Image, side: int) -> Image.Image:
     return upright.convert("RGB")
 
 
-def fit_square(image: Image.Image, side: int) -> np.ndarray:
-    """`(side, side, 3)` uint8 from an RGB image: its centre square, bicubic."""
+def fit_square(image: Image.Image, side: int, fit: Fit = "crop") -> np.ndarray:
+    """`(side, side, 3)` uint8 from an RGB image of any size, bicubic."""
     if image.size != (side, side):
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+        match fit:
+            case "crop":
+                image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+            case "squash":
+                image = image.resize((side, side), Image.Resampling.BICUBIC)
+            case "pad":
+                image = _padded(image, side)
     return np.asarray(image, dtype=np.uint8)
+
+
+def thumbnails(pictures: np.ndarray) -> np.ndarray:
+    """`(N, side, side, 3)` uint8 of at most `THUMBNAIL` pixels a side, for people to look at."""
+    if pictures.shape[1] <= THUMBNAIL or not len(pictures):
+        return pictures
+    return np.stack([fit_square(Image.fromarray(picture), THUMBNAIL) for picture in pictures])
+
+
+def _padded(image: Image.Image, side: int) -> Image.Image:
+    inner = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
+    pixels = np.asarray(inner)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = border.mean(0).round().astype(int).tolist()
+    square = Image.new("RGB", (side, side), (red, green, blue))
+    square.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
+    return square
 
 
 def _grey(picture: Image.Image, white: float | None) -> Image.Image:

@@ -15,7 +15,14 @@ from space import NAMED_SPACES, Choice, Space, Value, load_space, parse_space
 from studies.algorithms import seed_for
 from studies.storage import at_absolute_path, shown
 from studies.study import Place, Purpose
-from train_core.config import RecipeName, TrainConfig, laid_over, load_recipe, training_for
+from train_core.config import (
+    RecipeName,
+    TrainConfig,
+    laid_over,
+    load_recipe,
+    refuse_larger,
+    training_for,
+)
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths, load_labels
 from train_core.data.split import digest_of, usual_folds
@@ -144,6 +151,7 @@ class Plan(BaseModel):
                 "images": self.data.train.sha256[:20],
                 "count": self.data.train.count,
                 "mirror": self.data.mirror,
+                "fit": self.data.fit,
             },
             "split": self.split,
             "seed": self.config.study.seed,
@@ -177,13 +185,15 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     """
     recipe = config.recipe or default_recipe
     seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
-    data_config = at_absolute_paths(config.data).model_copy(update={"split_seed": seed})
+    known = {"split_seed": seed, "image_size": data.crop_size}
+    data_config = at_absolute_paths(config.data).model_copy(update=known)
     count = data_config.folds or _usual_folds(data, data_config, recipe)
     data_config = data_config.model_copy(update={"folds": count})
     folds = data.folds(data_config)
     training = training_for(recipe, config.training, len(folds[0].train))
     _refuse_patience(training, count)
     training = training.model_copy(update={"weights": at_absolute(training.weights)})
+    refuse_larger(training.resolution, data.crop_size)
     # A name that may be a folder's, whatever the images' folder is called.
     images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
     study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})

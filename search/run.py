@@ -22,6 +22,9 @@ _Dataset = Annotated[
         help="cifar10, cifar100, fashion-mnist, digits, a folder of images or a table [cifar10]"
     ),
 ]
+_ImageSize = Annotated[
+    int | None, Option(help="side in pixels at which networks see images [32 or 224]")
+]
 _Study = Annotated[str | None, Option(help="name of the study [data set and recipe]")]
 _Recipe = Annotated[str | None, Option(help="cpu, fast or accurate [chosen by the device]")]
 _Space = Annotated[str | None, Option(help="default, extended, or a TOML file [default]")]
@@ -36,6 +39,7 @@ _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-das
 # Flag -> key of the config, where they differ.
 _KEYS = {
     "dataset": "data.dataset",
+    "image_size": "data.image_size",
     "study": "study.name",
     "space": "space.name",
     "storage": "study.storage",
@@ -49,6 +53,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     context: Context,
     trials: _Trials = None,
     dataset: _Dataset = None,
+    image_size: _ImageSize = None,
     study: _Study = None,
     recipe: _Recipe = None,
     space: _Space = None,

@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from records.command_line import warn
@@ -98,6 +98,9 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
+            if (begun := as_begun(config, plan)) != config:
+                prepared = prepare_apart(begun.data, pool.stop)
+                plan = settle(begun, prepared, machine.recipe)
             found: str | ValueError | None = pool.call(CheckNetworks(plan))
             if isinstance(found, ValueError):
                 raise found
@@ -107,6 +110,22 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         raise KeyboardInterrupt from None
     finally:
         shown.close()
+
+
+def as_begun(config: SearchConfig, plan: Plan) -> SearchConfig:
+    """The config with the image size of the study that it goes on with, if it names none itself.
+
+    0.1.0 had another usual size.
+    """
+    size = None
+    if config.data.image_size is None:
+        with suppress(ValueError):  # There is none yet.
+            settings = find(plan.place, to_write=False).user_attrs.get(SETTINGS, {})
+            size = settings.get("data", {}).get("image_size")
+    if size in (None, plan.data.crop_size):
+        return config
+    data = config.data.model_copy(update={"image_size": size})
+    return config.model_copy(update={"data": data})
 
 
 @dataclass

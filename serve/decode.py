@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from records.pixels import FORMATS, square_pixels, upright_rgb
+from records.pixels import FORMATS, Fit, square_pixels, upright_rgb
 
 _SENT = ("JPEG", "PNG", "WEBP")  # Fewer decoders are fewer ways into a service.
 
@@ -33,8 +33,10 @@ class TooManyPixels(UnreadablePicture):
     """It is larger than allowed."""
 
 
-def decode(picture: Path | bytes, side: int, turn: Turn = nullcontext) -> np.ndarray:
-    """A picture's centre square, upright and RGB on white, as `(side, side, 3)` uint8 pixels.
+def decode(
+    picture: Path | bytes, side: int, turn: Turn = nullcontext, fit: Fit = "crop"
+) -> np.ndarray:
+    """A picture as a square, upright and RGB on white: `(side, side, 3)` uint8 pixels.
 
     It is a file of a format in `records.pixels.FORMATS`, or the content of a JPEG, PNG or WebP
     file, which is all that strangers may send; of an animation the first frame counts.
@@ -44,7 +46,7 @@ def decode(picture: Path | bytes, side: int, turn: Turn = nullcontext) -> np.nda
         UnreadablePicture: It cannot be read, is no picture, is cut off, or is too large.
     """
     with _open(picture) as image, turn(image.width * image.height), _reasons():
-        return square_pixels(image, side)
+        return square_pixels(image, side, fit)
 
 
 def thumbnail(path: Path, side: int, turn: Turn = nullcontext) -> bytes:

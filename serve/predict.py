@@ -108,7 +108,7 @@ def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Pre
 
         def decoded(start: int) -> Iterator[np.ndarray | str]:
             chunk = paths[start : start + model.at_once]
-            return pool.map(lambda path: _decode_or_say_why(path, model.side), chunk)
+            return pool.map(lambda path: _decode_or_say_why(path, model), chunk)
 
         following = decoded(0)
         for start in _tracked(starts, len(paths)):
@@ -121,9 +121,10 @@ def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Pre
                 yield path, image if isinstance(image, str) else next(found)
 
 
-def _decode_or_say_why(path: Path, side: int) -> np.ndarray | str:
+def _decode_or_say_why(path: Path, model: Model) -> np.ndarray | str:
+    picture = sys.stdin.buffer.read() if path == _STDIN else path
     try:
-        return decode(sys.stdin.buffer.read() if path == _STDIN else path, side)
+        return decode(picture, model.side, fit=model.metrics.data.fit)
     except UnreadablePicture as error:
         return str(error)
 

@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from optuna.storages._rdb.storage import _VersionManager
 from PIL import Image
 
+from records.command_line import run_app
 from tests.browser import browser as browser
 from train_core.images import ImageData, Part
 
@@ -30,6 +33,19 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+# Optuna executes all its migrations anew, up to three times, whenever a storage is opened.
+_read_migrations = _VersionManager._create_alembic_script
+_migrations: list = []
+
+
+def _read_once(manager):
+    if not _migrations:
+        _migrations.append(_read_migrations(manager))
+    return _migrations[0]
+
+
+_VersionManager._create_alembic_script = _read_once
 
 
 def stripes(count: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -87,6 +103,26 @@ def write_images(root, count: int, seed: int = 0) -> None:
         folder = root / "abc"[label]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number:03d}.png")
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """Run the command of a module in this process, which has imported it, in an empty folder.
+
+    For what a process of its own would show no better; `run_module` starts one.
+    """
+
+    def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", [module, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            code = run_app(import_module(module).app)
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(module, code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

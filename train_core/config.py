@@ -240,6 +240,15 @@ def training_for(
     return validate(TrainConfig, laid_over(values, given), source)
 
 
+def refuse_larger(resolution: int | None, most: int) -> None:
+    """Refuse a resolution above the size that images are prepared for."""
+    if resolution is not None and resolution > most:
+        raise ValueError(
+            f"resolution must be at most image_size under [data], which is {most} here, but got "
+            f"{resolution}: raise image_size, or lower resolution"
+        )
+
+
 def laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Keys over others; what the network then has none of is left out of those below."""
     network = given.get("network", base["network"])

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from records.words import Objective
 from train_core.engine import Engine
 from train_core.images import Normalisation, Part, images_at_once
+from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
 from train_core.networks.weights.reading import MEAN, MODEL_FACTS, STD, read_safetensors
@@ -47,6 +48,8 @@ def save_model(path: Path, model: TrainedModel) -> None:
     shape = {"network": model.shape.network, **dict(model.shape.settings)}
     shape["classes"] = model.shape.classes
     facts = {"shape": shape, "classes": model.classes, "image_size": model.image_size}
+    if model.normalisation.view is not None:
+        facts["view"] = asdict(model.normalisation.view)
     # `save_file` makes a file that nobody else may read.
     path.write_bytes(save(tensors, metadata={MODEL_FACTS: json.dumps(facts)}))
 
@@ -60,7 +63,9 @@ def load_model(path: Path) -> TrainedModel:
     facts, tensors = read_safetensors(path, MODEL_FACTS)
     if facts is None:
         raise ValueError(f"a model must be a file that convsearch saved, but '{path}' is not")
-    normalisation = Normalisation(tensors.pop(MEAN), tensors.pop(STD))
+    # Models of 0.1.0 see the images as they are.
+    view = View(**facts["view"]) if "view" in facts else None
+    normalisation = Normalisation(tensors.pop(MEAN), tensors.pop(STD), view)
     saved = facts["shape"]
     shape = NetworkShape.of(saved["network"], saved, saved["classes"])
     network = build_network(shape).to(memory_format=torch.channels_last).eval()

@@ -9,7 +9,7 @@ import typer
 from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
-from train_core.config import DeviceName, RunConfig, resolve_run
+from train_core.config import DeviceName, RunConfig, refuse_larger, resolve_run
 from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def main(
         prepared = prepare(data)
         rows = prepared.rows(data)
         run = resolve_run(tables, source, len(rows.train))
-        kept = data.model_copy(update={"content": prepared.content})
+        known = {"content": prepared.content, "image_size": prepared.crop_size}
+        kept = data.model_copy(update=known)
+        refuse_larger(run.training.resolution, prepared.crop_size)
         run = run.model_copy(update={"data": kept})
     return _train(run, prepared, test, out, device)
 
@@ -84,7 +86,8 @@ def _with_weights(run: RunConfig, prepared: PreparedData) -> RunConfig:
     from train_core.networks.weights.files import at_absolute_path
 
     training = run.training
-    settings = {**training.model_dump(), "image_size": prepared.image_size}
+    side = training.resolution or prepared.crop_size
+    settings = {**training.model_dump(), "image_size": side}
     names, classes = [training.network], len(prepared.classes)
     skips = names if training.drop_path > 0 else ()
     file = check_networks(names, settings, classes, drop_path=skips)

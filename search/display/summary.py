@@ -108,10 +108,12 @@ def introduce(
 def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     """What the search set out to do, by topic; the same wherever it runs."""
     config, data = plan.config, plan.data
+    side = plan.training.resolution or data.crop_size
+    seen = "" if side == data.image_size else f", seen at {side}"
     images = (
         f"{data.name}: {_parts(plan)}, "
         f"{data.test.count:,} test images of {len(data.classes)} classes, "
-        f"{data.image_size}x{data.image_size}"
+        f"{data.image_size}x{data.image_size}{seen}"
     )
     search = (
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "

@@ -35,7 +35,7 @@ Searched parameters: {params}.
 {snippet}
 `model.onnx` takes uint8 images `(batch, {side}, {side}, 3)`; the normalisation is inside. Its
 probabilities differ from PyTorch's by {difference:.0e} at most. To train the model again:
-`python -m train_core.run config.toml --test`{temperature}.
+`python -m train_core.run config.toml --test`{temperature}.{seen}
 
 ## What to keep in mind
 
@@ -61,7 +61,7 @@ if picture.mode == "I;16":  # grey with 8, 10, 12, 14 or 16 bits, stored in 16
     picture = Image.fromarray(np.rint(levels * 255.0 / full).astype("uint8"))
 white = Image.new("RGBA", picture.size, "white")
 picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-picture = ImageOps.fit(picture, ({side}, {side}), Image.Resampling.BICUBIC)  # its centre square
+{square}
 
 session = onnxruntime.InferenceSession("model.onnx")
 probabilities, embedding = session.run(None, {{"images": np.asarray(picture)[None]}})
@@ -71,6 +71,23 @@ These are the steps of the training. Colours with 16 bits that are dark or trans
 that name their depth, take more: `python -m serve.predict` reads them too.
 """
 
+
+_SQUARES = {
+    "crop": """\
+# Its centre square.
+picture = ImageOps.fit(picture, ({side}, {side}), Image.Resampling.BICUBIC)""",
+    "squash": """\
+picture = picture.resize(({side}, {side}), Image.Resampling.BICUBIC)""",
+    "pad": """\
+if picture.size != ({side}, {side}):  # all of it, beside it the mean colour of its border
+    picture = ImageOps.contain(picture, ({side}, {side}), Image.Resampling.BICUBIC)
+    pixels, place = np.asarray(picture), [({side} - length) // 2 for length in picture.size]
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    square = Image.new("RGB", ({side}, {side}), tuple(border.mean(0).round().astype(int).tolist()))
+    square.paste(picture, tuple(place))
+    picture = square""",
+}
+_SEEN = "\nThe model looks at the {crop}x{crop} pixels in the middle of its input{then}."
 
 _BEGUN = """
 Its training began with weights of others: {w.source}
@@ -94,7 +111,10 @@ def describe(folder: Path, metrics: Metrics) -> None:
     card = _CARD.format(
         m=metrics,
         side=side,
-        snippet=_SNIPPET.format(side=side, twice=2 * side),
+        snippet=_SNIPPET.format(
+            side=side, twice=2 * side, square=_SQUARES[metrics.data.fit].format(side=side)
+        ),
+        seen=_seen(metrics),
         beside="".join(_beside(metrics.test)),
         figures="\n".join(f"| {name} | {_cell(text)} |" for name, text in figures(metrics)),
         trials=metrics.search.complete + metrics.search.pruned,
@@ -111,6 +131,15 @@ def describe(folder: Path, metrics: Metrics) -> None:
     )
     write_metrics(folder, metrics)
     write_whole(folder / "README.md", card)
+
+
+def _seen(metrics: Metrics) -> str:
+    """What of its input the model looks at, where that is not all of it."""
+    side, crop = metrics.data.image_size, metrics.data.crop_size or metrics.data.image_size
+    work = metrics.training.get("resolution") or crop
+    if (crop, work) == (side, side):
+        return ""
+    return _SEEN.format(crop=crop, then="" if work == crop else f", made {work}x{work}")
 
 
 def _data(metrics: Metrics) -> str:

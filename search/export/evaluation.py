@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from records.evaluation import ClassQuality, Evaluation, Quality
+from records.pixels import SMALL, thumbnails
 from records.statistics import accuracy_interval, calibration_error
 from train_core.data.prepare import PreparedData
 from train_core.engine.augment import augment, draw, flips
@@ -15,6 +16,7 @@ from train_core.images import ImageData, Normalisation, load_test_part
 from train_core.model import TrainedModel, probabilities
 
 _SHOWN_WRONG, _SHOWN_PER_CLASS, _AUGMENTED = 36, 8, 4
+_SHOWN_LARGE = 120  # Examples of all classes together, where pictures are not small.
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -53,14 +55,15 @@ def evaluation(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> Evaluation:
     """The numbers of one evaluation: true labels `(N,)` and probabilities `(N, classes)`."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    predicted, every = probabilities.argmax(1), np.arange(len(classes))
-    scores = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
-    hits = int((predicted == labels).sum())
+    matrix = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(matrix, (labels, probabilities.argmax(1)), 1)
+    right, truly, said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    hits = int(right.sum())
+    # A class that is never named, or has no images, has quality 0.
+    scores = (right / np.maximum(n, 1) for n in (said, truly, (said + truly) / 2))
     per_class = {
         name: ClassQuality(precision=precision, recall=recall, f1=f1, n=n)
-        for name, precision, recall, f1, n in zip(classes, *scores, strict=True)
+        for name, n, precision, recall, f1 in zip(classes, truly, *scores, strict=True)
     }
     return Evaluation(
         accuracy=hits / len(labels),
@@ -70,7 +73,7 @@ def evaluation(
         # Of a class without test images nothing is known: 0 would be a claim.
         macro=Quality.mean(quality for quality in per_class.values() if quality.n),
         per_class=per_class,
-        confusion_matrix=confusion_matrix(labels, predicted, labels=every).tolist(),
+        confusion_matrix=matrix.tolist(),
     )
 
 
@@ -82,25 +85,28 @@ def shown_pictures(tested: Tested, paths: Sequence[str]) -> dict[str, np.ndarray
     predicted, confidence = tested.probabilities.argmax(1), tested.probabilities.max(1)
     wrong = np.flatnonzero(predicted != tested.labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_SHOWN_WRONG]
-    examples = [
-        np.flatnonzero(tested.labels == label)[:_SHOWN_PER_CLASS]
-        for label in range(tested.probabilities.shape[1])
-    ]
-    rows = np.concatenate([worst, *examples])
+    classes, each, most = tested.probabilities.shape[1], _SHOWN_PER_CLASS, len(tested.labels)
+    if tested.images.shape[1] > SMALL:
+        each, most = max(1, min(each, _SHOWN_LARGE // classes)), _SHOWN_LARGE
+    examples = [np.flatnonzero(tested.labels == label)[:each] for label in range(classes)]
+    rows = np.concatenate([worst, np.concatenate(examples)[:most]])
     return {
         "labels": tested.labels,
         "probabilities": tested.probabilities.astype(np.float32),
         "picture_rows": rows,
         "picture_paths": np.array([paths[row] for row in rows], dtype=np.str_),
-        "pictures": tested.images.numpy()[rows],
+        "pictures": thumbnails(tested.images.numpy()[rows]),
         "wrong_count": np.array(len(worst)),
     }
 
 
-def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
+def augmented_pictures(
+    data: ImageData, chosen: float, resolution: int | None = None
+) -> dict[str, np.ndarray]:
     """One training picture of some classes at each strength, with the same draw at all of them.
 
-    The strength `chosen` for the final training, in [0, 1], is among those shown.
+    The strength `chosen` for the final training, in [0, 1], is among those shown; `resolution` is
+    that training's.
 
     Returns:
         "augmented" `(pictures, strengths, side, side, 3)` uint8 in the colours of the original,
@@ -109,7 +115,8 @@ def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
     labels = data.train.labels
     rows = [int(torch.nonzero(labels == label)[0]) for label in labels.unique()[:_AUGMENTED]]
     images = data.train.images[rows].cpu()
-    norm = Normalisation(data.normalisation.mean.cpu(), data.normalisation.std.cpu())
+    own = data.normalisation
+    norm = Normalisation(own.mean.cpu(), own.std.cpu(), data.view(resolution))
     strengths = torch.tensor(sorted({*_STRENGTHS, chosen}))
     random = torch.Generator().manual_seed(1)
     draws, phase = draw(len(rows), images.device, random), torch.rand(len(rows), generator=random)
@@ -118,5 +125,5 @@ def augmented_pictures(data: ImageData, chosen: float) -> dict[str, np.ndarray]:
         flipped = flips(phase, torch.tensor(0), strength) & data.mirror
         augmented = augment(images, flipped, draws, strength, norm).permute(0, 2, 3, 1)
         pixels = (augmented * norm.std + norm.mean) * 255
-        shown.append(pixels.round().clamp(0, 255).to(torch.uint8))
-    return {"augmented": torch.stack(shown, 1).numpy(), "augment_strengths": strengths.numpy()}
+        shown.append(thumbnails(pixels.round().clamp(0, 255).to(torch.uint8).numpy()))
+    return {"augmented": np.stack(shown, 1), "augment_strengths": strengths.numpy()}

@@ -15,6 +15,7 @@ from search.export.int8 import Quantisation, quantisation, write_int8
 from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, require_close, run_onnx
 from search.export.tensorflow import run_tensorflow, write_tensorflow
 from studies.study import Place
+from train_core.data.decode import resize_all
 from train_core.model import TrainedModel, load_model, probabilities
 
 TOLERANCE = 1e-3  # How far a probability of another format may be from PyTorch's.
@@ -84,7 +85,8 @@ def export_of(folder: Path, name: str) -> Export:
     try:
         model = load_model(folder / "model.safetensors")
         with np.load(folder / "evaluation.npz") as held:
-            images = held["pictures"][:COMPARED]
+            # Large ones were made small for reports.
+            images = resize_all(held["pictures"][:COMPARED], model.image_size)
     except OSError as error:
         flags = Place(folder.parent.name, folder.parent).flags
         raise ValueError(

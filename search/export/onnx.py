@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from train_core.images.view import resample
 from train_core.model import TrainedModel, probabilities
 
 TOLERANCE = 1e-4  # How far a probability of the ONNX file may be from PyTorch's.
@@ -28,10 +29,14 @@ class PlainImages(nn.Module):
 
     gain: Tensor
     offset: Tensor
+    matrix: Tensor
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
-        self.network = model.network
+        self.network, self.view = model.network, model.normalisation.view
+        if self.view is not None:
+            # Here, since what is made while the graph is traced is no constant of it.
+            self.register_buffer("matrix", self.view.matrix(torch.device("cpu")))
         gain, offset = model.normalisation.affine()
         self.register_buffer("gain", gain.cpu())
         self.register_buffer("offset", offset.cpu())
@@ -39,7 +44,10 @@ class PlainImages(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities and embedding."""
-        pixels = (images.float() * self.gain + self.offset).permute(0, 3, 1, 2)
+        seen = images if self.view is None else self.view.cropped(images)
+        pixels = (seen.float() * self.gain + self.offset).permute(0, 3, 1, 2)
+        if self.view is not None and self.view.side != self.view.crop:
+            pixels = resample(pixels, self.matrix)
         embedding = self.network.features(pixels)
         return self.network.logits(embedding).softmax(1), embedding
 

@@ -81,7 +81,7 @@ class Finalize:
         metrics = self._metrics(config, outcome, model, tested, temperature).model_copy(
             update={"search": facts, "device": device_name(worker.device)}
         )
-        augmented = augmented_pictures(engines.data, config.augment)
+        augmented = augmented_pictures(engines.data, config.augment, config.resolution)
         answers = name_pictures(self.plan, tested, held_out)
         files: dict[str, Any] = {"predictions.csv": answers.table}
         files["evaluation.npz"] = {**answers.pictures, **augmented}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from records.evaluation import LabelErrors
+from records.pixels import thumbnails
 from records.words import writable
 from search.finalize.calibrate import HeldOut
 from search.finalize.label_errors import label_errors
@@ -56,7 +57,8 @@ def name_pictures(plan: Plan, tested: "Tested", held_out: HeldOut | None) -> Nam
         said = held_out.probabilities.mean(0)
         parts.append(Predicted("validation", paths, held_out.labels, said))
         errors, listed = label_errors(held_out.labels, said, classes, paths)
-        pictures["label_error_pictures"] = load_part(data, "train").images[rows[listed]]
+        suspects = load_part(data, "train").images[rows[listed]]
+        pictures["label_error_pictures"] = thumbnails(suspects)
     return Named(predictions_csv(parts, classes), pictures, errors)
 
 

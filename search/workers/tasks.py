@@ -14,6 +14,8 @@ from train_core.config import RecipeName
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, prepare
 
+_GLANCE = 0.1  # Seconds that tell whether it is worth measuring longer.
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -77,7 +79,8 @@ class CheckNetworks:
 
         yield from ()
         plan = self.plan
-        settings = {**plan.training.model_dump(), "image_size": plan.data.image_size}
+        side = plan.training.resolution or plan.data.crop_size
+        settings = {**plan.training.model_dump(), "image_size": side}
         classes, skips = len(plan.data.classes), plan.with_drop_path
         try:
             file = check_networks(plan.networks, settings, classes, drop_path=skips)
@@ -98,9 +101,15 @@ class MeasureSpeed:
         from train_core.fit import measure_speed
 
         yield from ()
-        engines = worker.engines(self.plan.data, self.plan.config.data)
+        engines, training = (
+            worker.engines(self.plan.data, self.plan.config.data),
+            self.plan.training,
+        )
         try:
-            return measure_speed(self.plan.training, engines)
+            speed = measure_speed(training, engines, _GLANCE)
+            if training.epochs * self.plan.train_count < speed:
+                return speed  # A training takes less than a second, however much less.
+            return measure_speed(training, engines)
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
                 raise

@@ -81,7 +81,7 @@ class Service:
         self.batcher = Batcher(
             model, config.most_waiting, self.counters.batches, self.counters.waiting
         )
-        self.decoder = Decoder(model.side, config, shared.pixels)
+        self.decoder = Decoder(model.side, config, shared.pixels, model.metrics.data.fit)
         self.queue: Sized = ()
         self.limits = limits_of(model, config.unsure_below, config.unsure_beyond)
         # The network takes longer the first time.

@@ -26,6 +26,7 @@ from werkzeug.sansio.multipart import (
     NeedData,
 )
 
+from records.pixels import Fit
 from serve import decode
 from serve.web.config import ServiceConfig
 from serve.web.shared import Budget
@@ -89,8 +90,10 @@ def _events(request: Request) -> Iterator[Event]:
 class Decoder:
     """Decodes uploads; large pictures one after the other, so that the others go on."""
 
-    def __init__(self, side: int, config: ServiceConfig, pixels: Budget) -> None:
-        self._side, self._config, self._pixels = side, config, pixels
+    def __init__(
+        self, side: int, config: ServiceConfig, pixels: Budget, fit: Fit = "crop"
+    ) -> None:
+        self._side, self._config, self._pixels, self._fit = side, config, pixels, fit
         self._one_large = threading.Lock()
         self._places = threading.BoundedSemaphore(_LARGE_WAITING)
 
@@ -122,7 +125,7 @@ class Decoder:
 
     def _decode(self, name: str, content: bytes) -> np.ndarray:
         try:
-            return decode.decode(content, self._side, self.turn)
+            return decode.decode(content, self._side, self.turn, self._fit)
         except decode.NotAPicture as error:
             raise UnsupportedMediaType(f"'{name}': {error}") from None
         except decode.TooManyPixels as error:

@@ -22,7 +22,7 @@ _MOST_WORDS = 300  # Characters of a reason.
 _BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 _WIDEST = 60  # Blocks in a curve.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
-_PIECE = 2045  # Characters of a piece: the longest value that every storage takes.
+PIECE = 2045  # Characters of a piece: the longest value that every storage takes.
 # Ends what is ours. Markdown takes it for a link that nobody uses, and does not show it.
 BELOW = '[//]: # "convsearch writes what is above this line, and keeps what is below"'
 _COLUMNS = {"train_loss": "training loss", "val_loss": "validation loss", "lr": "learning rate"}
@@ -60,7 +60,7 @@ class DashboardNotes:
         body = with_ours("".join(old), ours)
         if body == "".join(old):
             return
-        pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+        pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
         # Pieces cannot be removed; empty ones add nothing.
         blank = [""] * (len(old) - len(pieces))
         for place, piece in enumerate([*pieces, *blank]):

@@ -1,6 +1,8 @@
 """The exported model's plots on the study, where optuna-dashboard shows them.
 
-Only what says how good the model is; the report has all the rest.
+Only what says how good the model is; the report has all the rest. The dashboard keeps a figure as
+text in pieces, attributes of the study. They are written here, since `optuna_dashboard` imports
+scikit-learn's forests, which takes longer than everything else after the export.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,9 +10,9 @@ from html import escape
 
 import plotly.graph_objects as go
 from optuna.study import Study
-from optuna_dashboard import save_plotly_graph_object
 
 from records.metrics import Metrics
+from studies.dashboard.notes import PIECE
 
 _MOST_NUMBERS = 20  # Classes up to which the numbers fit into the squares.
 # Can be read on the dashboard's white and on its black.
@@ -20,10 +22,22 @@ _GREY, _FAINT = "#808080", "rgba(128, 128, 128, 0.3)"
 def save_plots(study: Study, metrics: Metrics) -> None:
     """Put the plots of an exported model on its study, in the place of earlier ones."""
     test = metrics.test
-    matrix = confusion_matrix(test.confusion_matrix, list(test.per_class))
-    save_plotly_graph_object(study, matrix, graph_object_id="test-confusion-matrix")
-    curves = training_curves(metrics.curves)
-    save_plotly_graph_object(study, curves, graph_object_id="final-training")
+    _save(
+        study,
+        "test-confusion-matrix",
+        confusion_matrix(test.confusion_matrix, list(test.per_class)),
+    )
+    _save(study, "final-training", training_curves(metrics.curves))
+
+
+def _save(study: Study, name: str, figure: go.Figure) -> None:
+    text, begin = figure.to_json(), f"dashboard:plot_data:{name}:"
+    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    before = sum(key.startswith(begin) for key in attributes)
+    # Pieces cannot be removed; empty ones add nothing.
+    for place, piece in enumerate([*pieces, *[""] * (before - len(pieces))]):
+        study._storage.set_study_system_attr(study._study_id, f"{begin}{place}", piece)
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.search.processes import ONCE, done, finished, log_of, start_search, wait_until
+from tests.search.processes import done, finished, kill, log_of, start_search, wait_until
 
 resource = pytest.importorskip("resource")  # Not on Windows.
 
@@ -54,9 +54,11 @@ def test_a_disk_that_fills_up_ends_the_search_and_costs_nothing(
 
     (small_disk / "filler").unlink()
     assert done(tmp_path) >= 1  # The study opens, before anybody has mended anything.
-    finished(search(**LONG, confirm=ONCE))
+    process = search(**LONG)
+    wait_until(lambda: "confirm trial" in log_of(tmp_path))
+    kill(process)
     assert done(tmp_path) == 6
-    assert not (small_disk / "tiny" / "checkpoints").exists()
+    assert not list((small_disk / "tiny" / "checkpoints").glob("trial-*"))
 
 
 @pytest.mark.parametrize(
@@ -70,4 +72,9 @@ def test_files_that_may_not_grow_are_one_line(image_folder, tmp_path, limit, cod
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert_one_line(finished(process, code))
-    finished(start_search(tmp_path, trials=1, training={"epochs": 10}, confirm=ONCE))
+    done_before = done(tmp_path) if code == 1 else 0
+    process = start_search(tmp_path, trials=200, training={"epochs": 10})
+    try:
+        wait_until(lambda: log_of(tmp_path) and done(tmp_path) > done_before)
+    finally:
+        kill(process)

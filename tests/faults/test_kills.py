@@ -17,15 +17,18 @@ import pytest
 from safetensors import safe_open
 
 from records.trial import TrialRecord
-from tests.search.processes import ONCE, finished, kill, log_of, records, wait_until
+from search.trial import RunTrials
+from studies.study import make_or_resume
+from tests.search.conftest import plan_in, run_task
+from tests.search.processes import ONCE, TINY, finished, kill, log_of, records, wait_until
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("CONVSEARCH_KILLS", "4"))
 
 LONG = {
-    "trials": 8,
-    "training": {"epochs": 20 + 5 * KILLS},
+    "trials": 5,
+    "training": {"epochs": 8 + 8 * KILLS},
     "workers": {"threads": 1, "checkpoint_every": 0.0},
     "confirm": {"top": 2, "seeds": 1},
 }
@@ -51,11 +54,11 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
-def kill_something(process: subprocess.Popen, what: random.Random) -> bool:
+def kill_something(process: subprocess.Popen, what: random.Random, parent: bool) -> bool:
     """Kill the parent or one of its processes; whether the search has to be started again."""
     children = family_of(process)
     workers = [child for child in children if is_worker(child)]
-    if workers and what.random() < 0.5:
+    if workers and not parent:
         what.choice(workers).kill()
         return False
     process.kill()
@@ -85,7 +88,9 @@ def exported(tmp_path) -> dict:
 
 
 @pytest.mark.timeout(600 + 30 * KILLS)
-def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> None:
+def test_a_search_that_is_killed_ends_as_one_that_is_not(
+    search, worker, finish_here, tmp_path
+) -> None:
     moments, kills = random.Random(1), 0
     process, seen, reached = search(**LONG), {}, [-1, -1]
     while kills < KILLS:
@@ -96,7 +101,7 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> No
         if process.poll() is not None:
             break
         kills += 1
-        if kill_something(process, moments):
+        if kill_something(process, moments, parent=kills % 2 == 0):
             if (tmp_path / "runs" / "tiny" / "study.db").exists() and log_of(tmp_path):
                 now = ended(tmp_path)
                 assert all(now[index] == record for index, record in seen.items())
@@ -110,9 +115,13 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(search, tmp_path) -> No
     assert not list(Path(tmp_path).rglob("*checkpoint*"))
 
     (tmp_path / "runs").rename(tmp_path / "disturbed")
-    finished(search(**LONG), seconds=300.0 + 10 * KILLS)
+    training = {**TINY["training"], **LONG["training"]}
+    plan = plan_in(tmp_path, **{**LONG, "training": training})
+    study = make_or_resume(plan.place, plan.purpose())
+    run_task(RunTrials(plan, None), worker)
+    assert finish_here(plan, study) is not None
     straight = ended(tmp_path)
-    assert sorted(straight) == sorted(disturbed) == list(range(8))
+    assert sorted(straight) == sorted(disturbed) == list(range(LONG["trials"]))
     for index, record in straight.items():
         other = disturbed[index]
         assert (record.params, record.state) == (other.params, other.state)
@@ -129,8 +138,10 @@ def test_a_trial_goes_on_from_its_checkpoint(search, tmp_path) -> None:
     with safe_open(file, framework="np") as checkpoint:
         told = json.loads(checkpoint.metadata()["convsearch.checkpoint"])["records"]
     assert len(told) >= 40
-    finished(search(**sections))
+    process = search(**sections)
+    wait_until(lambda: re.search(r"trial \d+ complete", log_of(tmp_path)))
+    kill(process)
     seconds = ended(tmp_path)[0].history["seconds"][: len(told)]
     # Trained again, they would have taken another time.
     assert seconds == pytest.approx([record["seconds"] for record in told], rel=1e-5)
-    assert not file.parent.exists()
+    assert not file.exists()

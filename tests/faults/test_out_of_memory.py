@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.faults.test_kills import is_worker
-from tests.search.processes import ONCE, finished, log_of, records, wait_until
+from tests.search.processes import kill, log_of, records, wait_until
 
 resource = pytest.importorskip("resource")  # Not on Windows.
 
@@ -22,7 +22,6 @@ MIXED = {
         "fixed": ["depth"],
         "parameters": {"batch_size": {"type": "choice", "choices": [16, 65_536]}},
     },
-    "confirm": ONCE,
 }
 
 
@@ -33,7 +32,9 @@ def test_trials_without_memory_are_pruned_and_the_search_goes_on(search, tmp_pat
     (worker,) = filter(is_worker, psutil.Process(process.pid).children())
     limit = worker.memory_info().vms + _ROOM
     resource.prlimit(worker.pid, resource.RLIMIT_AS, (limit, limit))
-    finished(process)
+    wait_until(lambda: "confirm trial" in log_of(tmp_path))
+    assert process.poll() is None
+    kill(process)
     ended = [r for r in records(tmp_path) if r.state != "requeued"]
     assert len(ended) == 8
     starved = [r for r in ended if r.reason and r.reason.startswith("out of memory")]

@@ -15,7 +15,7 @@ from search.trial import open_broker
 from studies import owner
 from studies.broker import Answer, Broker, Claim
 from tests.search.conftest import plan_in
-from tests.search.processes import TINY, finished, log_of, records, wait_until
+from tests.search.processes import TINY, kill, log_of, records, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,6 @@ SECTIONS = {
     "training": {"epochs": 60},
     "study": {"startup_trials": 2, "pruner": "none"},
     "workers": {"threads": 1, "checkpoint_every": 0.0},
-    "confirm": {"top": 1, "seeds": 1},
 }
 
 
@@ -87,9 +86,10 @@ def test_a_stopped_search_comes_back_drops_what_it_lost_and_goes_on(
     assert broker.settle(claim, Outcome(State.COMPLETE, tuple(history)))
 
     os.killpg(process.pid, signal.SIGCONT)
-    output = finished(process)
-    assert "someone else has taken or ended it" in output
-    assert "Traceback" not in output
+    wait_until(lambda: "confirm trial" in log_of(tmp_path))
+    kill(process)
+    assert "someone else has taken or ended it" in log_of(tmp_path)
+    assert "Traceback" not in log_of(tmp_path)
     ended = {r.index: r for r in records(tmp_path) if r.state in ("complete", "pruned")}
     assert sorted(ended) == [0, 1, 2]
     assert ended[claim.index].accuracy == 0.01

@@ -62,9 +62,17 @@ def test_the_model_says_what_it_said(old) -> None:
 
 
 def test_the_search_goes_on(old) -> None:
+    before = read_metrics(old / "best")
     command = [sys.executable, "-W", "error", "-m", "search.run", "--trials", "5"]
     command += ["--config", str(old / "search.toml"), "--runs", str(old.parent)]
     done = subprocess.run(command, cwd=old.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     trials = trial_records(find(Place(old.name, old)))
     assert sum(trial.state in ("complete", "pruned") for trial in trials) == 5
+    assert "4 of 5 trials done" in done.stdout
+    metrics = read_metrics(old / "best")
+    assert metrics.search.complete + metrics.search.pruned == 5
+    # Only another winner is tested.
+    assert metrics.search.test_evaluations == before.search.test_evaluations + (
+        metrics.trial != before.trial
+    )

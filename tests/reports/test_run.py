@@ -40,8 +40,8 @@ def test_the_command_writes_the_page_and_the_numbers(made, tmp_path, run_module)
         ("reports.compare", [], "Missing argument 'studies'"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(run_module, module, arguments, message) -> None:
-    outcome = run_module(module, *arguments)
+def test_mistakes_are_one_line_and_exit_code_2(run_here, module, arguments, message) -> None:
+    outcome = run_here(module, *arguments)
     assert outcome.returncode == 2
     assert outcome.stderr.startswith("error: ")
     assert message in outcome.stderr
@@ -49,7 +49,7 @@ def test_mistakes_are_one_line_and_exit_code_2(run_module, module, arguments, me
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_that_names_out(
-    made, tmp_path, run_module
+    made, tmp_path, run_here
 ) -> None:
     shutil.copytree(made.folder, tmp_path / "runs" / "made")
     shutil.rmtree(tmp_path / "runs" / "made" / "report")
@@ -59,21 +59,21 @@ def test_a_folder_that_cannot_be_written_is_one_line_that_names_out(
         ("reports.run", "--study", "made"),
         ("reports.compare", "made", made.folder),
     ):
-        outcome = run_module(*arguments)
+        outcome = run_here(*arguments)
         assert outcome.returncode == 2
         assert "a report must be able to write its files, but 'runs/" in outcome.stderr
         assert "--out" in outcome.stderr
         assert outcome.stderr.count("\n") == 1
 
 
-def test_a_page_goes_where_out_says(made, tmp_path, run_module) -> None:
+def test_a_page_goes_where_out_says(made, tmp_path, run_here) -> None:
     shutil.copytree(made.folder, tmp_path / "runs" / "made")
     shutil.rmtree(tmp_path / "runs" / "made" / "report")
     for arguments, said in (
         (("reports.run", "--study", "made"), "report  my/pages/index.html ("),
         (("reports.compare", "made", made.folder), "compared  my/pages/made-made.html ("),
     ):
-        outcome = run_module(*arguments, "--out", "my/pages")
+        outcome = run_here(*arguments, "--out", "my/pages")
         assert outcome.returncode == 0, outcome.stderr
         assert outcome.stdout.startswith(said)
     written = {path.name for path in (tmp_path / "my" / "pages").iterdir()}

@@ -1,16 +1,20 @@
 """Tiny searches on tiny pictures: seconds, but everything real."""
 
+import multiprocessing
 import subprocess
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from records.metrics import SearchFacts
+from records.metrics import Metrics, SearchFacts
 from records.trial import TrialRecord
 from search.config import SearchConfig
 from search.finalize.confirm import Candidate
+from search.finalize.finish import finish
 from search.plan import Plan, settle
+from search.workers.events import Done
+from search.workers.patience import Patience
 from search.workers.worker import Slot, Worker
 from studies.study import make_or_resume
 from tests.search.processes import TINY, kill, start_search
@@ -72,6 +76,43 @@ def run_task(task, worker):
             events.append(next(steps))
         except StopIteration as end:
             return events, end.value
+
+
+class OnePool:
+    """A pool whose only worker is this process."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
+        self.threads, self.device, self.patience = 1, "cpu", Patience()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def grow(self, count: int) -> None:
+        assert count <= 1
+
+    def close(self) -> None:
+        pass
+
+    def run(self, tasks):
+        for task in tasks:
+            events, result = run_task(task, self.worker)
+            yield from ((0, event) for event in events)
+            yield 0, Done(result)
+
+
+@pytest.fixture
+def finish_here(worker, monkeypatch):
+    """`finish` in this process, the final training too, which has a process of its own else."""
+    monkeypatch.setattr("search.finalize.finish.WorkerPool", lambda *_, **__: OnePool(worker))
+
+    def finish_here(plan: Plan, study) -> Metrics | None:
+        return finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None)
+
+    return finish_here
 
 
 @pytest.fixture

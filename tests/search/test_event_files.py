@@ -1,6 +1,5 @@
 """Event files, read back with TensorBoard's own reader."""
 
-import os
 import subprocess
 import sys
 
@@ -131,11 +130,10 @@ def test_an_early_end_leaves_a_whole_file(tmp_path) -> None:
     assert (speed.step, speed.value) == (1, 5.0)
 
 
-def test_what_is_missing_is_told_before_anything_starts(run_module, tmp_path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['tensorboard'] = None\n")
+def test_what_is_missing_is_told_before_anything_starts(run_here, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     (tmp_path / "c.toml").write_text("data.dataset = 'digits'\nlogging.tensorboard = true\n")
-    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    outcome = run_module("search.run", "--config", "c.toml", env={"PYTHONPATH": paths})
+    outcome = run_here("search.run", "--config", "c.toml")
     assert outcome.returncode == 2
     assert outcome.stdout == ""
     assert outcome.stderr == (

@@ -41,9 +41,9 @@ def study(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "runs" / "tiny")
 
 
-def export(run_module, study, name):
-    return run_module(
-        "search.export", "--runs", study.parent, "--study", study.name, "--format", name
+def export(run, study, name):
+    return run(
+        "search.export.__main__", "--runs", study.parent, "--study", study.name, "--format", name
     )
 
 
@@ -90,14 +90,14 @@ def test_an_onnx_file_that_is_right_stays_and_a_missing_one_is_written(study) ->
     np.testing.assert_allclose(run_onnx(path, pictures(study))[0], said, atol=1e-6)
 
 
-def test_an_onnx_file_of_another_model_is_found_out(run_module, study) -> None:
+def test_an_onnx_file_of_another_model_is_found_out(run_here, study) -> None:
     weights = study / "best" / "model.safetensors"
     with weights.open("rb") as file:
         head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     tensors = load_file(weights)
     tensors["head.weight"] *= 3
     save_file(tensors, weights, metadata=head["__metadata__"])
-    done = export(run_module, study, "onnx")
+    done = export(run_here, study, "onnx")
     assert done.returncode == 1
     assert done.stderr.startswith("error: probabilities of '")
     assert done.stderr.endswith("; nothing was written\n")
@@ -167,8 +167,8 @@ def test_what_differs_is_not_left_behind_and_the_old_file_stays(study) -> None:
         (["--format", "torch"], "--study"),
     ],
 )
-def test_mistakes_are_one_line(run_module, arguments, text) -> None:
-    done = run_module("search.export", *arguments)
+def test_mistakes_are_one_line(run_here, arguments, text) -> None:
+    done = run_here("search.export.__main__", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr
     assert done.stderr.count("\n") == 1
@@ -181,8 +181,8 @@ def test_a_folder_that_is_not_whole_is_a_mistake(study) -> None:
 
 
 @pytest.mark.skipif(HAS_TENSORFLOW, reason="TensorFlow and onnx2tf are installed")
-def test_without_tensorflow_it_says_what_to_install(run_module, study) -> None:
-    done = export(run_module, study, "tensorflow")
+def test_without_tensorflow_it_says_what_to_install(run_here, study) -> None:
+    done = export(run_here, study, "tensorflow")
     assert (done.returncode, done.stdout) == (2, "")
     assert "pip install -c constraints.txt '.[tensorflow]'" in done.stderr
     assert done.stderr.count("\n") == 1

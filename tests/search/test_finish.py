@@ -1,12 +1,11 @@
 """Confirmation, the choice of the winner, and the count of test evaluations."""
 
-import multiprocessing
-
 import pytest
 
 from records.metrics import read_metrics
 from records.statistics import Spread
 from records.trial import TrialRecord
+from search.display.summary import SearchResult, conclude, count
 from search.finalize.confirm import (
     candidates,
     confirmation_config,
@@ -16,10 +15,9 @@ from search.finalize.confirm import (
 )
 from search.finalize.finish import finish
 from search.workers.events import Done
-from search.workers.patience import Patience
 from studies.attributes import CONFIRMED, FURTHER
 from studies.study import make_or_resume
-from tests.search.conftest import Flag, run_task
+from tests.search.conftest import Flag
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +118,15 @@ class StoppedPool:
                 return
 
 
+def test_without_a_complete_trial_it_says_so_and_the_exit_code_is_1(plan, study, capsys) -> None:
+    said: list[str] = []
+    assert finish(plan, study, StoppedPool(trainings=1), 1, lambda *_: None, said.append) is None
+    (line,) = said
+    assert "has no complete trial, so there is nothing to confirm or export: run more" in line
+    assert conclude(lambda: SearchResult(plan.place, count([], 6), None, None)) == 1
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_stop_at_any_moment_trains_nothing_twice_and_leaves_nothing_out(plan, study) -> None:
     for number, value in enumerate((0.7, 0.6)):
         assert ended(plan, study, value, number) == number
@@ -132,29 +139,9 @@ def test_a_stop_at_any_moment_trains_nothing_twice_and_leaves_nothing_out(plan, 
     assert trained_so_far == [*shared, (1, 0, True), (1, 1, True)]
 
 
-class OnePool:
-    """A pool whose only worker is this process."""
-
-    def __init__(self, worker) -> None:
-        self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
-        self.threads, self.device, self.patience = 1, "cpu", Patience()
-
-    def grow(self, count: int) -> None:
-        assert count <= 1
-
-    def close(self) -> None:
-        pass
-
-    def run(self, tasks):
-        for task in tasks:
-            events, result = run_task(task, self.worker)
-            yield from ((0, event) for event in events)
-            yield 0, Done(result)
-
-
-def test_another_winner_is_another_test_evaluation(plan, study, worker) -> None:
+def test_another_winner_is_another_test_evaluation(plan, study, finish_here) -> None:
     def finished() -> tuple[int, int]:
-        metrics = finish(plan, study, OnePool(worker), 1, lambda *_: None, lambda _: None)
+        metrics = finish_here(plan, study)
         assert metrics == read_metrics(plan.folder / "best")
         return metrics.trial, metrics.search.test_evaluations
 

@@ -5,13 +5,9 @@ import multiprocessing
 import os
 import re
 import signal
-import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from records.outcome import Outcome, State
 from records.trial import TrialRecord
 from search.display.progress import Display
 from search.session import run_search
@@ -21,6 +17,7 @@ from search.workers.patience import Patience, awake
 from search.workers.pool import WorkerPool, _Member
 from studies.attributes import trial_records
 from studies.study import Place, find
+from tests.search.chores import HangOnce
 from tests.search.conftest import config_in
 
 
@@ -91,25 +88,6 @@ def test_the_longest_silence_counts_and_sleep_does_not() -> None:
     assert one.limit == 3000.0
     assert awake(0.2) == 0.2
     assert awake(3600.0) == 1.0  # This process was stopped, or the machine was asleep.
-
-
-@dataclass(frozen=True)
-class HangOnce:
-    """A task whose first process hangs in the second epoch; the file remembers it."""
-
-    before: Path
-    trial: int | None
-
-    def run(self, worker):
-        yield Began("training", "", 2, self.trial)
-        yield EpochEnded("training", 1, 0.5, 1.0)
-        if not self.before.exists():
-            self.before.touch()
-            time.sleep(1000)
-        yield Ended("training", Outcome(State.COMPLETE))
-        # Not in a training, a worker may be silent for as long as it likes.
-        time.sleep(3)
-        return "done"
 
 
 @pytest.mark.slow

@@ -1,52 +1,13 @@
 """The session's worker processes, really started and really killed."""
 
-import os
-import signal
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 import torch
 
 from search.workers.events import Done, Warned, WorkerLost
 from search.workers.pool import WorkerDied, WorkerPool
+from tests.search.chores import Answer, Die, LoseTheDevice
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A task that returns what it was given."""
-
-    what: str
-
-    def run(self, worker):
-        yield from ()
-        return self.what
-
-
-@dataclass(frozen=True)
-class Die:
-    """A task that no process survives."""
-
-    def run(self, worker):
-        yield from ()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-@dataclass(frozen=True)
-class LoseTheDevice:
-    """A task whose first process loses its GPU; the file remembers that there was one."""
-
-    before: Path
-
-    def run(self, worker):
-        yield from ()
-        if self.before.exists():
-            return "done"
-        self.before.touch()
-        worker.device = torch.device("cuda")
-        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with")
 
 
 @pytest.fixture

@@ -8,12 +8,17 @@ import signal
 import psutil
 import pytest
 
-from tests.search.processes import done, finished, kill, log_of, records, wait_until
+from search.trial import RunTrials
+from studies.study import make_or_resume
+from tests.search.conftest import plan_in, run_task
+from tests.search.processes import TINY, done, finished, kill, log_of, records, wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp_path) -> None:
+def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(
+    search, worker, tmp_path
+) -> None:
     slow = {"training": {"epochs": 40}, "trials": 4}
     process = search(**slow, report=True)
     wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
@@ -32,8 +37,9 @@ def test_ctrl_c_once_ends_cleanly_and_the_search_goes_on_bit_for_bit(search, tmp
     resumed = [r for r in records(tmp_path) if r.state in ("complete", "pruned")]
 
     (tmp_path / "runs" / "tiny").rename(tmp_path / "runs" / "first")
-    process = search(**slow)
-    wait_until(lambda: re.search("trial 3 (complete|pruned)", log_of(tmp_path)))
+    plan = plan_in(tmp_path, trials=4, training={**TINY["training"], "epochs": 40})
+    make_or_resume(plan.place, plan.purpose())
+    run_task(RunTrials(plan, None), worker)
     straight = records(tmp_path)
     assert len(resumed) == len(straight) == 4
     for mine, other in zip(resumed, straight, strict=True):
@@ -59,39 +65,23 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(search, tmp_path) -> None:
     assert states == ["requeued", "waiting"]
 
 
-def test_workers_do_not_outlive_a_killed_parent(search, tmp_path) -> None:
-    process = search(training={"epochs": 500})
-    wait_until(lambda: "trial 0 epoch 2" in log_of(tmp_path))
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert alive == []
-
-
-def test_a_killed_worker_is_replaced_and_its_trial_run_again(search, tmp_path) -> None:
-    process = search("--trials", 3, training={"epochs": 30}, confirm={"top": 1, "seeds": 99})
+def test_a_killed_worker_is_replaced_and_finalize_works_on_what_was_stopped_early(
+    search, run_module, tmp_path
+) -> None:
+    process = search(training={"epochs": 30}, confirm={"top": 1, "seeds": 2})
     wait_until(lambda: "trial 1 epoch 2" in log_of(tmp_path))
     (worker,) = [
         c for c in psutil.Process(process.pid).children() if "spawn_main" in str(c.cmdline())
     ]
     worker.kill()
-    wait_until(lambda: done(tmp_path) == 3)
-    process.send_signal(signal.SIGINT)
-    output = finished(process, code=130)
+    wait_until(lambda: done(tmp_path) == 2)
+    process.terminate()
+    output = finished(process, code=143)
     assert "worker 0 died (exit code -9); another one takes over" in output
     states = [record.state for record in records(tmp_path)]
-    assert states.count("requeued") == 1
-    assert done(tmp_path) == 3
-
-
-def test_finalize_works_on_a_study_that_was_stopped_early(search, run_module, tmp_path) -> None:
-    process = search(training={"epochs": 12}, confirm={"top": 1, "seeds": 2})
-    wait_until(lambda: "trial 2 epoch 2" in log_of(tmp_path))
-    process.terminate()
-    finished(process, code=143)
+    assert states[1] == "requeued"
     done_before = done(tmp_path)
+    assert 2 <= done_before < 6
     (elsewhere := tmp_path / "elsewhere").mkdir()
     words = ["--study", "tiny", "--runs", "../runs"]
     outcome = run_module("search.finalize", *words, cwd=elsewhere)

@@ -19,13 +19,15 @@ from optuna_dashboard import get_note
 from records.metrics import read_metrics
 from search.display.dashboard import Watch
 from search.display.progress import EventLog
+from search.run import _draw
 from studies.study import make_or_resume
+from tests.conftest import write_pictures
 from tests.search.processes import ONCE, finished, log_of, records, start_search, wait_until
 
 pytestmark = pytest.mark.slow
 
 OLD_EXPORT = Path(__file__).parents[1] / "assets" / "digits-0.1.0" / "best"
-TRAINING = {"epochs": 6, "batch_size": 32}
+TRAINING = {"epochs": 60}
 
 
 def get(url: str) -> bytes:
@@ -38,15 +40,14 @@ def study_at(base: str) -> dict:
     return json.loads(get(f"{base}/api/studies/{summary['study_id']}?after=0"))
 
 
-def start(folder: Path, trials: int, *words: str) -> subprocess.Popen:
+def start(folder: Path, trials: int, *words: str, report=True) -> subprocess.Popen:
     return start_search(
         folder,
         *("--trials", trials, *words),
-        data={"dataset": "digits", "image_size": 16},
         training=TRAINING,
         confirm=ONCE,
         logging={"tensorboard": True},
-        report=True,
+        report=report,
     )
 
 
@@ -64,7 +65,8 @@ class Watched:
 def watched(tmp_path_factory):
     """A search that goes on until enough was seen of it, and is ended by a second command."""
     folder, seen = tmp_path_factory.mktemp("watched"), []
-    first = start(folder, 1000, "--dashboard")
+    write_pictures(folder / "pictures")
+    first = start(folder, 1000, "--dashboard", report=False)
     url = re.compile(r"http://127.0.0.1:\d+")
     wait_until(lambda: url.search(log_of(folder)))
     base = url.search(log_of(folder))[0]
@@ -74,14 +76,12 @@ def watched(tmp_path_factory):
         return len({done for _, done in map(headline, seen)}) > 3
 
     wait_until(enough, seconds=200.0)
+    children = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGINT)
     finished(first, code=130)
     # The trial that was stopped is run again.
     trials = sum(record.done for record in records(folder)) + 1
-    second = start(folder, trials, "--dashboard")
-    wait_until(lambda: len(url.findall(log_of(folder))) == 2)
-    children = psutil.Process(second.pid).children(recursive=True)
-    finished(second)
+    finished(start(folder, trials))
     return Watched(folder, trials, seen, children)
 
 
@@ -144,7 +144,7 @@ def test_the_notes_say_how_it_ended(watched, base) -> None:
     note = study["note"]["body"]
     assert f"**Finished: {watched.trials} of {watched.trials} trials done**" in note
     assert f"| test accuracy | {metrics['test']['accuracy']:.2%} " in note
-    assert "| data | digits: 1,295 training, 143 validation" in note
+    assert "| data | pictures: 54 training, 6 validation" in note
     ended = [trial for trial in study["trials"] if trial["state"] in ("Complete", "Pruned")]
     assert len(ended) == watched.trials
     for trial in ended:
@@ -197,13 +197,16 @@ def test_a_browser_shows_it(watched, base, browser) -> None:
 
 def test_run_again_nothing_piles_up(watched, base) -> None:
     before, folder = study_at(base), watched.folder
+    metrics = read_metrics(folder / "runs" / "tiny" / "best")
     process = start(folder, watched.trials)
     output = finished(process)
+    assert f"study 'tiny' is complete with {watched.trials} trials" in output
     assert f"optuna-dashboard sqlite:///{folder}/runs/tiny/study.db --artifact-dir" in output
     after = study_at(base)
     for key in ("note", "artifacts", "trials"):
         assert after[key] == before[key]
     assert len(list((folder / "runs/tiny/artifacts").iterdir())) == 4
+    assert read_metrics(folder / "runs" / "tiny" / "best") == metrics
 
 
 def test_event_files_of_the_whole_search(watched) -> None:
@@ -215,7 +218,9 @@ def test_event_files_of_the_whole_search(watched) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {"final", *(f"trial-{i:04d}" for i in range(watched.trials))}
     events = accumulator.EventAccumulator(str(folder / "final")).Reload()
-    assert [scalar.step for scalar in events.Scalars("loss/train")] == list(range(1, 7))
+    assert [scalar.step for scalar in events.Scalars("loss/train")] == list(
+        range(1, TRAINING["epochs"] + 1)
+    )
     assert "accuracy/validation" not in events.Tags()["scalars"]
 
 
@@ -226,23 +231,15 @@ def break_notes(path: Path) -> None:
         database.commit()
 
 
-def test_a_search_fails_neither_for_its_notes_nor_for_its_report(search, tmp_path) -> None:
-    folder = tmp_path / "runs" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "report").write_text("this is no folder")
-    process = search("--trials", 3, confirm=ONCE, report=True)
-    wait_until(lambda: "trial 0 complete" in log_of(tmp_path))
-    break_notes(folder / "study.db")
-    output = finished(process)
-    assert "study 'tiny' is complete with 3 trials" in output
-    assert "test accuracy: " in output
-    assert output.count("notes and files are not up to date (StorageInternalError, see sear") == 1
-    assert output.count("warning: ") == 1
-    assert re.search("warning: the report could not be drawn .*python -m reports.run", output)
-    assert "Traceback" not in output
-    assert len(re.findall(r"^\S+ Traceback", log_of(tmp_path), re.MULTILINE)) == 2
-    assert "study_system_attr" in log_of(tmp_path)
-    assert "FileExistsError" in log_of(tmp_path)
+def test_a_report_that_cannot_be_drawn_is_a_warning(tiny_plan, capsys) -> None:
+    plan = tiny_plan()
+    make_or_resume(plan.place, plan.purpose())
+    (plan.folder / "report").write_text("this is no folder")
+    _draw(plan.place)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch("warning: the report could not be drawn .*python -m reports.run.*\n", err)
+    assert "FileExistsError" in (plan.folder / "search.log").read_text()
 
 
 def test_the_warning_comes_once(tiny_plan) -> None:
@@ -254,4 +251,8 @@ def test_the_warning_comes_once(tiny_plan) -> None:
     break_notes(plan.folder / "study.db")
     watch.end(read_metrics(OLD_EXPORT))
     watch.end(None)
-    assert len(said) == 1
+    (line,) = said
+    assert "notes and files are not up to date (StorageInternalError, see search.log)" in line
+    text = log.path.read_text()
+    assert len(re.findall(r"^\S+ Traceback", text, re.MULTILINE)) == 1
+    assert "study_system_attr" in text

@@ -54,10 +54,10 @@ def test_an_answer_says_what_speaks_against_it(model) -> None:
         assert (answer.unsure_by, answer.unsure) == (doubts, bool(doubts))
 
 
-def test_the_console_and_the_service_say_the_same(best, run_module, client, tmp_path) -> None:
+def test_the_console_and_the_service_say_the_same(best, run_here, client, tmp_path) -> None:
     (tmp_path / "one.png").write_bytes(encoded(stripe(1)))
     (tmp_path / "two.png").write_bytes(encoded(strange(1)[0]))
-    done = run_module("serve.predict", "one.png", "two.png", "--json", "--model", best)
+    done = run_here("serve.predict", "one.png", "two.png", "--json", "--model", best)
     told = [json.loads(line) for line in done.stdout.splitlines()]
     sent = [(BytesIO((tmp_path / name).read_bytes()), name) for name in ("one.png", "two.png")]
     replied = client.post("/api/predict", data={"image": sent}).json["predictions"]
@@ -68,22 +68,22 @@ def test_the_console_and_the_service_say_the_same(best, run_module, client, tmp_
     assert "distance" in told[1]["unsure_by"]
     schemas = client.get("/openapi.json").json["components"]["schemas"]
     assert set(schemas["Answer"]["properties"]) == set(told[0])
-    plain = run_module("serve.predict", "two.png", "--model", best)
+    plain = run_here("serve.predict", "two.png", "--model", best)
     assert "unlike the training pictures" in plain.stdout
 
 
 def test_without_distances_only_the_probability_speaks_and_that_is_said(
-    earlier, run_module, start, tmp_path
+    earlier, run_here, start, tmp_path
 ) -> None:
     (tmp_path / "two.png").write_bytes(encoded(strange(1)[0]))
-    done = run_module("serve.predict", "two.png", "--json", "--model", earlier)
+    done = run_here("serve.predict", "two.png", "--json", "--model", earlier)
     assert done.stderr.startswith("warning: This model was exported without familiarity.npz")
     said = json.loads(done.stdout)
     assert said["distance"] is None
     assert "distance" not in said["unsure_by"]
     (tmp_path / "album").mkdir()
     (tmp_path / "two.png").rename(tmp_path / "album" / "two.png")
-    done = run_module("serve.tag", "album", "--model", earlier)
+    done = run_here("serve.tag", "album", "--model", earlier)
     assert "without familiarity.npz" in done.stderr
     service = start("--model", earlier, "--processes", 2)
     assert service.stop()[1].count("without familiarity.npz") == 1

@@ -21,6 +21,11 @@ def predict(run_module, best):
     )
 
 
+@pytest.fixture
+def predict_here(run_here, best):
+    return lambda *words: run_here("serve.predict", *words, "--model", best)
+
+
 def test_files_folders_and_bad_ones_together(predict, tmp_path) -> None:
     album = tmp_path / "album" / "deep"
     album.mkdir(parents=True)
@@ -51,10 +56,10 @@ def test_a_folder_that_cannot_be_opened_is_named(predict, tmp_path) -> None:
     assert done.stderr == "error: album/closed: Permission denied\n"
 
 
-def test_json_lines_name_everything(predict, tmp_path) -> None:
+def test_json_lines_name_everything(predict_here, tmp_path) -> None:
     (tmp_path / "one.png").write_bytes(encoded(stripe(1)))
     (tmp_path / "broken.png").write_bytes(b"")
-    done = predict("one.png", "broken.png", "--json", "--top", 2)
+    done = predict_here("one.png", "broken.png", "--json", "--top", 2)
     one, broken = map(json.loads, done.stdout.splitlines())
     assert one["class"] == "b"
     assert len(one["top"]) == 2
@@ -69,10 +74,10 @@ def test_stdin_is_a_picture(best) -> None:
     assert json.loads(done.stdout)["class"] == "c"
 
 
-def test_many_pictures_stay_in_order(predict, tmp_path) -> None:
+def test_many_pictures_stay_in_order(predict_here, tmp_path) -> None:
     for number in range(150):
         Image.fromarray(stripe(number % 3, seed=number)).save(tmp_path / f"{number:03}.png")
-    done = predict(".", "--json")
+    done = predict_here(".", "--json")
     assert done.returncode == 0, done.stderr
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["path"] for one in said] == [f"{number:03}.png" for number in range(150)]
@@ -90,9 +95,9 @@ def test_many_pictures_stay_in_order(predict, tmp_path) -> None:
         ([], "Missing argument 'images'"),
     ],
 )
-def test_mistakes_are_one_line(run_module, best, tmp_path, words, message) -> None:
+def test_mistakes_are_one_line(run_here, best, tmp_path, words, message) -> None:
     (tmp_path / "empty").mkdir()
-    done = run_module("serve.predict", *[best if word == "BEST" else word for word in words])
+    done = run_here("serve.predict", *[best if word == "BEST" else word for word in words])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

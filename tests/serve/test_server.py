@@ -207,12 +207,12 @@ def test_the_key_comes_from_a_file(start, best, tmp_path) -> None:
     ],
 )
 def test_mistakes_are_one_line_whoever_has_the_address(
-    run_module, best, tmp_path, words, message
+    run_here, best, tmp_path, words, message
 ) -> None:
     (tmp_path / "short").write_text("short")
     words = [best if word == "BEST" else word for word in words]
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = run_module("serve.run", *words, "--port", taken.getsockname()[1])
+        done = run_here("serve.run", *words, "--port", taken.getsockname()[1])
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

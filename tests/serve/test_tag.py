@@ -24,8 +24,8 @@ def album(collection, tmp_path):
 
 
 @pytest.fixture
-def tag(run_module, best):
-    return lambda *words: run_module("serve.tag", *words, "--model", best)
+def tag(run_here, best):
+    return lambda *words: run_here("serve.tag", *words, "--model", best)
 
 
 def table(path):
@@ -33,9 +33,9 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_the_table_names_every_picture(tag, album, best, tmp_path) -> None:
+def test_the_table_names_every_picture(run_module, tag, album, best, tmp_path) -> None:
     (album / "broken.png").write_bytes(b"no")
-    done = tag("album", "--threshold", 0.4)
+    done = run_module("serve.tag", "album", "--threshold", 0.4, "--model", best)
     assert done.returncode == 1
     assert "error: album/broken.png" in done.stderr
     rows, limit = table(tmp_path / "tags-of-album.csv"), Model(best).familiarity.limit
@@ -107,7 +107,7 @@ def test_every_class_has_a_folder_and_none_is_that_for_review() -> None:
 
 
 def test_a_class_called_review_is_not_the_folder_for_review(
-    run_module, best, album, tmp_path
+    run_here, best, album, tmp_path
 ) -> None:
     renamed = tmp_path / "best"
     shutil.copytree(best, renamed)
@@ -117,7 +117,7 @@ def test_a_class_called_review_is_not_the_folder_for_review(
     found = [p.top(("a", "b", "c"), 1)[0] for _, p in predictions(Model(best), list(below(album)))]
     half = np.median([probability for name, probability in found if name == "b"])
     words = ("album", "--copy-to", "filed", "--model", renamed, "--threshold", half)
-    done = run_module("serve.tag", *words)
+    done = run_here("serve.tag", *words)
     assert done.returncode == 0, done.stderr
     assert "a/c: filed under 'a%2Fc'" in done.stdout
     assert "to be reviewed: filed under 'review-2', since a class has that name" in done.stdout
@@ -145,10 +145,10 @@ def test_mistakes_are_one_line(tag, album, words, message) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_precision_needs_held_out_pictures(run_module, best, album, tmp_path) -> None:
+def test_a_precision_needs_held_out_pictures(run_here, best, album, tmp_path) -> None:
     shutil.copytree(best, tmp_path / "best")
     (tmp_path / "best" / "validation.npz").unlink()
-    done = run_module("serve.tag", "album", "--precision", 0.9, "--model", "best")
+    done = run_here("serve.tag", "album", "--precision", 0.9, "--model", "best")
     assert done.returncode == 2
     assert "needs answers about held-out pictures" in done.stderr
 

@@ -344,7 +344,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, sampler) -> No
 
 @pytest.mark.slow
 def test_sixteen_workers_with_short_trials_end_with_exactly_the_total(tmp_path) -> None:
-    place, total = Place("test", tmp_path), 80
+    place, total = Place("test", tmp_path), 48
     begun(place)
     workers = start(place, total, pause=0.02, count=16)
     study = find(place)

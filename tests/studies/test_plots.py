@@ -1,5 +1,7 @@
 import json
 
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+
 from records.evaluation import Evaluation
 from records.metrics import Metrics
 from studies.dashboard.plots import confusion_matrix, save_plots, training_curves
@@ -52,3 +54,17 @@ def test_saved_again_they_take_the_place_of_the_old_ones(tmp_path) -> None:
     assert sum(len(text) for text in first.values()) < 10_000
     save_plots(study, METRICS)
     assert plots(study) == first
+
+
+def test_the_dashboard_reads_what_is_saved(tmp_path) -> None:
+    study = begun(Place("test", tmp_path))
+    wide = METRICS.model_copy(
+        update={"curves": {name: values * 500 for name, values in CURVES.items()}}
+    )
+    for metrics in (wide, METRICS):  # The second time there are fewer pieces.
+        save_plots(study, metrics)
+        attributes = study._storage.get_study_system_attrs(study._study_id)
+        read = get_plotly_graph_objects(attributes)
+        assert set(read) == {"test-confusion-matrix", "final-training"}
+        (losses, _) = json.loads(read["final-training"])["data"]
+        assert losses["y"] == metrics.curves["train_loss"]

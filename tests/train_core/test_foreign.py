@@ -9,11 +9,12 @@ from torch import nn
 from search.export.formats import _write_torch
 from search.export.onnx import PlainImages, export_onnx, run_onnx
 from tests.conftest import image_data
+from tests.train_core.saving import saved_and_loaded
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig, load_recipe, training_for
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.model import TrainedModel, load_model, probabilities, save_model, trained_model
+from train_core.model import TrainedModel
 from train_core.networks import NetworkShape, build_network, find_network
 from train_core.networks.base import DropPath
 from train_core.networks.foreign.timm_models import _without_unknown
@@ -195,14 +196,8 @@ def test_it_learns_and_is_saved(network, tmp_path) -> None:
     engines = EnginePool(data)
     records = list(fit(training, data, engines))
     assert records[-1].train_loss < 0.8 * records[0].train_loss
-    model = trained_model(engines.engine(training))
-    save_model(tmp_path / "model.safetensors", model)
-    loaded = load_model(tmp_path / "model.safetensors")
+    loaded, _ = saved_and_loaded(engines.engine(training), tmp_path, data.validation.images)
     assert loaded.shape == NetworkShape(network, (("image_size", 16),), 3)
-    images = data.validation.images
-    expected = probabilities(model.network, images, model.normalisation)
-    got = probabilities(loaded.network, images, loaded.normalisation)
-    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.slow

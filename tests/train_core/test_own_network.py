@@ -8,11 +8,11 @@ import torch
 from pydantic import ValidationError
 
 from search.export.onnx import export_onnx, run_onnx
+from tests.train_core.saving import saved_and_loaded
 from train_core import networks
 from train_core.config import TrainConfig
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.model import load_model, probabilities, save_model, trained_model
 from train_core.networks import NetworkShape, find_network, network_names
 
 OWN = Path(__file__).with_name("two_layers.py")
@@ -33,14 +33,9 @@ def test_it_trains_and_is_saved_and_exported(own, data, tmp_path) -> None:
     records = list(fit(config, data, engines))
     assert [record.epoch for record in records] == [1, 2]
     assert records[1].train_loss < records[0].train_loss
-    model = trained_model(engines.engine(config))
-    save_model(tmp_path / "model.safetensors", model)
-    loaded = load_model(tmp_path / "model.safetensors")
-    assert loaded.shape == NetworkShape(own, (("width", 8),), 3)
     images = data.validation.images
-    expected = probabilities(model.network, images, model.normalisation)
-    got = probabilities(loaded.network, images, loaded.normalisation)
-    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
+    loaded, expected = saved_and_loaded(engines.engine(config), tmp_path, images)
+    assert loaded.shape == NetworkShape(own, (("width", 8),), 3)
     export_onnx(tmp_path / "model.onnx", loaded, images)
     exported = torch.from_numpy(run_onnx(tmp_path / "model.onnx", images.numpy())[0])
     torch.testing.assert_close(exported, expected, atol=1e-4, rtol=0)

@@ -48,18 +48,18 @@ def test_trains_tests_and_saves(run_module, tiny, tmp_path) -> None:
         (["x.toml", "--tset"], "error: No such option: --tset"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(run_module, arguments, message) -> None:
-    done = run_module("train_core.run", *arguments)
+def test_mistakes_are_one_line_and_exit_code_2(run_here, arguments, message) -> None:
+    done = run_here("train_core.run", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
-def test_more_images_than_there_are_is_a_mistake(run_module, tiny) -> None:
+def test_more_images_than_there_are_is_a_mistake(run_here, tiny) -> None:
     config = tiny()
     config.write_text(config.read_text().replace("[training]", "train_size = 5000\n[training]"))
-    done = run_module("train_core.run", config)
+    done = run_here("train_core.run", config)
     assert done.returncode == 2
     assert done.stderr.startswith("error: train_size must be between")
     assert done.stderr.count("\n") == 1

@@ -59,12 +59,13 @@ class Source:
         classes: Names of the classes, by label.
         mirror: Whether a mirrored image still shows its class.
         stamp: Cheap text that changes whenever the content may have changed.
-        read: Reads one part, images of the size that the config asks for.
+        read: Reads one part, as `records.pixels.stored_side` squares of what the config asks for.
         content: Makes a text that is the same exactly when the content is; None = the stamp is.
         skipped: Files that `read` left out because they could not be read.
         mirror_why: Why `mirror` is as it is.
         listed: What `records.findings.Findings` says of it before anything is read.
         found: What it says of the content, once that is read.
+        image_size: Side in pixels at which networks see the images, at most.
     """
 
     name: str
@@ -77,3 +78,4 @@ class Source:
     mirror_why: str = "as usual for these pictures"
     listed: Mapping[str, Any] = field(default_factory=lambda: {"where": PUBLISHED})
     found: Callable[[], Mapping[str, Any]] = dict
+    image_size: int = 32

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from records.pixels import stored_side
 from train_core.data import PUBLISHED, Content, PartName, Source
 from train_core.data.config import DataConfig
-from train_core.data.decode import resize_all
+from train_core.data.decode import USUAL_SMALL, resize_all
 from train_core.data.split import stratified_split
 
 CLASSES = {
@@ -40,7 +41,10 @@ def downloaded(class_name: str, archive: str, config: DataConfig) -> Source:
         return read_part(getattr(datasets, class_name), archive, config, part)
 
     classes = tuple(CLASSES[class_name].split())
-    return Source(config.dataset, classes, True, f"torchvision {class_name}", read)
+    return Source(
+        config.dataset, classes, True, f"torchvision {class_name}", read,
+        image_size=_image_size(config),
+    )  # fmt: skip
 
 
 def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) -> Content:
@@ -63,7 +67,7 @@ def read_part(dataset: Any, archive: str, config: DataConfig, part: PartName) ->
             f"put {folder} there yourself, or give a folder of images with --dataset FOLDER, "
             f"or try --dataset digits, which needs no download"
         ) from None
-    images = resize_all(np.asarray(loaded.data), config.image_size)
+    images = resize_all(np.asarray(loaded.data), _side(config))
     return Content(images, np.asarray(loaded.targets, dtype=np.int64))
 
 
@@ -77,13 +81,22 @@ def digits(config: DataConfig) -> Source:
         kept, held_out = stratified_split(bunch.target, config.test_fraction, seed=0)
         rows = kept if part == "train" else held_out
         grey = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)
-        return Content(resize_all(grey, config.image_size), bunch.target[rows].astype(np.int64))
+        return Content(resize_all(grey, _side(config)), bunch.target[rows].astype(np.int64))
 
     where = {**PUBLISHED, "test": "split off, the same for everybody"}
     return Source(
         "digits", tuple("0123456789"), False, "scikit-learn digits", read,
         mirror_why="as a mirrored digit is another sign", listed={"where": where},
+        image_size=_image_size(config),
     )  # fmt: skip
+
+
+def _image_size(config: DataConfig) -> int:
+    return config.image_size or USUAL_SMALL
+
+
+def _side(config: DataConfig) -> int:
+    return stored_side(_image_size(config), config.fit)
 
 
 BUILTIN: dict[str, Callable[[DataConfig], Source]] = {

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from records.pixels import Fit
+
 
 class DataConfig(BaseModel):
     """The `[data]` section. Frozen; unknown keys are refused."""
@@ -27,8 +29,13 @@ class DataConfig(BaseModel):
     root: str = Field(default="data", min_length=1)
     """Folder for downloads and for the cache of decoded images."""
 
-    image_size: int = Field(default=32, ge=16, le=512)
-    """Side in pixels that every image is brought to."""
+    image_size: int | None = Field(default=None, ge=16, le=512)
+    """Side in pixels at which networks see the images, at most; None = 32 for data sets with a
+    name and for folders of small images (median shorter side at most 64), else 224."""
+
+    fit: Fit = "crop"
+    """How an image becomes a square: its centre (`crop`), with its proportions changed (`squash`),
+    or whole, its own border's mean colour beside it (`pad`)."""
 
     train_size: int | None = Field(default=None, ge=1)
     """Use only this many images for training, the same share of every class; None = all."""

@@ -1,7 +1,8 @@
 """Image files to `(side, side, 3)` uint8 arrays, by several processes where that is quicker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +14,13 @@ from rich.console import Console
 from rich.progress import track
 
 from records.machine import cores, die_with_parent
-from records.pixels import FORMATS, fit_square, square_pixels
+from records.pixels import FORMATS, SMALL, Fit, fit_square, square_pixels
+
+USUAL_SMALL, USUAL = 32, 224
+"""Sides at which networks see images where nobody says which: small ones, and all others, at the
+size that pretrained networks are used to."""
+
+_SAMPLE = 256  # Files whose heads tell how large the images of a folder are.
 
 # Starting processes costs more than decoding this much.
 _FEW_FILES, _FEW_BYTES = 768, 16 << 20
@@ -33,7 +40,7 @@ def decode(path: Path, side: int) -> np.ndarray:
     return decode_sized(path, side).pixels
 
 
-def decode_sized(path: Path, side: int) -> Decoded:
+def decode_sized(path: Path, side: int, fit: Fit = "crop") -> Decoded:
     """An image of a format in `records.pixels.FORMATS`; of an animation the first frame.
 
     Raises:
@@ -43,12 +50,29 @@ def decode_sized(path: Path, side: int) -> Decoded:
     try:
         with Image.open(path, formats=FORMATS) as image:
             size = image.size
-            return Decoded(square_pixels(image, side), size)
+            return Decoded(square_pixels(image, side, fit), size)
     except OSError:
         raise
     # Pillow's decoders raise whatever a broken file leads them to.
     except Exception as error:  # noqa: BLE001
         raise OSError(f"{type(error).__name__}: {error}") from None
+
+
+def usual_size(paths: Sequence[Path]) -> int:
+    """The size for image files, by the median of the shorter sides of some, always the same ones.
+
+    Only their heads are read; those that cannot be read do not count.
+    """
+    some = np.random.default_rng(0).permutation(len(paths))[:_SAMPLE]
+    sides = [side for row in some.tolist() if (side := _shorter_side(paths[row]))]
+    return USUAL_SMALL if not sides or np.median(sides) <= SMALL else USUAL
+
+
+def _shorter_side(path: Path) -> int | None:
+    # Whatever is wrong with a file is said when it is decoded.
+    with suppress(Exception), Image.open(path, formats=FORMATS) as image:
+        return min(image.size)
+    return None
 
 
 def resize_all(images: np.ndarray, side: int) -> np.ndarray:
@@ -59,7 +83,7 @@ def resize_all(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def decode_all(
-    paths: list[str], total_bytes: int, side: int, label: str
+    paths: list[str], total_bytes: int, side: int, label: str, fit: Fit = "crop"
 ) -> Iterator[Decoded | str]:
     """Decode image files of so many bytes together, which decides how the work is shared.
 
@@ -67,9 +91,9 @@ def decode_all(
         For every path in order the image, or why it cannot be read.
     """
     if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
-        yield from _decode_chunk((paths, side))
+        yield from _decode_chunk((paths, side, fit))
         return
-    tasks = [(chunk, side) for chunk in chunks(paths, total_bytes)]
+    tasks = [(chunk, side, fit) for chunk in chunks(paths, total_bytes)]
     spawn = get_context("spawn")
     with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
         done = pool.map(_decode_chunk, tasks)
@@ -83,13 +107,13 @@ def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
-def _decode_chunk(task: tuple[list[str], int]) -> list[Decoded | str]:
-    paths, side = task
-    return [_decode_or_reason(path, side) for path in paths]
+def _decode_chunk(task: tuple[list[str], int, Fit]) -> list[Decoded | str]:
+    paths, side, fit = task
+    return [_decode_or_reason(path, side, fit) for path in paths]
 
 
-def _decode_or_reason(path: str, side: int) -> Decoded | str:
+def _decode_or_reason(path: str, side: int, fit: Fit) -> Decoded | str:
     try:
-        return decode_sized(Path(path), side)
+        return decode_sized(Path(path), side, fit)
     except OSError as error:
         return error.strerror or str(error).replace(path, "").strip(" :'") or "unreadable"

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from records.findings import Originals
+from records.pixels import stored_side
 from train_core.data import Content, PartName, Source
 from train_core.data.config import DataConfig
-from train_core.data.decode import decode_all
+from train_core.data.decode import decode_all, usual_size
 from train_core.data.groups import grouped, pixels_digest, same, tied
 from train_core.data.layout import PART_NAMES, list_folder
 from train_core.data.listing import Listing
@@ -33,6 +34,9 @@ def image_files(config: DataConfig) -> Source:
     """
     listing = list_images(config)
     _refuse_few(listing, config)
+    files = [listing.root / file.path for file in listing.files]
+    size = usual_size(files) if config.image_size is None else config.image_size
+    config = config.model_copy(update={"image_size": size})
     reading = _Reading(listing, config)
     notes = (*listing.notes, *_sided(listing.classes, config.mirror))
     found = {
@@ -42,7 +46,7 @@ def image_files(config: DataConfig) -> Source:
     stamp = listing.digest(lambda file: file.state)
     return Source(
         listing.name, listing.classes, True, stamp, reading.part, listing.content,
-        lambda: reading.bad, _MIRROR_WHY, found, reading.found,
+        lambda: reading.bad, _MIRROR_WHY, found, reading.found, size,
     )  # fmt: skip
 
 
@@ -145,12 +149,12 @@ class _Reading:
     @cached_property
     def _decoded(self) -> tuple[np.ndarray, list[tuple[int, int] | str]]:
         """The images, `(N, side, side, 3)`, and of each its first size or why it is not there."""
-        files, side = self.listing.files, self.config.image_size
+        files, side, fit = self.listing.files, self._side, self.config.fit
         paths = [str(self.listing.root / file.path) for file in files]
         images = np.empty((len(files), side, side, 3), dtype=np.uint8)
         known: list[tuple[int, int] | str] = []
         total = sum(file.size for file in files)
-        for row, result in enumerate(decode_all(paths, total, side, "decoding images")):
+        for row, result in enumerate(decode_all(paths, total, side, "decoding images", fit)):
             if isinstance(result, str):
                 known.append(result)
             else:
@@ -217,8 +221,13 @@ class _Reading:
         there[list(self._unreadable)] = False
         return {part: np.flatnonzero((self._parts == part) & there) for part in PART_NAMES}
 
+    @property
+    def _side(self) -> int:
+        assert self.config.image_size is not None
+        return stored_side(self.config.image_size, self.config.fit)
+
     def _originals(self) -> Originals | None:
-        side = self.config.image_size
+        side = self._side
         sizes = [size for size in self._decoded[1] if not isinstance(size, str)]
         if set(sizes) <= {(side, side)}:
             return None

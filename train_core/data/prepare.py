@@ -22,6 +22,7 @@ from rich.console import Console
 from records.files import absolute, write_whole
 from records.findings import Findings
 from records.metrics import PartFacts
+from records.pixels import Fit, stored_side
 from records.toml import did_you_mean
 from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
@@ -52,7 +53,9 @@ class PreparedData(BaseModel):
     folder: str
     classes: tuple[str, ...]
     mirror: bool
-    image_size: int
+    image_size: int  # Side of the images as they are kept,
+    crop_size: int  # and of their centre, which is what networks see at most.
+    fit: Fit = "crop"
     train: PartFacts
     test: PartFacts
     content: str = ""  # Tells these pictures from all others, in words.
@@ -89,6 +92,7 @@ def prepare(config: DataConfig) -> PreparedData:
     """
     try:
         source = find_source(config)
+        config = config.model_copy(update={"image_size": source.image_size})
         prepared = _prepared(config, source)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -168,6 +172,8 @@ def at_absolute_paths(config: DataConfig) -> DataConfig:
 def _prepared(config: DataConfig, source: Source) -> PreparedData:
     cache = Path(config.root) / "cache"
     asked = [source.name, config.image_size, config.test_fraction, config.skip_bad_images]
+    if (sizes := _sizes(config)) != {**sizes, "image_size": config.image_size, "fit": "crop"}:
+        asked += [sizes["image_size"], config.fit]  # Not before: older caches stay.
     settings, place = [_FORMAT, *asked], str(Path(config.dataset).expanduser().resolve())
     stamp = cache / "stamps" / _digest([*settings, place, source.stamp])
     content = once(source.content or (lambda: source.stamp))
@@ -187,7 +193,8 @@ def _cached(folder: Path) -> PreparedData | None:
     """The data set in this folder of the cache, if it is there and what was written."""
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        prepared = PreparedData.model_validate({**facts, "folder": str(folder)})
+        place = {"crop_size": facts["image_size"], "folder": str(folder)}  # As in early versions.
+        prepared = PreparedData.model_validate({**place, **facts})
         for part in _PARTS:
             read_known(folder, part)  # As there were none in early versions.
         state = _state(folder)
@@ -198,7 +205,7 @@ def _cached(folder: Path) -> PreparedData | None:
             # Where the cache can only be read, the next start has to hash again.
             with suppress(OSError):
                 write_whole(folder / _HASHED, json.dumps(state))
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return None
     return prepared
 
@@ -211,20 +218,18 @@ def _build(
         built = Path(scratch) / folder.name
         built.mkdir()
         facts: dict[str, Any] = {"name": source.name, "classes": source.classes}
-        facts |= {"mirror": source.mirror, "image_size": config.image_size}
+        facts |= {"mirror": source.mirror, **_sizes(config)}
         counts: dict[str, dict[str, int]] = {}
         for part in _PARTS:
             arrays = source.read(part)
             write_part(built, part, arrays)
             facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
             counts |= counts_by_part(arrays, part, source.classes)
-        facts["findings"] = {
-            **source.listed, **source.found(), "counts": counts, "image_size": config.image_size,
-        }  # fmt: skip
+        facts["findings"] = {**source.listed, **source.found(), "counts": counts, **_sizes(config)}
         count = sum(facts[part]["count"] for part in _PARTS)
         facts["content"] = f"{count:,} pictures, {_digest(content())}"
         facts["skipped"] = source.skipped()
-        write_whole(built / _FACTS, json.dumps(facts, indent=1, default=_plain))
+        write_whole(built / _FACTS, json.dumps(facts, indent=1, default=BaseModel.model_dump))
         write_whole(built / _HASHED, json.dumps(_state(built)))
         if folder.exists():  # Damaged.
             folder.replace(Path(scratch) / "damaged")
@@ -234,13 +239,15 @@ def _build(
     return prepared
 
 
+def _sizes(config: DataConfig) -> dict[str, Any]:
+    """Those of the images, by their names in `PreparedData` and `Findings`."""
+    assert config.image_size is not None
+    side = stored_side(config.image_size, config.fit)
+    return {"image_size": side, "crop_size": config.image_size, "fit": config.fit}
+
+
 def _numbers(values: list[int] | None) -> np.ndarray | None:
     return None if values is None else np.array(values, dtype=np.int64)
-
-
-def _plain(value: Any) -> Any:
-    """A record as JSON can say it."""
-    return value.model_dump()
 
 
 def _sha256(folder: Path, part: str) -> str:

@@ -1,7 +1,11 @@
-"""Batched augmentation on the device: every image its own flip, shift, turn, zoom, light, cut.
+"""Batched augmentation on the device: every image its own flip, place, size, light, cut.
 
-One strength in [0, 1] scales all of it; 0 leaves every image as it is. The strength is a 0-d
-tensor, nothing here waits for the device, and all shapes are fixed by the batch size, so a
+Small images are shifted, turned and zoomed. Of large ones, which are kept with a margin around
+what is seen, a rectangle of random size and proportions is shown (random resized crop; Szegedy et
+al., 2015). Light is the same for all channels, so that grey stays grey.
+
+One strength in [0, 1] scales all of it; 0 leaves every image as it is scored. The strength is a
+0-d tensor, nothing here waits for the device, and all shapes are fixed by the batch size, so a
 captured step serves every strength.
 """
 
@@ -12,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train_core.images import Normalisation
+from train_core.images.view import View, sampling
 
 # Strength from which on every image alternates; below, a proportional share of them does.
 FLIP_FULL_AT = 0.25
@@ -23,12 +28,16 @@ ZOOM = 0.15  # In or out.
 WARPED = 0.5  # Share of the images that are turned and zoomed; that blurs, so others stay sharp.
 LIGHT = 0.25  # Of brightness (in deviations) and of contrast (relative).
 CUT = 0.4  # Side of the square that is cut out, as a share of the image's side.
+SHRUNK = 0.65  # How much smaller than what is scored the side of a crop can be, as a share of it.
+STRETCHED = 4 / 3  # Width to height of a crop, or the other way round.
+PLACED_FULL_AT = 0.25  # Strength from which on a crop may lie anywhere.
 
 
 def draw(count: int, device: torch.device, generator: torch.Generator) -> Tensor:
     """Random numbers in [0, 1) for `count` images, `(count, 9)`.
 
     Columns: shift x and y, whether to turn and zoom, angle, zoom, contrast, brightness, cut y, x.
+    Where crops are shown: place x and y, nothing, proportions, size, and the rest as it is.
     """
     return torch.rand(count, 9, device=device, generator=generator)
 
@@ -53,7 +62,7 @@ def flips(phase: Tensor, epoch: Tensor, strength: Tensor) -> Tensor:
 def augment(
     images: Tensor, flipped: Tensor, draws: Tensor, strength: Tensor, normalisation: Normalisation
 ) -> Tensor:
-    """Augment and normalise images, `(B, 3, H, W)` float32.
+    """Augment and normalise images, `(B, 3, r, r)` float32 for the resolution r of the view.
 
     Args:
         images: `(B, H, W, 3)` uint8.
@@ -62,17 +71,47 @@ def augment(
         strength: 0-d, in [0, 1]; 0 gives the same as `normalisation(images)`.
         normalisation: A cut goes to its mean colour.
     """
-    side = images.shape[1]
-    pixels = images.permute(0, 3, 1, 2).float().contiguous()
-    grid = _sampling_grid(flipped, draws, strength, side)
-    moved = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    view = normalisation.view
+    if view is not None and view.crop < view.stored:
+        moved = _crops(images, flipped, draws, strength, view)
+    else:
+        moved = _moved(images, flipped, draws, strength)
+        moved = moved if view is None else view.resized(moved).contiguous()
     gain, offset = normalisation.affine()
     contrast = 1 + LIGHT * strength * (draws[:, 5:6] * 2 - 1)
     brightness = LIGHT * strength * (draws[:, 6:7] * 2 - 1)
     # Normalisation, contrast and brightness are one line per image and channel.
     slope, shift = contrast * gain, contrast * offset + brightness
     lit = moved.mul_(slope[:, :, None, None]).add_(shift[:, :, None, None])
-    return lit.masked_fill_(_cut(draws, strength, side), 0.0)
+    return lit.masked_fill_(_cut(draws, strength, lit.shape[-1]), 0.0)
+
+
+def _moved(images: Tensor, flipped: Tensor, draws: Tensor, strength: Tensor) -> Tensor:
+    """`(B, 3, H, W)` float32: shifted, turned, zoomed and mirrored, levels as they were."""
+    pixels = images.permute(0, 3, 1, 2).float().contiguous()
+    grid = _sampling_grid(flipped, draws, strength, images.shape[1])
+    return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def _crops(images: Tensor, flipped: Tensor, draws: Tensor, strength: Tensor, view: View) -> Tensor:
+    """`(B, 3, r, r)` float32: a rectangle of each, resampled as `normalisation` does it."""
+    count, stored, side = len(images), view.stored, view.side
+    scored, signed = view.crop / stored, draws * 2 - 1
+    # Sides as shares of the image's; their squares are even, so that areas are.
+    least = scored * (1 - SHRUNK * strength)
+    most = scored + (1 - scored) * strength
+    size = (least.square() + draws[:, 4] * (most.square() - least.square())).sqrt()
+    stretch = torch.exp(signed[:, 3] * (math.log(STRETCHED) / 2) * strength)
+    sides = torch.stack([size * stretch, size / stretch], 1).clamp(max=1) * stored
+    reach = (stored - sides) / 2 * (strength / PLACED_FULL_AT).clamp(max=1)
+    middles, steps = stored / 2 + signed[:, :2] * reach, sides / side
+    mirror = 1 - 2 * flipped.to(steps.dtype)
+    along_x = sampling(middles[:, 0], steps[:, 0] * mirror, side, stored)
+    along_y = sampling(middles[:, 1], steps[:, 1], side, stored)
+    rows = along_y @ images.float().reshape(count, stored, stored * 3)
+    lines = rows.reshape(count, side, stored, 3).permute(0, 3, 1, 2)
+    shown = lines.reshape(count, 3 * side, stored) @ along_x.transpose(1, 2)
+    return shown.reshape(count, 3, side, side)
 
 
 def _sampling_grid(flipped: Tensor, draws: Tensor, strength: Tensor, side: int) -> Tensor:

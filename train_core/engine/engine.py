@@ -7,6 +7,7 @@ order of the images and the counters are all tensors on the device.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from train_core.engine.mixing import Mixing, is_mixed
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.images import ImageData, Normalisation
+from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
 from train_core.networks.weights.initial import initial_weights
@@ -32,6 +34,7 @@ class EngineShape:
     batch_size: int
     optimizer: Optimizer
     dtype: torch.dtype
+    view: View  # How it sees the images.
     cuda_graph: bool = False
     compile: bool = False
     mixed: bool = False  # Whether images are erased or mixed, or classes weigh differently.
@@ -40,11 +43,12 @@ class EngineShape:
     def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
         """The shape that a training on this data needs."""
         dtype = resolve_precision(config.precision, data.device)
-        settings = {**config.model_dump(), "image_size": data.side}
+        view = data.view(config.resolution)
+        settings = {**config.model_dump(), "image_size": view.side}
         network = NetworkShape.of(config.network, settings, len(data.classes))
         graph = config.cuda_graph and data.device.type == "cuda"
-        sizes = (network, config.batch_size, config.optimizer, dtype)
-        return cls(*sizes, graph, config.compile, is_mixed(config))
+        kind = config.batch_size, config.optimizer, dtype, view
+        return cls(network, *kind, graph, config.compile, is_mixed(config))
 
 
 class Engine:
@@ -70,7 +74,7 @@ class Engine:
         self._live.expect(shape.batch_size)
         # Copies, since a captured step reads them where they are.
         own = data.normalisation
-        self.normalisation = Normalisation(own.mean.clone(), own.std.clone())
+        self.normalisation = Normalisation(own.mean.clone(), own.std.clone(), shape.view)
         names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
         self._settings = {name: torch.zeros((), device=data.device) for name in names}
         self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
@@ -97,7 +101,7 @@ class Engine:
     def _begin(self, config: TrainConfig) -> None:
         weights = torch.Generator().manual_seed(config.seed)
         self._random.manual_seed(config.seed)
-        self._live.reset(weights, self.data.filters)
+        self._live.reset(weights, self._filters)
         self._set_weights(config)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
@@ -114,6 +118,12 @@ class Engine:
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
+
+    @cached_property
+    def _filters(self) -> Tensor:
+        if self.shape.view == self.data.view(None):
+            return self.data.filters
+        return self.data.filters_in(self.shape.view)
 
     def _set_weights(self, config: TrainConfig) -> None:
         """Put the weights of a file in the place of drawn ones, if the training starts there."""

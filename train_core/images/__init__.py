@@ -1,7 +1,7 @@
 """A data set on the device: uint8 images, labels, and what the training part says about them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from records.pixels import SMALL
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, load_part
 from train_core.device import has_float64
+from train_core.images.view import View
 
 _EPS = 5e-4
 # Second moment below which a direction has no variance, such as colour in grey images.
@@ -50,16 +52,23 @@ class Part:
 class Normalisation:
     """Channel means and standard deviations, `(3,)` float32, of the training part.
 
-    Training, evaluation and export all normalise with it.
+    Training, evaluation and export all normalise with it, and see the images in its `view`; None
+    = as they are.
     """
 
     mean: Tensor
     std: Tensor
+    view: View | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` float32, normalised, channels_last, from `(B, H, W, 3)` uint8."""
+        """`(B, 3, r, r)` float32, normalised, channels_last, from `(B, H, W, 3)` uint8.
+
+        r is the view's, or else that of the images.
+        """
         gain, offset = self.affine()
-        return (images.float() * gain + offset).permute(0, 3, 1, 2)
+        seen = images if self.view is None else self.view.cropped(images)
+        pixels = (seen.float() * gain + offset).permute(0, 3, 1, 2)
+        return pixels if self.view is None else self.view.resized(pixels)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """The same as gain and offset, `(3,)` each, of pixels in [0, 255]."""
@@ -70,13 +79,15 @@ class Normalisation:
 class ImageData:
     """What a training sees: a training part, perhaps a validation part, and never the test part.
 
-    `classes` are the names by label; `mirror` says whether a mirrored image still shows its class.
+    `classes` are the names by label; `mirror` says whether a mirrored image still shows its class;
+    `crop_size` is the side of the images' centre that is seen at most, None = all.
     """
 
     train: Part
     validation: Part | None
     classes: tuple[str, ...]
     mirror: bool
+    crop_size: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -88,16 +99,29 @@ class ImageData:
         """Height and width of the images in pixels."""
         return self.train.images.shape[1]
 
+    def view(self, resolution: int | None) -> View:
+        """What a training at a resolution sees; None = the most."""
+        crop = self.crop_size or self.side
+        return View(self.side, crop, resolution or crop)
+
     @cached_property
     def normalisation(self) -> Normalisation:
-        """From the training part."""
-        return Normalisation(*channel_statistics(self.train.images))
+        """From the training part; of images above 64 pixels, of about 1,000."""
+        few = 1000 if self.side > SMALL else len(self.train)
+        chosen = self.train.subsample(few).images
+        return Normalisation(*channel_statistics(chosen), self.view(None))
 
     @cached_property
     def filters(self) -> Tensor:
-        """Whitening filters, `(24, 3, 2, 2)`, from about 5,000 evenly spread images."""
-        sample = self.train.images[:: max(1, len(self.train) // 5000)]
-        return whitening_filters(map(self.normalisation, sample.split(images_at_once(self.side))))
+        """Whitening filters, `(24, 3, 2, 2)`, for networks that see the most there is."""
+        return self.filters_in(self.view(None))
+
+    def filters_in(self, view: View) -> Tensor:
+        """Whitening filters, `(24, 3, 2, 2)`, from about 5,000 evenly spread images, 500 large."""
+        few = 500 if self.side > SMALL else 5000
+        sample = self.train.images[:: max(1, len(self.train) // few)]
+        seen = replace(self.normalisation, view=view)
+        return whitening_filters(map(seen, sample.split(images_at_once(self.side))))
 
 
 def images_at_once(side: int) -> int:
@@ -116,7 +140,8 @@ def load_training_data(
         return Part.of(arrays.images[rows], arrays.labels[rows], device)
 
     validation = part(chosen.validation) if len(chosen.validation) else None
-    return ImageData(part(chosen.train), validation, prepared.classes, prepared.mirror)
+    crop = prepared.crop_size
+    return ImageData(part(chosen.train), validation, prepared.classes, prepared.mirror, crop)
 
 
 def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
@@ -130,8 +155,9 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
-    channels = _in_reach(images).flatten(0, 2).T
-    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
+    counts = torch.stack(
+        [_counts(batch) for batch in images.split(50 * images_at_once(images.shape[1]))]
+    ).sum(0)
     levels = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = share @ levels
@@ -139,6 +165,12 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     # A constant channel must not divide by zero.
     std = variance.sqrt().clamp_min(1e-3)
     return mean.float().to(images.device), std.float().to(images.device)
+
+
+def _counts(images: Tensor) -> Tensor:
+    """How often each channel has each level, `(3, 256)` int64."""
+    channels = _in_reach(images).flatten(0, 2).T
+    return torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
 
 
 def whitening_filters(batches: Iterable[Tensor]) -> Tensor:
