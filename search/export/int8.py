@@ -91,7 +91,9 @@ def write_int8(path: Path, plain: Path, task: Quantisation) -> None:
         path,
         _Batches(task.calibration),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        # With what cuts their results off: without it, levels were spent on what is thrown away,
+        # and a network with ReLU6 (EfficientNet-Lite) lost 5 points of accuracy instead of none.
+        op_types_to_quantize=["Conv", "Gemm", "MatMul", "Clip", "Relu"],
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
