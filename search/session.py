@@ -2,20 +2,25 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from records.command_line import warn
 from records.files import is_full_disk
 from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
+from records.trial import ranked
+from records.words import duration
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.progress import Display, EventLog
 from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
+from search.plan.clock import Speeds
+from search.plan.ration import affordable, with_clock
 from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
@@ -35,6 +40,7 @@ from studies.presence import Presence, StudyDeleted
 from studies.sql_broker import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
+from train_core.config import RecipeName
 from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
@@ -66,7 +72,9 @@ def run_search(
         StudyDeleted: Somebody deleted the study, or its file, meanwhile.
         KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
+    began = time.time()
     with _session(config, display) as session:
+        session.began = began
         if begun is not None:
             begun(session.plan.place)
         return session.run(trials=True)
@@ -98,11 +106,10 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
-            size = _size_of(plan.place) if config.data.image_size is None else None
-            if size not in (None, prepared.crop_size):
-                data = config.data.model_copy(update={"image_size": size})
-                config = config.model_copy(update={"data": data})
-                plan = settle(config, prepare_apart(data, pool.stop), machine.recipe)
+            config = _as_before(config, plan, machine.recipe)
+            if config.data.image_size not in (None, prepared.crop_size):
+                prepared = prepare_apart(config.data, pool.stop)
+            plan = settle(config, prepared, machine.recipe)
             found: str | ValueError | None = pool.call(CheckNetworks(plan))
             if isinstance(found, ValueError):
                 raise found
@@ -114,14 +121,31 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         shown.close()
 
 
-def _size_of(place: Place) -> int | None:
-    """The image size of a study that is there: 0.1.0 had another one for those who named none."""
+def _as_before(config: SearchConfig, plan: Plan, recipe: RecipeName) -> SearchConfig:
+    """The config with the recipe and the image size of a study that is there already.
+
+    0.1.0 had others for those who named none.
+    """
+    known = _settings(plan.place)
+    if plan.reason and (not known or known.get("recipe") == recipe):
+        named = config.model_copy(update={"recipe": recipe})
+        earlier = known or _settings(settle(named, plan.data, recipe).place)
+        if earlier:
+            known, config = earlier, named
+    size = known.get("data", {}).get("image_size")
+    if size is None or config.data.image_size is not None:
+        return config
+    data = config.data.model_copy(update={"image_size": size})
+    return config.model_copy(update={"data": data})
+
+
+def _settings(place: Place) -> Mapping[str, Any]:
+    """Those of the study in this place; nothing if there is none."""
     try:
-        settings = find(place, to_write=False).user_attrs.get(SETTINGS, {})
+        found: Mapping[str, Any] = find(place, to_write=False).user_attrs.get(SETTINGS, {})
     except ValueError:
-        return None
-    size: int | None = settings.get("data", {}).get("image_size")
-    return size
+        return {}
+    return found
 
 
 @dataclass
@@ -133,6 +157,7 @@ class _Session:
     pool: WorkerPool
     interrupts: Interrupts
     shown: Display
+    began: float = 0.0  # When the budget did, in seconds since the epoch.
     _told_to_stop: bool = False
     _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
@@ -147,8 +172,8 @@ class _Session:
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
-        plan, metrics = self.plan, None
-        with dashboard(plan.place, wanted=plan.config.dashboard) as url:
+        metrics = None
+        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
             try:
                 if trials:
                     self._run_trials(url)
@@ -156,6 +181,7 @@ class _Session:
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
+                    plan = self._rationed()
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
@@ -170,27 +196,28 @@ class _Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(plan, trial_records(self.study))
+        sweep_trials(self.plan, trial_records(self.study))
         self.log.write("search ends")
-        return SearchResult(plan.place, self._counts(), self.interrupts.signal, metrics)
+        return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
 
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
-        plan, counts, speed = self.plan, self._counts(), None
-        missing = counts.done < plan.config.trials
-        if missing:
-            speed = self.pool.call(MeasureSpeed(plan))
-            self.pool.patience = self._patience(speed)
-        for line in introduce(plan, self.machine, self.workers, speed, counts):
+        counts, speeds = self._counts(), Speeds()
+        if not counts.ended:
+            speeds = self.pool.call(MeasureSpeed(self.plan))
+            self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
+            self.pool.patience = self._patience(speeds)
+        for line in introduce(self.plan, self.machine, self.workers, speeds, counts):
             self._say(line)
-        self._say(how_to_watch(plan.place, dashboard_url))
-        if missing:
+        self._say(how_to_watch(self.plan.place, dashboard_url))
+        if not counts.ended:
             self._follow_trials()
 
-    def _patience(self, speed: float | None) -> Patience:
-        """For trials, when the default configuration trains so many images per second alone."""
-        plan = self.plan
-        expected = None if speed is None else self.workers * plan.train_count / speed
+    def _patience(self, speeds: Speeds) -> Patience:
+        """For trials, when the default configuration has these speeds alone."""
+        plan, rates = self.plan, [r for r in (speeds.training, speeds.features) if r]
+        # A probe may have to see all pictures, and some of them changed, before its only epoch.
+        expected = self.workers * plan.train_count / min(rates) if rates else None
         return Patience(plan.config.study.trial_timeout, plan.training.compile, expected)
 
     def _follow_trials(self) -> None:
@@ -209,8 +236,36 @@ class _Session:
             if now >= next_count:
                 next_count = now + _COUNT_EVERY
                 counts = self._counts()
-                left = (now - began) / ended * (counts.total - counts.done) if ended else None
-                self.shown.counts(counts, left)
+                self.shown.counts(counts, self._left(counts, (now - began, ended)))
+
+    def _left(self, counts: Counts, pace: tuple[float, int]) -> float | None:
+        """Seconds until the end of the trials, or of the budget; None = not known.
+
+        `pace` are seconds, and the trials that ended in them.
+        """
+        seconds, ended = pace
+        by_trials = None
+        if ended and counts.total is not None:
+            by_trials = seconds / ended * (counts.total - counts.done)
+        if (clock := self.plan.clock) is None:
+            return by_trials
+        return clock.left(time.time())
+
+    def _rationed(self) -> Plan:
+        """The plan with as many confirmations as the budget still has room for; says if fewer."""
+        plan, clock = self.plan, self.plan.clock
+        if clock is None:
+            return plan
+        now, asked = time.time(), plan.config.confirm
+        top, seeds = affordable(plan, ranked(trial_records(self.study)), now)
+        if (top, seeds) != (asked.top, asked.seeds):
+            self._say(
+                f"confirmations: {top} x {seeds} instead of {asked.top} x {asked.seeds}, since "
+                f"{duration(clock.left(now))} of the budget are left"
+            )
+        confirm = asked.model_copy(update={"top": top, "seeds": seeds})
+        config = plan.config.model_copy(update={"confirm": confirm})
+        return plan.model_copy(update={"config": config})
 
     def _say(self, line: str) -> None:
         self.log.write(line)
@@ -257,7 +312,7 @@ class _Session:
             self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
-        return count(trial_records(self.study), self.plan.config.trials)
+        return count(trial_records(self.study), self.plan.total)
 
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""

@@ -58,7 +58,7 @@ class PlainLines(Display):
     def event(self, worker: int, event: Event) -> None:
         """Print how trainings ended, and what went wrong."""
         if not isinstance(event, Began | EpochEnded):
-            done = f"[{self._counts.done}/{self._counts.total}] " if self._counts else ""
+            done = f"{_place(self._counts)} " if self._counts else ""
             self.say(f"{done}{in_words(event)}")
 
     def counts(self, counts: Counts, seconds_left: float | None) -> None:
@@ -66,7 +66,7 @@ class PlainLines(Display):
         old = self._counts.best if self._counts else None
         self._counts = counts
         if counts.best is not None and (old is None or old.number != counts.best.number):
-            self.say(f"[{counts.done}/{counts.total}] best so far: {counts.best_so_far()}")
+            self.say(f"{_place(counts)} best so far: {counts.best_so_far()}")
 
 
 class LiveDisplay(Display):
@@ -114,7 +114,7 @@ class LiveDisplay(Display):
         if (counts := self._counts) is not None:
             left = "" if self._left is None else f", about {duration(self._left)} left"
             parts = [
-                Text(f"{counts.done} of {counts.total} trials: {counts.by_state()}{left}"),
+                Text(f"{counts.of_total()}: {counts.by_state()}{left}"),
                 ProgressBar(counts.total, counts.done, width=60),
                 Text(f"best so far: {counts.best_so_far()}"),
             ]
@@ -137,6 +137,11 @@ class LiveDisplay(Display):
                 began.description,
             )
         return table
+
+
+def _place(counts: Counts) -> str:
+    """Where a study stands, in brackets."""
+    return f"[{counts.done}]" if counts.total is None else f"[{counts.done}/{counts.total}]"
 
 
 def new_display(output: LastingOutput) -> Display:

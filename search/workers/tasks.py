@@ -6,6 +6,7 @@ from typing import Any
 
 from records.machine import versions
 from search.plan import Plan
+from search.plan.clock import Speeds
 from search.workers.events import Event
 from search.workers.interrupts import StopFlag
 from search.workers.pool import WorkerPool
@@ -89,24 +90,24 @@ class CheckNetworks:
 
 @dataclass(frozen=True)
 class MeasureSpeed:
-    """The task of measuring images per second of the default configuration."""
+    """The task of measuring how many images per second the default configuration takes."""
 
     plan: Plan
 
-    def run(self, worker: Worker) -> Generator[Event, None, float | None]:
-        """Train a few steps; None if the device cannot hold it. Buffers stay for the trials."""
+    def run(self, worker: Worker) -> Generator[Event, None, Speeds]:
+        """Train a few steps; nothing if the device cannot hold it. Buffers stay for the trials."""
         from train_core.device import is_out_of_memory
         from train_core.fit import measure_speed
 
         yield from ()
         engines = worker.engines(self.plan.data, self.plan.config.data)
         try:
-            return measure_speed(self.plan.training, engines)
+            return Speeds(training=measure_speed(self.plan.training, engines))
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
                 raise
         engines.clear()
-        return None
+        return Speeds()
 
 
 @dataclass(frozen=True)
