@@ -2,25 +2,23 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from records.command_line import warn
 from records.files import is_full_disk
 from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
-from records.trial import ranked
-from records.words import duration
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.progress import Display, EventLog
 from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
+from search.plan.before import as_before
 from search.plan.clock import Speeds
-from search.plan.ration import affordable, with_clock
+from search.plan.ration import rationed, with_clock
 from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
@@ -40,7 +38,6 @@ from studies.presence import Presence, StudyDeleted
 from studies.sql_broker import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
-from train_core.config import RecipeName
 from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
@@ -106,7 +103,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
-            config = _as_before(config, plan, machine.recipe)
+            config = as_before(config, plan, machine.recipe)
             if config.data.image_size not in (None, prepared.crop_size):
                 prepared = prepare_apart(config.data, pool.stop)
             plan = settle(config, prepared, machine.recipe)
@@ -119,33 +116,6 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         raise KeyboardInterrupt from None
     finally:
         shown.close()
-
-
-def _as_before(config: SearchConfig, plan: Plan, recipe: RecipeName) -> SearchConfig:
-    """The config with the recipe and the image size of a study that is there already.
-
-    0.1.0 had others for those who named none.
-    """
-    known = _settings(plan.place)
-    if plan.reason and (not known or known.get("recipe") == recipe):
-        named = config.model_copy(update={"recipe": recipe})
-        earlier = known or _settings(settle(named, plan.data, recipe).place)
-        if earlier:
-            known, config = earlier, named
-    size = known.get("data", {}).get("image_size")
-    if size is None or config.data.image_size is not None:
-        return config
-    data = config.data.model_copy(update={"image_size": size})
-    return config.model_copy(update={"data": data})
-
-
-def _settings(place: Place) -> Mapping[str, Any]:
-    """Those of the study in this place; nothing if there is none."""
-    try:
-        found: Mapping[str, Any] = find(place, to_write=False).user_attrs.get(SETTINGS, {})
-    except ValueError:
-        return {}
-    return found
 
 
 @dataclass
@@ -181,7 +151,9 @@ class _Session:
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
-                    plan = self._rationed()
+                    plan, fewer = rationed(self.plan, trial_records(self.study), time.time())
+                    if fewer:
+                        say(fewer)
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
@@ -250,22 +222,6 @@ class _Session:
         if (clock := self.plan.clock) is None:
             return by_trials
         return clock.left(time.time())
-
-    def _rationed(self) -> Plan:
-        """The plan with as many confirmations as the budget still has room for; says if fewer."""
-        plan, clock = self.plan, self.plan.clock
-        if clock is None:
-            return plan
-        now, asked = time.time(), plan.config.confirm
-        top, seeds = affordable(plan, ranked(trial_records(self.study)), now)
-        if (top, seeds) != (asked.top, asked.seeds):
-            self._say(
-                f"confirmations: {top} x {seeds} instead of {asked.top} x {asked.seeds}, since "
-                f"{duration(clock.left(now))} of the budget are left"
-            )
-        confirm = asked.model_copy(update={"top": top, "seeds": seeds})
-        config = plan.config.model_copy(update={"confirm": confirm})
-        return plan.model_copy(update={"config": config})
 
     def _say(self, line: str) -> None:
         self.log.write(line)

@@ -12,6 +12,7 @@ from typing import Any
 
 from records.outcome import State
 from records.trial import TrialRecord, ranked
+from records.words import duration
 from search.plan.clock import (
     FEATURES,
     VIEWS,
@@ -192,6 +193,21 @@ def affordable(plan: Plan, results: Sequence[TrialRecord], now: float) -> tuple[
         if now + finishing(plan, results, top, seeds) <= clock.ends:
             return top, seeds
     return 1, 1
+
+
+def rationed(plan: Plan, trials: Sequence[TrialRecord], now: float) -> tuple[Plan, str | None]:
+    """The plan with as many confirmations as there is time for, and a line if these are fewer."""
+    asked = plan.config.confirm
+    top, seeds = affordable(plan, ranked(trials), now)
+    if plan.clock is None or (top, seeds) == (asked.top, asked.seeds):
+        return plan, None
+    line = (
+        f"confirmations: {top} x {seeds} instead of {asked.top} x {asked.seeds}, since "
+        f"{duration(plan.clock.left(now))} of the budget are left"
+    )
+    confirm = asked.model_copy(update={"top": top, "seeds": seeds})
+    config = plan.config.model_copy(update={"confirm": confirm})
+    return plan.model_copy(update={"config": config}), line
 
 
 def _fewer(top: int, seeds: int) -> Iterator[tuple[int, int]]:
