@@ -26,6 +26,7 @@ from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
 from search.workers.tasks import (
     CheckNetworks,
+    ComputeFeatures,
     Machine,
     MeasureSpeed,
     look_around,
@@ -183,7 +184,17 @@ class _Session:
             self._say(line)
         self._say(how_to_watch(self.plan.place, dashboard_url))
         if not counts.ended:
+            self._compute_features()
             self._follow_trials()
+
+    def _compute_features(self) -> None:
+        """Before the trials, if there are probes: each of them would wait for the same."""
+        if "probe" not in self.plan.methods:
+            return
+        self.watch.doing = "computing features"
+        for worker, event in self.pool.run([ComputeFeatures(self.plan)]):
+            self._tell(worker, event)
+        self.watch.doing = "searching"
 
     def _patience(self, speeds: Speeds) -> Patience:
         """For trials, when the default configuration has these speeds alone."""

@@ -17,7 +17,16 @@ from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
 from search.display.summary import Counts
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerHung, WorkerLost
+from search.workers.events import (
+    Began,
+    Ended,
+    EpochEnded,
+    Event,
+    Progressed,
+    Warned,
+    WorkerHung,
+    WorkerLost,
+)
 
 
 class Display:
@@ -48,6 +57,7 @@ class PlainLines(Display):
     def __init__(self, output: LastingOutput | None = None) -> None:
         self._output = output or LastingOutput(sys.stdout)
         self._counts: Counts | None = None
+        self._quarter = 0  # Of what is no training: how much of it was told.
 
     def say(self, line: str) -> None:
         """Print the line."""
@@ -57,7 +67,12 @@ class PlainLines(Display):
 
     def event(self, worker: int, event: Event) -> None:
         """Print how trainings ended, and what went wrong."""
-        if not isinstance(event, Began | EpochEnded):
+        if isinstance(event, Progressed):
+            quarter = 4 * event.done // max(1, event.total)
+            if quarter != self._quarter:
+                self._quarter = quarter
+                self.say(in_words(event))
+        elif not isinstance(event, Began | EpochEnded):
             done = f"{_place(self._counts)} " if self._counts else ""
             self.say(f"{done}{in_words(event)}")
 
@@ -91,6 +106,13 @@ class LiveDisplay(Display):
                 self._running[worker] = event, None
             case EpochEnded() if worker in self._running:
                 self._running[worker] = self._running[worker][0], event
+            case Progressed(job, done, total, rate):
+                self._running[worker] = (
+                    Began(job, "", total),
+                    EpochEnded(job, done, None, rate or 0.0),
+                )
+                if done == total:
+                    self._running.pop(worker)
             case Ended():
                 self._running.pop(worker, None)
                 expected = event.outcome.cause in (None, Cause.RULE)
@@ -184,6 +206,9 @@ def in_words(event: Event) -> str:
             accuracy = "" if event.accuracy is None else f", validation {event.accuracy:.2%}"
             speed = f"{number(event.images_per_second)} images/s"
             return f"{event.job} epoch {event.epoch}{accuracy}, {speed}"
+        case Progressed(job, done, total, rate):
+            pace = "" if rate is None else f", {number(rate)} images/s"
+            return f"{job}: {number(done)} of {number(total)} images{pace}"
         case Ended(job, outcome):
             accuracy = "" if outcome.accuracy is None else f" at {outcome.accuracy:.2%}"
             reason = f" ({outcome.reason})" if outcome.reason else ""

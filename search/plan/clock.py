@@ -66,6 +66,7 @@ def after_trainings(test: int, speeds: Speeds, scale: float = 1.0) -> float:
     Test images are seen twice, the second time mirrored. `scale` is the share of the largest
     resolution's time that a picture takes.
     """
-    learned = None if speeds.training is None else speeds.training * _FORWARD
-    rates = [r for r in (speeds.features and speeds.features / scale, learned) if r]
-    return LAST + (2 * test / min(rates) if rates else 0.0)
+    rate = speeds.features and speeds.features / scale
+    if rate is None and speeds.training is not None:
+        rate = speeds.training * _FORWARD
+    return LAST + (2 * test / rate if rate else 0.0)
