@@ -5,7 +5,7 @@ from typing import Any
 
 from search.config import SearchConfig
 from search.plan.plan import Plan
-from search.plan.settle import settle
+from search.plan.settle import study_name
 from studies.study import SETTINGS, Place, find
 from train_core.config import RecipeName
 
@@ -17,10 +17,10 @@ def as_before(config: SearchConfig, plan: Plan, recipe: RecipeName) -> SearchCon
     """
     known = _settings(plan.place)
     if plan.reason and (not known or known.get("recipe") == recipe):
-        named = config.model_copy(update={"recipe": recipe})
-        earlier = known or _settings(settle(named, plan.data, recipe).place)
-        if earlier:
-            known, config = earlier, named
+        name = study_name(config, plan.data, recipe)
+        earlier = Place(name, plan.folder.with_name(name), config.study.storage)
+        if found := known or _settings(earlier):
+            known, config = found, config.model_copy(update={"recipe": recipe})
     size = known.get("data", {}).get("image_size")
     if size is None or config.data.image_size is not None:
         return config

@@ -43,6 +43,8 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
     for name, parameter in space.parameters.items():
         key, where = parameter.sets or name, f"space '{space.name}', parameter '{name}'"
         at = _conditions(parameter, key)
+        if not mixed and at.get("method", training.method) != training.method:
+            continue  # It can never apply.
         for value in parameter.extremes():
             validate(TrainConfig, laid_over(training.model_dump(), {**at, key: value}), where)
     return space

@@ -48,10 +48,13 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
         resolution = min(most, data.crop_size)
         training = training.model_copy(update={"resolution": resolution})
     refuse_larger(training.resolution, data.crop_size)
-    # A name that may be a folder's, whatever the images' folder is called.
-    images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
-    study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})
+    study = config.study.model_copy(update={"name": study_name(config, data, recipe)})
     config = _with_space(_with_length(config.model_copy(update={"recipe": recipe})))
+    if config.space.name == "pretrained" != recipe:
+        raise ValueError(
+            f"space 'pretrained' must go with recipe 'pretrained', but got recipe '{recipe}': "
+            f"choose another one with --space, or --recipe pretrained"
+        )
     varying = ("method",) if recipe == "pretrained" else ()
     fixed = {**training.model_dump(), "recipe": recipe}
     space = build_space(config, training).given(fixed, varying)
@@ -91,6 +94,12 @@ def recipe_for(config: SearchConfig, data: PreparedData, default_recipe: RecipeN
     if data.crop_size <= SMALL or own or config.space.name is not None:
         return default_recipe
     return "pretrained"
+
+
+def study_name(config: SearchConfig, data: PreparedData, recipe: RecipeName) -> str:
+    """What the study is called: a name that may be a folder's, whatever that of the images is."""
+    images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
+    return config.study.name or f"{images}-{recipe}"
 
 
 def _with_length(config: SearchConfig) -> SearchConfig:
