@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from search.plan import Plan
+from search.plan.ration import Ration
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
@@ -24,17 +25,21 @@ if TYPE_CHECKING:
     from train_core.engine import EnginePool
 
 _POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
+NO_END = 1_000_000_000  # Trials, where a budget ends a search.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 
 def open_broker(plan: Plan) -> Broker:
     """The broker of the study's database."""
-    study = work_on(plan.place, plan.config.study, plan.space, plan.training.epochs)
+    epochs = plan.training.epochs if plan.probes is None else None
+    study = work_on(plan.place, plan.config.study, plan.space, epochs)
 
     def configure(point: Mapping[str, Value], index: int) -> Mapping[str, Any]:
         return plan.trial_config(point, index).model_dump()
 
-    return SqlBroker(study, plan.place, plan.config.trials, plan.space, plan.fixed, configure)
+    total = NO_END if plan.total is None else plan.total
+    policy = None if plan.probes is None and plan.clock is None else Ration(plan)
+    return SqlBroker(study, plan.place, total, plan.space, plan.fixed, configure, policy)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Trial:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:
                 return State.PRUNED, Cause.RULE, f"{study.pruner} rule after epoch {epoch}"
-            if epoch == self.plan.training.epochs:
+            if epoch == self.claim.config["epochs"]:
                 break
             self.worker.share_cores()
             if self.worker.stopping:

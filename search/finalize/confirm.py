@@ -18,6 +18,7 @@ from records.statistics import Spread
 from records.trial import TrialRecord
 from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
+from search.plan.ration import repeats
 from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.training_files import EventFiles, checkpoint_of_confirmation
 from search.workers.worker import Worker
@@ -129,24 +130,21 @@ def train(
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
     """The confirmations, by which the winner is chosen, that the study does not have yet."""
-    seeds = range(plan.config.confirm.seeds)
-    tasks = [_task(plan, trial, seed) for trial in top for seed in seeds]
+    tasks = [_task(plan, trial, seed) for trial in top for seed in _seeds(plan, trial)]
     return [task for task in tasks if task.attribute not in study.user_attrs]
 
 
 def missing_further(plan: Plan, study: Study, winner: TrialRecord) -> list[Confirm]:
     """The trainings with further seeds that the study does not have yet."""
-    tasks = [_task(plan, winner, s, further=True) for s in range(plan.config.confirm.further)]
+    tasks = [_task(plan, winner, s, further=True) for s in _further(plan, winner)]
     return [task for task in tasks if task.attribute not in study.user_attrs]
 
 
 def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Candidate]:
     """The confirmed trials, best mean first; of equal ones the one that the search had first."""
-    known, seeds = study.user_attrs, range(plan.config.confirm.seeds)
-    found = [
-        Candidate(t, tuple(known[CONFIRMED.format(trial=t.number, seed=s)] for s in seeds))
-        for t in top
-    ]
+    known = study.user_attrs
+    names = [[CONFIRMED.format(trial=t.number, seed=s) for s in _seeds(plan, t)] for t in top]
+    found = [Candidate(t, tuple(known[n] for n in of)) for t, of in zip(top, names, strict=True)]
     return best_first(found)
 
 
@@ -159,7 +157,7 @@ def with_further(plan: Plan, study: Study, winner: Candidate) -> Candidate:
     """The winner with the accuracies of its further seeds, which the study must have."""
     names = [
         FURTHER.format(trial=winner.trial.number, seed=seed)
-        for seed in range(plan.config.confirm.further)
+        for seed in _further(plan, winner.trial)
     ]
     return replace(winner, further=tuple(study.user_attrs[name] for name in names))
 
@@ -171,6 +169,15 @@ def confirmation_config(
     assert trial.config is not None
     fresh = seed_for(plan.config.study.seed, 5 if further else 3, seed)
     return plan.training_of(trial.config, seed=fresh)
+
+
+def _seeds(plan: Plan, trial: TrialRecord) -> range:
+    """The confirmations of a trial; of one without a random part, all would be the same."""
+    return range(repeats(trial, plan.config.confirm.seeds))
+
+
+def _further(plan: Plan, winner: TrialRecord) -> range:
+    return range(0 if winner.deterministic else plan.config.confirm.further)
 
 
 def _task(plan: Plan, trial: TrialRecord, seed: int, *, further: bool = False) -> Confirm:

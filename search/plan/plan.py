@@ -1,6 +1,5 @@
 """`Plan`: a search with everything settled, made before the first trial and the same for all."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,39 +8,24 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict
 
 from records.files import absolute
-from records.toml import validate, without_none
+from records.toml import without_none
 from search.config import SearchConfig
-from space import NAMED_SPACES, Choice, Space, Value, load_space, parse_space
+from search.plan.clock import Clock
+from space import NAMED_SPACES, Choice, Space, Value, load_space
 from studies.algorithms import seed_for
 from studies.storage import at_absolute_path, shown
 from studies.study import Place, Purpose
-from train_core.config import (
-    RecipeName,
-    TrainConfig,
-    laid_over,
-    load_recipe,
-    refuse_larger,
-    training_for,
-)
+from train_core.config import Method, RecipeName, TrainConfig, laid_over, load_recipe
 from train_core.data.config import DataConfig
-from train_core.data.prepare import PreparedData, at_absolute_paths
-from train_core.networks import OWN_KEYS, TIMM, is_foreign
-from train_core.networks.weights.files import at_absolute_path as at_absolute
+from train_core.data.prepare import PreparedData
+from train_core.networks import OWN_KEYS
 
-_NOT_SEARCHABLE = {
-    "seed": "every trial has its own",
-    **dict.fromkeys(["weights", "weights_sha256"], "a study has one beginning"),
-    "epochs": "trials of different lengths cannot be pruned fairly",
-    "patience": "it would end trials at different epochs",
-    **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
-}
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
 _DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
-# Keys of the training that only some networks have.
-_NOT_IN_ALL = (*OWN_KEYS, "drop_path")
 # Where a file of weights is; what is in it is told by its hash.
 _ELSEWHERE = {"weights"}
+_USUAL_TRIALS = 100  # Of a search without a budget.
 
 
 class Plan(BaseModel):
@@ -56,6 +40,9 @@ class Plan(BaseModel):
     train_count: int  # Training images per trial.
     validation_count: int
     split: str  # Digest of which image is in which part.
+    reason: str | None = None  # Why this recipe, where nobody named one.
+    usual_budget: bool = False  # Whether nobody asked for the budget or for trials.
+    clock: Clock | None = None  # The budget; None = there is none, or nobody looks at it.
 
     @property
     def name(self) -> str:
@@ -80,9 +67,30 @@ class Plan(BaseModel):
         return self.config.recipe
 
     @property
+    def total(self) -> int | None:
+        """Trials that the study ends with; None = as many as the budget allows."""
+        config = self.config
+        return config.trials or (_USUAL_TRIALS if config.budget is None else None)
+
+    @property
+    def probes(self) -> int | None:
+        """How many trials are probes, before the first fine-tuning; None = all are of one kind."""
+        return self.config.probes if self.recipe == "pretrained" else None
+
+    @property
+    def methods(self) -> list[Method]:
+        """What trials may do."""
+        return [self.training.method] if self.probes is None else ["probe", "fine_tune"]
+
+    @property
+    def side(self) -> int:
+        """Side in pixels at which networks see the pictures at most."""
+        return self.data.crop_size
+
+    @property
     def networks(self) -> list[str]:
         """The networks that trials may have."""
-        return _networks(self.space, self.training)
+        return networks_of(self.space, self.training)
 
     @property
     def with_drop_path(self) -> set[str]:
@@ -96,7 +104,7 @@ class Plan(BaseModel):
     def left_out(self) -> list[str]:
         """Keys of a named space that no network of the search has."""
         asked = self.config.space
-        keys = load_space(asked.name).keys() if asked.name in NAMED_SPACES else set()
+        keys = load_space(str(asked.name)).keys() if asked.name in NAMED_SPACES else set()
         return [k for k in OWN_KEYS if k in keys - self.space.keys() - {*asked.fixed}]
 
     @property
@@ -107,7 +115,16 @@ class Plan(BaseModel):
     @property
     def outside(self) -> dict[str, object]:
         """Searched keys of the training whose value lies outside the space."""
-        return self.space.names_of(self.fixed)[1]
+        found: dict[str, object] = {}
+        for method in self.methods:
+            found |= self.space.names_of({**self.fixed, "method": method})[1]
+        return found
+
+    @property
+    def first(self) -> dict[str, Value]:
+        """Parameter name -> value of the first trial, as far as its values lie in the space."""
+        method = "probe" if self.probes else self.methods[-1]
+        return self.space.names_of({**self.fixed, "method": method})[0]
 
     def trial_config(self, point: Mapping[str, Value], index: int) -> TrainConfig:
         """The training at a point of the space; the trial's place in the search makes its seed."""
@@ -133,7 +150,6 @@ class Plan(BaseModel):
 
     def purpose(self) -> Purpose:
         """What the study must keep to: all that decides results."""
-        first, _ = self.space.names_of(self.fixed)
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,
@@ -153,7 +169,7 @@ class Plan(BaseModel):
         defaults = {"training": _defaults(TrainConfig), "space": of_space, "data": of_data}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
-        return Purpose(fingerprint, self.settings(), first, defaults, ignored)
+        return Purpose(fingerprint, self.settings(), self.first, defaults, ignored)
 
     def settings(self) -> dict[str, Any]:
         """The resolved configuration for every folder, without a URL that holds a password."""
@@ -167,103 +183,13 @@ class Plan(BaseModel):
         return tables
 
 
-def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
-    """Settle everything that the config left open, the recipe by what fits the device.
-
-    Raises:
-        ValueError: In one sentence, if the space does not fit the training or the images.
-    """
-    recipe = config.recipe or default_recipe
-    seed = config.study.seed if config.data.split_seed is None else config.data.split_seed
-    known = {"split_seed": seed, "image_size": data.crop_size}
-    data_config = at_absolute_paths(config.data).model_copy(update=known)
-    rows = data.rows(data_config)
-    training = training_for(recipe, config.training, len(rows.train))
-    training = training.model_copy(update={"weights": at_absolute(training.weights)})
-    refuse_larger(training.resolution, data.crop_size)
-    # A name that may be a folder's, whatever the images' folder is called.
-    images = re.sub("[^A-Za-z0-9]+", "-", data.name).strip("-")[:80] or "images"
-    study = config.study.model_copy(update={"name": config.study.name or f"{images}-{recipe}"})
-    file = {} if config.space.name in NAMED_SPACES else {"name": absolute(config.space.name)}
-    settled = {
-        "recipe": recipe,
-        "space": config.space.model_copy(update=file),
-        "data": data_config,
-        "training": training.model_dump(exclude={"seed"}),
-        "study": study,
-    }
-    return Plan(
-        config=config.model_copy(update=settled),
-        training=training,
-        space=build_space(config, training).given({**training.model_dump(), "recipe": recipe}),
-        data=data,
-        train_count=len(rows.train),
-        validation_count=len(rows.validation),
-        split=rows.digest(),
-    )
+def networks_of(space: Space, training: TrainConfig) -> list[str]:
+    """The networks that trials may have, the settled one first."""
+    searched = [p for name, p in space.parameters.items() if (p.sets or name) == "network"]
+    names = [str(choice) for p in searched if isinstance(p, Choice) for choice in p.choices]
+    return list(dict.fromkeys([training.network, *names]))
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
     optional = {k: field for k, field in model.model_fields.items() if not field.is_required()}
     return {k: field.get_default(call_default_factory=True) for k, field in optional.items()}
-
-
-def build_space(config: SearchConfig, training: TrainConfig) -> Space:
-    """The space that the config asks for, checked against what a training accepts.
-
-    Raises:
-        ValueError: In one sentence that names the space, the parameter and the rule.
-    """
-    space = load_space(config.space.name)
-    if config.space.parameters:
-        own = parse_space(f"{config.space.name} with [space.parameters]", config.space.parameters)
-        space = space.with_own(own)
-    space = space.without(config.space.fixed)
-    space = _where_networks_have_them(space, config, _networks(space, training))
-    space.check([*TrainConfig.model_fields, "recipe"])
-    for name, parameter in space.parameters.items():
-        key, where = parameter.sets or name, f"space '{space.name}', parameter '{name}'"
-        if key in _NOT_SEARCHABLE or key == "recipe":
-            reason = _NOT_SEARCHABLE.get(key, "a search has one")
-            raise ValueError(f"{key} cannot be searched, since {reason} ({where})")
-        if key in ("network", *OWN_KEYS) and training.weights != "none":
-            raise ValueError(
-                f'{key} cannot be searched where weights = "{training.weights}", which fit '
-                f"one: name it in [space] fixed ({where})"
-            )
-        having = parameter.conditions().get("network", []) if key in _NOT_IN_ALL else []
-        at = {"network": having[0]} if having else {}
-        for value in parameter.extremes():
-            validate(TrainConfig, laid_over(training.model_dump(), {**at, key: value}), where)
-    return space
-
-
-def _where_networks_have_them(space: Space, config: SearchConfig, networks: list[str]) -> Space:
-    """The space with keys that only some networks have searched with these only.
-
-    What no network has is refused in the user's own space, and left out of a named one.
-    """
-    sized = [name for name in networks if not is_foreign(name)]
-    of_timm = [name for name in networks if name.startswith(TIMM)]
-    for keys, having in ((OWN_KEYS, sized), (("drop_path",), of_timm)):
-        if having == networks:
-            continue
-        for name, parameter in space.parameters.items():
-            key = parameter.sets or name
-            asked = parameter.conditions().get("network", networks)
-            without = [n for n in networks if n in asked]
-            own = name in config.space.parameters or config.space.name not in NAMED_SPACES
-            if own and key in keys and without and not {*without} & {*having}:
-                raise ValueError(
-                    f"{key} cannot be searched, since {', '.join(without)} has none (space "
-                    f"'{space.name}', parameter '{name}')"
-                )
-        space = space.only_when(keys, "network", having)
-    return space
-
-
-def _networks(space: Space, training: TrainConfig) -> list[str]:
-    """The networks that trials may have, the settled one first."""
-    searched = [p for name, p in space.parameters.items() if (p.sets or name) == "network"]
-    names = [str(choice) for p in searched if isinstance(p, Choice) for choice in p.choices]
-    return list(dict.fromkeys([training.network, *names]))
