@@ -80,11 +80,12 @@ picture = ImageOps.fit(picture, ({side}, {side}), Image.Resampling.BICUBIC)""",
 picture = picture.resize(({side}, {side}), Image.Resampling.BICUBIC)""",
     "pad": """\
 if picture.size != ({side}, {side}):  # all of it, beside it the mean colour of its border
-    picture = ImageOps.contain(picture, ({side}, {side}), Image.Resampling.BICUBIC)
-    pixels, place = np.asarray(picture), [({side} - length) // 2 for length in picture.size]
+    size = [max(1, round(length * {side} / max(picture.size))) for length in picture.size]
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     square = Image.new("RGB", ({side}, {side}), tuple(border.mean(0).round().astype(int).tolist()))
-    square.paste(picture, tuple(place))
+    square.paste(picture, (({side} - size[0]) // 2, ({side} - size[1]) // 2))
     picture = square""",
 }
 _SEEN = "\nThe model looks at the {crop}x{crop} pixels in the middle of its input{then}."
