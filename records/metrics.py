@@ -142,6 +142,8 @@ class Metrics(_Record):
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
         weights: What its training began with; None = drawn at random.
+        maps: Height and width of the class-activation maps that `model.onnx` computes, or why it
+            computes none, a sentence; None in files of earlier versions.
     """
 
     format: Literal[1] = FORMAT
@@ -166,6 +168,7 @@ class Metrics(_Record):
     onnx_difference: float | None = None
     device: str = "not recorded"
     weights: WeightsFacts | None = None
+    maps: tuple[int, int] | str | None = None
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
