@@ -11,7 +11,8 @@ from train_core.model import TrainedModel
 
 # Values per picture; more would take more memory than the network itself.
 MOST_VALUES = 1 << 20
-_CLOSE = 1e-4  # How far the mean of a map may be from the embedding, relative to its largest value.
+# How far the mean of a map may be from the embedding, relative to its largest value.
+_CLOSE = 1e-4
 _AT_ONCE = 16
 
 
@@ -28,7 +29,7 @@ def map_size(model: TrainedModel, images: Tensor) -> tuple[int, int] | str:
         return f"{name} has no last map: it is not convolutional, or does not offer it"
     expected = model.network.features(pixels)
     if maps.ndim != 4 or maps.shape[:2] != expected.shape:
-        return f"the last map of {name} has other channels than its embedding"
+        return f"the embedding of {name} does not have the channels of its last map"
     height, width = maps.shape[2:]
     furthest = max(float((mean - expected).abs().max()) for mean in (embedding, maps.mean((2, 3))))
     if not furthest <= _CLOSE * max(1.0, float(expected.abs().max())):

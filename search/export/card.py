@@ -157,9 +157,9 @@ def _explained(metrics: Metrics) -> str:
         return f"\n\nIt cannot show where it looks: {metrics.maps}." if metrics.maps else ""
     height, width = metrics.maps
     return (
-        f"\n\n`python -m serve.predict --explain FOLDER` shows where it looks: class-activation maps\n"
-        f"(Zhou et al., 2016) of {height} x {width} places, which `model.onnx` computes as "
-        f"`activation`,\nbut does not list among its outputs."
+        f"\n\n`python -m serve.predict --explain FOLDER` shows where it looks: class-activation\n"
+        f"maps (Zhou et al., 2016) of {height} x {width} places. `model.onnx` computes them as\n"
+        f"`activation`, which is not among its outputs until somebody declares it."
     )
 
 

@@ -207,10 +207,10 @@ def _export(
         for name, content in files.items():
             if isinstance(content, str):
                 write_whole(built / name, content)
-            elif name == "evaluation.npz":
-                np.savez_compressed(built / name, **content, **heat_of_errors(saved, content, maps))
-            else:
-                np.savez_compressed(built / name, **content)
+                continue
+            if name == "evaluation.npz":
+                content = {**content, **heat_of_errors(saved, content, maps)}
+            np.savez_compressed(built / name, **content)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
             folder.replace(next(path for path in numbered if not path.exists()))

@@ -158,7 +158,8 @@ class Classifier(nn.Module, ABC):
         the places is the logits.
         """
         scores = self.logits(maps.flatten(2).transpose(1, 2))
-        return scores.transpose(1, 2).unflatten(2, maps.shape[2:])
+        activation: Tensor = scores.transpose(1, 2).unflatten(2, maps.shape[2:])
+        return activation
 
     @abstractmethod
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:
