@@ -146,6 +146,16 @@ def run_onnx(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
 
 
+def write_without_maps(path: Path, model: Path) -> None:
+    """Write a model's file with nothing in it that its outputs do not need.
+
+    Converters stumble over what no output is made of.
+    """
+    from onnx.utils import extract_model
+
+    extract_model(model, path, ["images"], ["probabilities", "embedding"])
+
+
 def run_activation(path: Path, images: np.ndarray) -> np.ndarray:
     """Class-activation maps `(N, classes, h, w)` of a file that computes them, likewise."""
     session = _session(with_activation(path.read_bytes()))
