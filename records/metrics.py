@@ -119,6 +119,11 @@ class DataFacts(_Record):
     test: PartFacts
     findings: Findings | None = None
 
+    @property
+    def crop(self) -> float:
+        """Side of the centre that the model looks at, as a share of the picture's."""
+        return (self.crop_size or self.image_size) / self.image_size
+
 
 class Validated(_Record):
     """Validation accuracy in the search, and of how many images."""

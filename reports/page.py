@@ -49,7 +49,8 @@ def report_page(summary: Summary, source: Source, folder: Path) -> str:
         "report.html.j2", sections, s=summary, findings=findings(summary), signs=_SIGNS,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
         best=source.place.folder / "best", kept=source.predictions,
-        link=partial(link, folder), overlay=overlay, root=source.data_root, own=_own_strength(model),
+        link=partial(link, folder), root=source.data_root, own=_own_strength(model),
+        overlay=partial(overlay, crop=source.metrics.data.crop if source.metrics else 1.0),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
     )  # fmt: skip
 

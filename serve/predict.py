@@ -108,7 +108,7 @@ class _Overlays:
                 f"--explain must be a new or an empty folder, but '{folder}' holds files: name "
                 f"another one"
             )
-        self._folder, self._taken = folder, set[str]()
+        self._folder, self._taken, self._crop = folder, set[str](), model.metrics.data.crop
 
     def write(self, path: Path, pixels: np.ndarray, found: Prediction) -> None:
         """Write one as `NAME.jpg`, or `NAME-2.jpg` if another picture has that name."""
@@ -116,7 +116,7 @@ class _Overlays:
         # What follows must fit a file's name, too.
         stem = os.fsdecode(os.fsencode("stdin" if path == _STDIN else path.stem)[:_LONGEST])
         name = free_name(stem, self._taken)
-        write_whole(self._folder / f"{name}.jpg", overlay_jpeg(pixels, found.heat))
+        write_whole(self._folder / f"{name}.jpg", overlay_jpeg(pixels, found.heat, self._crop))
 
 
 def free_name(name: str, taken: set[str]) -> str:

@@ -44,7 +44,7 @@ def predict() -> Response:
     if not explained:
         return _json(PredictReply(predictions=answers))
     shown = [
-        ExplainedAnswer.showing(answer, one.overlay)
+        ExplainedAnswer.showing(answer, here.overlay(one))
         for answer, one in zip(answers, seen, strict=True)
     ]
     return _json(ExplainedReply(predictions=shown))

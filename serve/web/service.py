@@ -68,12 +68,6 @@ class Seen(NamedTuple):
     pixels: np.ndarray
     prediction: Prediction
 
-    @property
-    def overlay(self) -> bytes:
-        """Where the model looks, as a JPEG file; if that was asked for."""
-        assert self.prediction.heat is not None
-        return overlay_jpeg(self.pixels, self.prediction.heat)
-
 
 class Service:
     """What the endpoints work with.
@@ -116,6 +110,11 @@ class Service:
         predictions = self.batcher.predict(images, self.config.seconds, explained=explained)
         self.counters.images.inc(len(predictions))
         return list(map(Seen, names, images, predictions))
+
+    def overlay(self, seen: Seen) -> bytes:
+        """Where the model looks in a picture, as a JPEG file, if that was asked for."""
+        assert seen.prediction.heat is not None
+        return overlay_jpeg(seen.pixels, seen.prediction.heat, self.model.metrics.data.crop)
 
     @cached_property
     def about(self) -> ModelReply:
