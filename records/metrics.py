@@ -119,6 +119,11 @@ class DataFacts(_Record):
     test: PartFacts
     findings: Findings | None = None
 
+    @property
+    def crop(self) -> float:
+        """Side of the centre that the model looks at, as a share of the picture's."""
+        return (self.crop_size or self.image_size) / self.image_size
+
 
 class Validated(_Record):
     """Validation accuracy in the search, and of how many images."""
@@ -142,6 +147,8 @@ class Metrics(_Record):
         onnx_difference: The largest difference of a probability between ONNX and PyTorch.
         device: What the model was trained on.
         weights: What its training began with; None = drawn at random.
+        maps: Height and width of the class-activation maps that `model.onnx` computes, or why it
+            computes none, a sentence; None in files of earlier versions.
     """
 
     format: Literal[1] = FORMAT
@@ -166,6 +173,7 @@ class Metrics(_Record):
     onnx_difference: float | None = None
     device: str = "not recorded"
     weights: WeightsFacts | None = None
+    maps: tuple[int, int] | str | None = None
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:

@@ -35,7 +35,7 @@ Searched parameters: {params}.
 {snippet}
 `model.onnx` takes uint8 images `(batch, {side}, {side}, 3)`; the normalisation is inside. Its
 probabilities differ from PyTorch's by {difference:.0e} at most. To train the model again:
-`python -m train_core.run config.toml --test`{temperature}.{seen}
+`python -m train_core.run config.toml --test`{temperature}.{seen}{explained}
 
 ## What to keep in mind
 
@@ -128,6 +128,7 @@ def describe(folder: Path, metrics: Metrics) -> None:
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
         unseen=_unseen(metrics),
         data=_data(metrics),
+        explained=_explained(metrics),
         temperature=divided if temperature != 1.0 else "",
     )
     write_metrics(folder, metrics)
@@ -148,6 +149,18 @@ def _data(metrics: Metrics) -> str:
     found = metrics.data.findings
     lines = "\n".join(f"- {line}" for line in found.lines()) if found else ""
     return f"## The data\n\n{lines}\n\n" if lines else ""
+
+
+def _explained(metrics: Metrics) -> str:
+    """Whether it can show where it looks, and how."""
+    if metrics.maps is None or isinstance(metrics.maps, str):
+        return f"\n\nIt cannot show where it looks: {metrics.maps}." if metrics.maps else ""
+    height, width = metrics.maps
+    return (
+        f"\n\n`python -m serve.predict --explain FOLDER` shows where it looks: class-activation\n"
+        f"maps (Zhou et al., 2016) of {height} x {width} places. `model.onnx` computes them as\n"
+        f"`activation`, which is not among its outputs until somebody declares it."
+    )
 
 
 def _unseen(metrics: Metrics) -> str:

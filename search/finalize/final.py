@@ -189,6 +189,7 @@ def _export(
     Raises:
         ExportMismatch: The ONNX file does not say what the model says.
     """
+    from search.export.activation import heat_of_errors, map_size
     from search.export.formats import in_one_step
     from search.export.onnx import export_onnx
     from train_core.model import load_model, save_model
@@ -200,13 +201,16 @@ def _export(
         saved = load_model(built / "model.safetensors")
         worst = export_onnx(built / "model.onnx", saved, images[:_COMPARED])
         write_toml(built / "config.toml", run.model_dump())
-        metrics = metrics.model_copy(update={"onnx_difference": worst})
+        maps = map_size(saved, images[:2])
+        metrics = metrics.model_copy(update={"onnx_difference": worst, "maps": maps})
         describe(built, metrics)
         for name, content in files.items():
             if isinstance(content, str):
                 write_whole(built / name, content)
-            else:
-                np.savez_compressed(built / name, **content)
+                continue
+            if name == "evaluation.npz":
+                content = {**content, **heat_of_errors(saved, content, maps)}
+            np.savez_compressed(built / name, **content)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
             folder.replace(next(path for path in numbered if not path.exists()))
