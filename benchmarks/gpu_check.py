@@ -33,7 +33,7 @@ from benchmarks.measure import ROOT, environment, head, noise, spread, training_
 from benchmarks.usual_loop import same_augmentation, usual_speed
 from benchmarks.workers import together
 from train_core.config import TrainConfig, load_recipe
-from train_core.engine import EnginePool
+from train_core.engine import Engine, EnginePool
 from train_core.fit import fit
 
 _END = 450.0
@@ -156,6 +156,7 @@ def _speed(ways: tuple[str, ...], sizes: Sizes) -> Iterator[str]:
         if gpu:
             torch.cuda.reset_peak_memory_stats()
         engine = engines.engine(config)
+        assert isinstance(engine, Engine)
         engine.start(config)
         engine.shuffle()
         engine.run_steps(3)

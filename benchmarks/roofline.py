@@ -47,6 +47,7 @@ def main() -> None:
     data, config = training_images(None), load_recipe(options.recipe)
     engines, dtype = EnginePool(data), resolve_precision(config.precision, data.device)
     engine = engines.engine(config)
+    assert isinstance(engine, Engine)
     engine.start(config)
     engine.shuffle()
     counted = _counted(engine)

@@ -84,6 +84,25 @@ class Evaluation(Record):
         return tuple(name for name, q in found if q.recall == 0 and name not in unnamed)
 
 
+class Calibration(Record):
+    """What the last layer was divided by, and the calibration error if it had not been."""
+
+    temperature: float = 1.0
+    error_before: float = 0.0
+
+
+class FamiliarityFacts(Record):
+    """Share in [0, 1] of `n` test images that are further from the training images than `limit`.
+
+    The limit was chosen, on other images, to be exceeded by the share `wanted`.
+    """
+
+    limit: float
+    wanted: float
+    share: float
+    n: int
+
+
 class SuspectLabel(Record):
     """A held-out picture whose label is probably wrong.
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from records.evaluation import Evaluation, LabelErrors, left_out
+from records.evaluation import Calibration, Evaluation, FamiliarityFacts, LabelErrors, left_out
 from records.evaluation import Record as _Record
 from records.files import write_whole
 from records.findings import Findings
@@ -25,25 +25,6 @@ from records.words import OBJECTIVES, percent, points, score
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
 FORMAT: Literal[1] = 1
-
-
-class Calibration(_Record):
-    """What the last layer was divided by, and the calibration error if it had not been."""
-
-    temperature: float = 1.0
-    error_before: float = 0.0
-
-
-class FamiliarityFacts(_Record):
-    """Share in [0, 1] of `n` test images that are further from the training images than `limit`.
-
-    The limit was chosen, on other images, to be exceeded by the share `wanted`.
-    """
-
-    limit: float
-    wanted: float
-    share: float
-    n: int
 
 
 class SearchBest(_Record):
@@ -120,6 +101,11 @@ class DataFacts(_Record):
     test: PartFacts
     findings: Findings | None = None
 
+    @property
+    def crop(self) -> float:
+        """Side of the centre that the model looks at, as a share of the picture's."""
+        return (self.crop_size or self.image_size) / self.image_size
+
 
 class Validated(_Record):
     """The search's result (`accuracy`, or what was maximised instead), of how many images, and
@@ -147,6 +133,8 @@ class Metrics(_Record):
         objective: What the search maximised; the figures of search and confirmations are of it.
         test_score: The same of the test images; None where that is the accuracy.
         weights: What its training began with; None = drawn at random.
+        maps: Height and width of the class-activation maps that `model.onnx` computes, or why it
+            computes none, a sentence; None in files of earlier versions.
     """
 
     format: Literal[1] = FORMAT
@@ -173,6 +161,7 @@ class Metrics(_Record):
     weights: WeightsFacts | None = None
     objective: str = "accuracy"
     test_score: float | None = None
+    maps: tuple[int, int] | str | None = None
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:

@@ -56,6 +56,16 @@ class TrialRecord(BaseModel):
         return self.state in (State.COMPLETE, State.PRUNED)
 
     @property
+    def method(self) -> str:
+        """What was trained: `full`, `probe` (the last layer only) or `fine_tune`."""
+        return str((self.config or {}).get("method", "full"))
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same images give the same result with every seed."""
+        return self.method == "probe" and self.folds == 1
+
+    @property
     def kind(self) -> str:
         """Its state, or for a trial that no rule pruned, what did: "diverged" and the like."""
         pruned_otherwise = self.state == State.PRUNED and self.cause not in (None, Cause.RULE)

@@ -21,6 +21,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from records import words
+from records.pixels.heat import overlay
 from reports.figures import Drawing, of_objective, templates
 from reports.figures.diagnosis import diagnosis_drawings
 from reports.figures.model import model_drawings
@@ -52,6 +53,7 @@ def report_page(summary: Summary, source: Source, folder: Path) -> str:
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
         best=source.place.folder / "best", kept=source.predictions,
         link=partial(link, folder), root=source.data_root, own=_own_strength(model),
+        overlay=partial(overlay, crop=source.metrics.data.crop if source.metrics else 1.0),
         configuration=json.dumps(summary.origin.configuration, indent=2, default=str),
     )  # fmt: skip
 

@@ -41,6 +41,8 @@ class Predictions:
         suspects: `(listed, side, side, 3)` uint8, probable label errors; None without any.
         augmented: `(pictures, strengths, side, side, 3)` uint8; None in older files.
         strengths: `(strengths,)` float; None in older files.
+        heat: `(wrong_count, h, w)` float in [0, 1], where the model saw what it said; None in
+            older files, and of models that do not tell.
     """
 
     labels: np.ndarray
@@ -52,6 +54,7 @@ class Predictions:
     suspects: np.ndarray | None
     augmented: np.ndarray | None
     strengths: np.ndarray | None
+    heat: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -186,9 +189,11 @@ def _predictions(path: Path) -> Predictions:
         held["labels"], held["probabilities"], held["picture_rows"], held["pictures"],
         int(held["wrong_count"]), tuple(held.get("picture_paths", np.array([])).tolist()),
         held.get("label_error_pictures"), held.get("augmented"), held.get("augment_strengths"),
+        held.get("heat"),
     )  # fmt: skip
     fits = found.probabilities.ndim == 2 and len(found.labels) == len(found.probabilities)
     named = not found.paths or len(found.paths) == len(found.rows)
-    if not fits or not named or len(found.rows) != len(found.pictures):
+    mapped = found.heat is None or len(found.heat) == found.wrong_count
+    if not (fits and named and mapped) or len(found.rows) != len(found.pictures):
         raise ValueError("its arrays do not fit together")
     return found

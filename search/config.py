@@ -1,15 +1,28 @@
 """`SearchConfig`: everything a search can be told, from flags and TOML."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from records.toml import read_toml, validate
 from space import load_space
 from studies.config import StudyConfig
 from train_core.config import DeviceName, RecipeName, TrainConfig
 from train_core.data.config import DataConfig
+
+
+def _seconds(value: object) -> object:
+    """A text such as `90s`, `20m`, `2h` as a number of seconds; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if (found := re.fullmatch(r"(\d+(?:\.\d+)?) *([smh]?)", value.strip())) is None:
+        raise ValueError("a time must be a number with s, m or h after it, such as 90s, 20m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -21,8 +34,9 @@ class Section(BaseModel):
 class SpaceConfig(Section):
     """The `[space]` section."""
 
-    name: str = Field(default="default", min_length=1)
-    """`default`, `extended`, or the path of a TOML file with one table per parameter."""
+    name: str | None = Field(default=None, min_length=1)
+    """`default`, `extended`, `pretrained`, or the path of a TOML file with a table per parameter;
+    None = `pretrained` for that recipe, else `default`."""
 
     fixed: list[str] = Field(default_factory=list)
     """Keys of the space that are not searched but stay as `[training]` or the recipe has them."""
@@ -72,11 +86,22 @@ class LoggingConfig(Section):
 class SearchConfig(Section):
     """A whole search. Flags of `search.run` set the same keys and win over the file."""
 
-    trials: int = Field(default=100, ge=1, le=1_000_000)
-    """Trials that the study ends with, complete and pruned ones together, over all restarts."""
+    trials: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Trials that the study ends with, complete and pruned ones together, over all restarts; None
+    = as many as the budget allows, or 100 where there is none."""
+
+    budget: Seconds | None = None
+    """Seconds, or a text such as `90s`, `20m`, `2h`, in which everything ends, from the data to
+    the report, as far as single trainings allow. A restart has as much again. None = no limit, but
+    10 minutes for recipe `pretrained` without `trials`."""
 
     recipe: RecipeName | None = None
-    """The fixed part of every training; None = `cpu` on a CPU, `fast` on a GPU."""
+    """The fixed part of every training; None = `pretrained` for pictures that are used at more
+    than 64 pixels, else `cpu` on a CPU, `fast` on a GPU."""
+
+    probes: int | None = Field(default=None, ge=0)
+    """With recipe `pretrained`, how many trials are probes, before the first fine-tuning; None =
+    30, or half of the trials, where that is less."""
 
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds after which no new trial starts; running ones end, then the rest follows."""
@@ -141,7 +166,8 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
             f"--seed, not under [training] ({source})"
         )
     # Before anything is downloaded; what it says about the training is checked with the plan.
-    load_space(config.space.name)
+    if config.space.name is not None:
+        load_space(config.space.name)
     # With defaults for the other keys; the plan lays them over the recipe and asks again.
     validate(TrainConfig, config.training, f"{source}, [training]")
     return config

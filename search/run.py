@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 app = new_app()
 
-_Trials = Annotated[int | None, Option(help="trials in the end, over all restarts [100]")]
+_Trials = Annotated[
+    int | None, Option(help="trials in the end, over all restarts [100, or by the budget]")
+]
+_Budget = Annotated[str | None, Option(help="time for everything, as 90s, 20m or 2h [none]")]
 _Dataset = Annotated[
     str | None,
     Option(
@@ -26,8 +29,12 @@ _ImageSize = Annotated[
     int | None, Option(help="side in pixels at which networks see images [32 or 224]")
 ]
 _Study = Annotated[str | None, Option(help="name of the study [data set and recipe]")]
-_Recipe = Annotated[str | None, Option(help="cpu, fast or accurate [chosen by the device]")]
-_Space = Annotated[str | None, Option(help="default, extended, or a TOML file [default]")]
+_Recipe = Annotated[
+    str | None, Option(help="cpu, fast, accurate, pretrained [by the pictures and the device]")
+]
+_Space = Annotated[
+    str | None, Option(help="default, extended, pretrained, or a TOML file [by the recipe]")
+]
 _Config = Annotated[str | None, Option(help="TOML file for everything else; flags win over it")]
 _Storage = Annotated[str | None, Option(help="URL of an Optuna storage [SQLite with the study]")]
 _Workers = Annotated[int | None, Option(help="processes for trials [one per GPU, one on a CPU]")]
@@ -52,6 +59,7 @@ _KEYS = {
 def main(  # noqa: PLR0913 - one argument per flag
     context: Context,
     trials: _Trials = None,
+    budget: _Budget = None,
     dataset: _Dataset = None,
     image_size: _ImageSize = None,
     study: _Study = None,

@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from records.command_line import warn
@@ -16,6 +16,9 @@ from search.display.progress import Display, EventLog
 from search.display.summary import Counts, SearchResult, count, introduce
 from search.finalize.finish import finish
 from search.plan import Plan, settle
+from search.plan.before import as_before
+from search.plan.clock import Speeds
+from search.plan.ration import rationed, with_clock
 from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
@@ -23,6 +26,7 @@ from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
 from search.workers.tasks import (
     CheckNetworks,
+    ComputeFeatures,
     Machine,
     MeasureSpeed,
     look_around,
@@ -66,7 +70,9 @@ def run_search(
         StudyDeleted: Somebody deleted the study, or its file, meanwhile.
         KeyboardInterrupt: Ctrl-C before the study was there, or a third one.
     """
+    began = time.time()
     with _session(config, display) as session:
+        session.began = began
         if begun is not None:
             begun(session.plan.place)
         return session.run(trials=True)
@@ -98,9 +104,10 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
             prepared = prepare_apart(config.data, pool.stop)
             machine = look_around(pool)
             plan = settle(config, prepared, machine.recipe)
-            if (begun := as_begun(config, plan)) != config:
-                prepared = prepare_apart(begun.data, pool.stop)
-                plan = settle(begun, prepared, machine.recipe)
+            config = as_before(config, plan, machine.recipe)
+            if config.data.image_size not in (None, prepared.crop_size):
+                prepared = prepare_apart(config.data, pool.stop)
+            plan = settle(config, prepared, machine.recipe)
             found: str | ValueError | None = pool.call(CheckNetworks(plan))
             if isinstance(found, ValueError):
                 raise found
@@ -112,22 +119,6 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         shown.close()
 
 
-def as_begun(config: SearchConfig, plan: Plan) -> SearchConfig:
-    """The config with the image size of the study that it goes on with, if it names none itself.
-
-    0.1.0 had another usual size.
-    """
-    size = None
-    if config.data.image_size is None:
-        with suppress(ValueError):  # There is none yet.
-            settings = find(plan.place, to_write=False).user_attrs.get(SETTINGS, {})
-            size = settings.get("data", {}).get("image_size")
-    if size in (None, plan.data.crop_size):
-        return config
-    data = config.data.model_copy(update={"image_size": size})
-    return config.model_copy(update={"data": data})
-
-
 @dataclass
 class _Session:
     """One run of a search; the pool has at least one worker."""
@@ -137,6 +128,7 @@ class _Session:
     pool: WorkerPool
     interrupts: Interrupts
     shown: Display
+    began: float = 0.0  # When the budget did, in seconds since the epoch.
     _told_to_stop: bool = False
     _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
@@ -151,8 +143,8 @@ class _Session:
 
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
-        plan, metrics = self.plan, None
-        with dashboard(plan.place, wanted=plan.config.dashboard) as url:
+        metrics = None
+        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
             try:
                 if trials:
                     self._run_trials(url)
@@ -160,6 +152,9 @@ class _Session:
                 if not self.pool.stop.is_set():
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
+                    plan, fewer = rationed(self.plan, trial_records(self.study), time.time())
+                    if fewer:
+                        say(fewer)
                     metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
             except StopNow:
                 self._abandon()
@@ -174,27 +169,38 @@ class _Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(plan, trial_records(self.study))
+        sweep_trials(self.plan, trial_records(self.study))
         self.log.write("search ends")
-        return SearchResult(plan.place, self._counts(), self.interrupts.signal, metrics)
+        return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
 
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
-        plan, counts, speed = self.plan, self._counts(), None
-        missing = counts.done < plan.config.trials
-        if missing:
-            speed = self.pool.call(MeasureSpeed(plan))
-            self.pool.patience = self._patience(speed)
-        for line in introduce(plan, self.machine, self.workers, speed, counts):
+        counts, speeds = self._counts(), Speeds()
+        if not counts.ended:
+            speeds = self.pool.call(MeasureSpeed(self.plan))
+            self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
+            self.pool.patience = self._patience(speeds)
+        for line in introduce(self.plan, self.machine, self.workers, speeds, counts):
             self._say(line)
-        self._say(how_to_watch(plan.place, dashboard_url))
-        if missing:
+        self._say(how_to_watch(self.plan.place, dashboard_url))
+        if not counts.ended:
+            self._compute_features()
             self._follow_trials()
 
-    def _patience(self, speed: float | None) -> Patience:
-        """For trials, when the default configuration trains so many images per second alone."""
-        plan = self.plan
-        expected = None if speed is None else self.workers * plan.train_count / speed
+    def _compute_features(self) -> None:
+        """Before the trials, if there are probes: each of them would wait for the same."""
+        if "probe" not in self.plan.methods:
+            return
+        self.watch.doing = "computing features"
+        for worker, event in self.pool.run([ComputeFeatures(self.plan)]):
+            self._tell(worker, event)
+        self.watch.doing = "searching"
+
+    def _patience(self, speeds: Speeds) -> Patience:
+        """For trials, when the default configuration has these speeds alone."""
+        plan, rates = self.plan, [r for r in (speeds.training, speeds.features) if r]
+        # A probe may have to see all pictures, and some of them changed, before its only epoch.
+        expected = self.workers * plan.train_count / min(rates) if rates else None
         return Patience(plan.config.study.trial_timeout, plan.training.compile, expected)
 
     def _follow_trials(self) -> None:
@@ -213,8 +219,20 @@ class _Session:
             if now >= next_count:
                 next_count = now + _COUNT_EVERY
                 counts = self._counts()
-                left = (now - began) / ended * (counts.total - counts.done) if ended else None
-                self.shown.counts(counts, left)
+                self.shown.counts(counts, self._left(counts, (now - began, ended)))
+
+    def _left(self, counts: Counts, pace: tuple[float, int]) -> float | None:
+        """Seconds until the end of the trials, or of the budget; None = not known.
+
+        `pace` are seconds, and the trials that ended in them.
+        """
+        seconds, ended = pace
+        by_trials = None
+        if ended and counts.total is not None:
+            by_trials = seconds / ended * (counts.total - counts.done)
+        if (clock := self.plan.clock) is None:
+            return by_trials
+        return clock.left(time.time())
 
     def _say(self, line: str) -> None:
         self.log.write(line)
@@ -261,7 +279,7 @@ class _Session:
             self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
-        return count(trial_records(self.study), self.plan.config.trials)
+        return count(trial_records(self.study), self.plan.total)
 
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""

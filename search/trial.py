@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from search.plan import Plan
+from search.plan.ration import Ration
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
@@ -21,22 +22,26 @@ from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
-    from train_core.folds import Folds
+    from train_core.engine import Folds
 
 _POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
+NO_END = 1_000_000_000  # Trials, where a budget ends a search.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 
 def open_broker(plan: Plan) -> Broker:
     """The broker of the study's database."""
-    epochs = plan.training.epochs * plan.folds
+    epochs = plan.training.epochs * plan.folds if plan.probes is None else None
     study = work_on(plan.place, plan.config.study, plan.space, epochs)
 
     def configure(point: Mapping[str, Value], index: int) -> Mapping[str, Any]:
         return plan.trial_config(point, index).model_dump()
 
-    total, folds = plan.config.trials, plan.folds
-    return SqlBroker(study, plan.place, total, plan.space, plan.fixed, configure, folds)
+    total = NO_END if plan.total is None else plan.total
+    policy = None if plan.probes is None and plan.clock is None else Ration(plan)
+    return SqlBroker(
+        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Trial:
         follow: Callable[[Iterable[EpochRecord]], Iterable[EpochRecord]],
         checkpoint: "Checkpoint",
     ) -> Generator[Event, None, Outcome]:
-        from train_core.folds import fit_folds
+        from train_core.fit import fit_folds
 
         history: list[EpochRecord] = []
         try:

@@ -5,9 +5,12 @@ this, too.
 """
 
 import json
+import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +28,10 @@ from records.command_line import (
     user_mistakes,
     warn,
 )
-from records.files import walk
+from records.files import walk, write_whole
 from records.machine import cores
 from records.pixels import is_picture
+from records.pixels.heat import overlay_jpeg
 from serve.answer import DOUBTS, Answer, limits_of
 from serve.decode import UnreadablePicture, decode
 from serve.model import Model, Prediction, find_model
@@ -39,6 +43,7 @@ ModelOption = Annotated[
 ]
 
 _STDIN = Path("-")
+_LONGEST = 200  # Bytes of a name.
 _FEW = 200  # A progress bar for fewer would only flicker.
 
 
@@ -48,10 +53,14 @@ def main(
     model: ModelOption = None,
     top: Annotated[int, typer.Option(min=1, help="classes to name per picture")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    explain: Annotated[
+        Path | None, typer.Option(help="new folder for pictures of where the model looks")
+    ] = None,
 ) -> int:
     """Say what pictures show, the most probable classes first."""
     with user_mistakes():
         loaded = Model(find_model(model))
+        overlays = None if explain is None else _Overlays(loaded, explain)
         # Files that are named count as pictures whatever they are called.
         paths = [path for one in images for path in (below(one) if one.is_dir() else [one])]
         if not paths:
@@ -62,17 +71,67 @@ def main(
         warn(limits.beyond_because)
     width = min(60, max(len(printable(str(path))) for path in paths))
     bad = 0
-    for path, found in predictions(loaded, paths):
+    for path, image, found in _looked_at(loaded, paths, explained=overlays is not None):
         if isinstance(found, str):
             bad += 1
             complain(f"{path}: {found}")
             if as_json:
                 sys.stdout.write(json.dumps({"path": str(path), "error": found}) + "\n")
-        else:
-            answer = Answer.of(str(path), found, loaded.classes, top, limits)
-            line = json.dumps(answer.model_dump()) if as_json else _row(answer, width)
-            sys.stdout.write(f"{line}\n")
+            continue
+        answer = Answer.of(str(path), found, loaded.classes, top, limits)
+        line = json.dumps(answer.model_dump()) if as_json else _row(answer, width)
+        sys.stdout.write(f"{line}\n")
+        if overlays is not None:
+            overlays.write(path, image, found)
     return SOME_FAILED if bad else 0
+
+
+class _Overlays:
+    """Pictures of where a model looks, in a folder that is empty at first.
+
+    Raises:
+        ValueError: In one sentence, if the model has no maps, or the folder cannot be used.
+    """
+
+    def __init__(self, model: Model, folder: Path) -> None:
+        if model.unexplained is not None:
+            raise ValueError(f"--explain: {model.unexplained}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_used = any(folder.iterdir())
+        except OSError as error:
+            raise ValueError(
+                f"--explain must be a folder that can be made, but '{folder}': {error.strerror}"
+            ) from None
+        if is_used:
+            raise ValueError(
+                f"--explain must be a new or an empty folder, but '{folder}' holds files: name "
+                f"another one"
+            )
+        self._folder, self._taken, self._crop = folder, set[str](), model.metrics.data.crop
+
+    def write(self, path: Path, pixels: np.ndarray, found: Prediction) -> None:
+        """Write one as `NAME.jpg`, or `NAME-2.jpg` if another picture has that name."""
+        assert found.heat is not None
+        # What follows must fit a file's name, too.
+        stem = os.fsdecode(os.fsencode("stdin" if path == _STDIN else path.stem)[:_LONGEST])
+        name = free_name(stem, self._taken)
+        write_whole(self._folder / f"{name}.jpg", overlay_jpeg(pixels, found.heat, self._crop))
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number if it is taken; then it is.
+
+    No two are one file, also where a system does not tell capitals or spellings of accents apart.
+    """
+    numbered = (f"{name}-{number}" for number in count(2))
+    found = next(one for one in chain([name], numbered) if _key(one) not in taken)
+    taken.add(_key(found))
+    return found
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _row(answer: Answer, width: int) -> str:
@@ -103,6 +162,14 @@ def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Pre
     Yields:
         Each file with its prediction, or with the reason why it cannot be read.
     """
+    for path, _, found in _looked_at(model, paths, explained=False):
+        yield path, found
+
+
+def _looked_at(
+    model: Model, paths: Sequence[Path], *, explained: bool
+) -> Iterator[tuple[Path, np.ndarray, Prediction | str]]:
+    """The same, and the pixels, which are none where a file cannot be read."""
     starts = range(0, len(paths), model.at_once)
     with ThreadPoolExecutor(cores()) as pool:
 
@@ -116,9 +183,12 @@ def predictions(model: Model, paths: Sequence[Path]) -> Iterator[tuple[Path, Pre
             # While the network looks at these, threads decode the next ones.
             following = decoded(start + model.at_once)
             good = [image for image in images if not isinstance(image, str)]
-            found = iter(model.predict(np.stack(good)) if good else ())
+            found = iter(model.predict(np.stack(good), explained=explained) if good else ())
             for path, image in zip(paths[start : start + model.at_once], images, strict=True):
-                yield path, image if isinstance(image, str) else next(found)
+                if isinstance(image, str):
+                    yield path, np.empty(0, np.uint8), image
+                else:
+                    yield path, image, next(found)
 
 
 def _decode_or_say_why(path: Path, model: Model) -> np.ndarray | str:
@@ -137,4 +207,5 @@ def _tracked(starts: range, count: int) -> Iterable[int]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_app(app))
+    # Overlays are wanted, whoever reads the answers.
+    raise SystemExit(run_app(app, lasting=any(w.startswith("--explain") for w in sys.argv)))

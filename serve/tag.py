@@ -9,10 +9,8 @@ import filecmp
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
@@ -31,7 +29,7 @@ from records.command_line import (
 )
 from serve.answer import Doubt, is_beyond, limits_of
 from serve.model import Model, Prediction, find_model
-from serve.predict import ModelOption, below, predictions
+from serve.predict import ModelOption, below, free_name, predictions
 from serve.thresholds import per_class, read_held_out
 
 app = new_app()
@@ -192,12 +190,11 @@ def _check_target(root: Path, target: Path) -> None:
 def _folders(classes: tuple[str, ...]) -> tuple[Mapping[str, str], str]:
     """The folder of each class, and the one for review; said where it is not simply the name.
 
-    No two are one folder, also where a file system does not tell capitals or spellings of
-    accents apart.
+    No two are one folder, see `free_name`.
     """
     taken: set[str] = set()
-    folders = {name: _free(_fit(name), taken) for name in classes}
-    review = _free(_REVIEW, taken)
+    folders = {name: free_name(_fit(name), taken) for name in classes}
+    review = free_name(_REVIEW, taken)
     for name, folder in folders.items():
         if folder != name:
             say(f"{name}: filed under '{folder}'")
@@ -212,18 +209,6 @@ def _fit(name: str) -> str:
     if kept := _KEPT.match(fit):
         fit = f"%{ord(kept[0][0]):02X}{fit[1:]}"
     return fit.encode()[:_LONGEST].decode(errors="ignore") or "%"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number if it is taken; then it is."""
-    numbered = (f"{name}-{number}" for number in count(2))
-    found = next(one for one in chain([name], numbered) if _key(one) not in taken)
-    taken.add(_key(found))
-    return found
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from records.toml import short_repr
 from space.space import Space
 
-NAMED_SPACES = ("default", "extended")
+NAMED_SPACES = ("default", "extended", "pretrained")
 
 
 def load_space(name_or_path: str) -> Space:

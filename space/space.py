@@ -6,7 +6,7 @@ from itertools import combinations
 from pydantic import BaseModel, ConfigDict
 
 from records.toml import did_you_mean
-from space.parameters import Parameter, Suggester, Value
+from space.parameters import Int, Parameter, Suggester, Value
 
 
 class Space(BaseModel):
@@ -90,14 +90,31 @@ class Space(BaseModel):
             merged[name] = changed
         return self.model_copy(update={"parameters": merged})
 
-    def given(self, fixed: Mapping[str, object]) -> "Space":
+    def at_most(self, limits: Mapping[str, int]) -> "Space":
+        """The same space with whole numbers for some keys no larger than these limits.
+
+        A limit below a range leaves its lowest value only.
+        """
+        merged: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            limit = limits.get(parameter.sets or name)
+            if limit is None or not isinstance(parameter, Int) or parameter.high <= limit:
+                merged[name] = parameter
+            else:
+                steps = max(0, limit - parameter.low) // parameter.step
+                high = parameter.low + steps * parameter.step
+                merged[name] = parameter.model_copy(update={"high": high})
+        return self.model_copy(update={"parameters": merged})
+
+    def given(self, fixed: Mapping[str, object], varying: Collection[str] = ()) -> "Space":
         """Only parameters that can apply, each with only the conditions that can still fail.
 
-        `fixed` has a value for every key that a condition may name; searched keys are ignored.
+        `fixed` has a value for every key that a condition may name; searched keys are ignored, and
+        those in `varying`, which are settled for every sample on its own.
         """
         kept: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
-            searched = {other.sets or n for n, other in kept.items()}
+            searched = {*varying, *(other.sets or n for n, other in kept.items())}
             unsettled = {k: v for k, v in parameter.when.items() if k in searched}
             settled = {k: v for k, v in parameter.when.items() if k not in searched}
             if parameter.model_copy(update={"when": settled}).applies(fixed):

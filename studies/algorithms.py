@@ -1,9 +1,9 @@
 """Samplers and pruners by name; one that was stopped goes on as if it had not been."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from optuna import pruners, samplers
@@ -14,7 +14,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.attributes import ENQUEUED, RETRY_OF, index_of
+from studies.attributes import CONFIG, ENQUEUED, FOLDS, RETRY_OF, index_of
 from studies.config import StudyConfig
 
 
@@ -131,3 +131,47 @@ def build_pruner(config: StudyConfig, epochs: int) -> pruners.BasePruner:
             return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=3)
         case "none":
             return pruners.NopPruner()
+
+
+class LikeWithLike(pruners.BasePruner):
+    """Holds a trial only against those of the same method and the same number of epochs.
+
+    For studies with trainings of several lengths: after two epochs, one of two has its schedule
+    behind it, one of twelve has hardly begun, so that the accuracy of the one says nothing about
+    the other. The config's pruner is asked with the trial's own number of epochs.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._config = config
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """What the pruner says when it sees only such trials."""
+        pruner = build_pruner(self._config, _epochs(trial))
+        return pruner.prune(cast("Study", _Alike(study, _length(trial))), trial)
+
+
+class _Alike:
+    """A study with only those trials that have one method and length, as a pruner sees it."""
+
+    def __init__(self, study: Study, length: object) -> None:
+        self._study, self._length = study, length
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        trials = self._study.get_trials(deepcopy=deepcopy, states=states)
+        return [trial for trial in trials if _length(trial) == self._length]
+
+
+def _epochs(trial: FrozenTrial) -> int:
+    """Those of all its folds."""
+    return int(trial.user_attrs[CONFIG]["epochs"] * trial.user_attrs.get(FOLDS, 1))
+
+
+def _length(trial: FrozenTrial) -> tuple[str, int] | None:
+    """Method and epochs of a trial's training; None before it has a config."""
+    config = trial.user_attrs.get(CONFIG)
+    return None if config is None else (config.get("method", "full"), config["epochs"])

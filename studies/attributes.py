@@ -13,6 +13,8 @@ from records.trial import TrialRecord
 INDEX = "index"
 # Parameter name -> value, on trials whose values were given and not sampled.
 ENQUEUED = "enqueued"
+# What was settled for the trial before it was sampled, see `studies.broker.Given`.
+GIVEN = "given"
 RETRY_OF = "retry_of"  # Number of the trial, stopped from outside, that this one runs again.
 # How often in a row the worker of this trial died without getting further than before.
 DEATHS = "deaths"

@@ -4,12 +4,13 @@
 instance as a service, is a broker too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from records.outcome import EpochRecord, Outcome
+from records.trial import TrialRecord
 
 
 class Answer(StrEnum):
@@ -18,6 +19,33 @@ class Answer(StrEnum):
     GO = "go"
     PRUNE = "prune"  # The trial fell behind: settle it as pruned.
     LOST = "lost"  # Someone else took or ended the trial: drop it, and claim another one.
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is settled for one trial before the rest of it is sampled.
+
+    Attributes:
+        values: Key -> value, for the space's conditions and the config; JSON-able.
+        at_most: Key -> the most that a whole number may be in this trial.
+        first: Parameter name -> value that is taken instead of a sampled one.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    first: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Policy(Protocol):
+    """What decides how a search goes on, from what its trials have come to."""
+
+    def may_start(self, trials: Sequence[TrialRecord]) -> bool:
+        """Whether another trial may start; if not, whoever asks gets none, and need not wait."""
+        ...
+
+    def settle(self, index: int, trials: Sequence[TrialRecord]) -> Given:
+        """What is settled for the trial in this place of the search, before it is sampled."""
+        ...
 
 
 class TooManyFailures(Exception):

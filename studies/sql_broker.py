@@ -1,6 +1,7 @@
 """`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -11,8 +12,8 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
-from studies.attributes import index_of, requeued
-from studies.broker import Answer, Broker, Claim, Claims, TooManyFailures
+from studies.attributes import index_of, requeued, trial_records
+from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
 from studies.owner import Observer, Owner, owner_of
 from studies.study import Place
 
@@ -35,10 +36,12 @@ class SqlBroker(Broker):
         space: What is sampled.
         fixed: Key -> value of what is not sampled, for the space's conditions.
         configure: Makes the config of a training.
+        policy: Settles what is not the same in all trials and not sampled either, and when the
+            last one starts; None = nothing is, and only the total counts.
         folds: How many such trainings in turn, each on a fold of the images, a trial is.
     """
 
-    def __init__(  # noqa: PLR0913 - it is made in one place
+    def __init__(  # noqa: PLR0913 - all that a search has settled
         self,
         study: Study,
         place: Place,
@@ -46,11 +49,12 @@ class SqlBroker(Broker):
         space: Space,
         fixed: Mapping[str, object],
         configure: Configure,
+        policy: Policy | None = None,
         folds: int = 1,
     ) -> None:
         self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._folds = folds
+        self._policy, self._folds = policy, folds
         self._owner, self._observer = Owner.this_process(), Observer(study)
         self._trials: dict[int, Trial] = {}
         self._before = {
@@ -68,7 +72,10 @@ class SqlBroker(Broker):
             refuse_failing(trials, self._before)
             done = finished(trials)
             running = sum(t.state == TrialState.RUNNING for t in trials)
-            asked = [self._ask() for _ in range(min(n, self._total - done - running))]
+            missing = self._total - done - running
+            if self._policy is not None and not self._policy.may_start(trial_records(self._study)):
+                return Claims((), wait=False, given_up=given_up)
+            asked = [self._ask() for _ in range(min(n, missing))]
         claims = []
         # Outside the lock: nobody has to wait for what is written here.
         for trial in asked:
@@ -119,8 +126,12 @@ class SqlBroker(Broker):
         """The rest of the point and the config; an outcome for a fault, None for a lost trial."""
         about = trial.user_attrs
         try:
-            point = self._space.sample(trial, self._fixed)
-            config = self._configure(point, about[keys.INDEX])
+            given = self._settled(trial)
+            # As Optuna does with the values of an enqueued trial.
+            trial._fixed_params = {**given.first, **trial._fixed_params}
+            space = self._space.at_most(given.at_most)
+            point = space.sample(trial, {**self._fixed, **given.values})
+            config = self._configure({**given.values, **point}, about[keys.INDEX])
             # Before the training, so that a crash can be replayed.
             trial.set_user_attr(keys.CONFIG, dict(config))
             if self._folds > 1:
@@ -138,6 +149,16 @@ class SqlBroker(Broker):
         return Claim(
             trial.number, about[keys.INDEX], dict(trial.params), config, about.get(keys.PASSED, 0)
         )
+
+    def _settled(self, trial: Trial) -> Given:
+        """What is settled for a trial; one that is run again keeps what it had."""
+        if self._policy is None:
+            return Given()
+        if (known := trial.user_attrs.get(keys.GIVEN)) is not None:
+            return Given(**known)
+        given = self._policy.settle(trial.user_attrs[keys.INDEX], trial_records(self._study))
+        trial.set_user_attr(keys.GIVEN, asdict(given))
+        return given
 
     def _falls_behind(self, trial: Trial, epoch: int, score: float, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
@@ -255,5 +276,7 @@ def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
         )
         if values is not None:
             attributes[keys.ENQUEUED] = values
+        if keys.GIVEN in trial.user_attrs:
+            attributes[keys.GIVEN] = trial.user_attrs[keys.GIVEN]
         study.enqueue_trial(values or {}, user_attrs=attributes)
     study.tell(trial.number, state=TrialState.FAIL)

@@ -15,7 +15,7 @@ from optuna.study import Study, StudyDirection
 from sqlalchemy.engine import URL
 
 from space import Space, Value
-from studies.algorithms import IndexedSampler, build_pruner
+from studies.algorithms import IndexedSampler, LikeWithLike, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
 from studies.differences import Made, differences
@@ -144,12 +144,15 @@ def _no_study(place: Place, where: object, known: Sequence[str]) -> str:
     return f"there is no study '{place.name}' in '{where}': it holds {', '.join(known) or 'none'}"
 
 
-def work_on(place: Place, config: StudyConfig, space: Space, epochs: int) -> Study:
-    """Open a study for a worker, with the sampler and the pruner of the config."""
+def work_on(place: Place, config: StudyConfig, space: Space, epochs: int | None) -> Study:
+    """Open a study for a worker, with the sampler and the pruner of the config.
+
+    `epochs` of all trainings; None = they differ from trial to trial.
+    """
     study = find(place)
     conditional = any(parameter.when for parameter in space.parameters.values())
     study.sampler = IndexedSampler(config, conditional)
-    study.pruner = build_pruner(config, epochs)
+    study.pruner = LikeWithLike(config) if epochs is None else build_pruner(config, epochs)
     return study
 
 

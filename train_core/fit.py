@@ -1,8 +1,12 @@
-"""`fit`: one training, as a generator of one record per epoch; `measure_speed`: how fast it is."""
+"""`fit`: one training, as a generator of one record per epoch; `fit_folds`: one on every fold.
+
+`measure_speed`: how fast it is.
+"""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from records.outcome import EpochRecord
 from records.words import Objective
@@ -10,7 +14,8 @@ from train_core import Diverged, OutOfMemory
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.device import is_out_of_memory, synchronize
-from train_core.engine import Engine, EnginePool, EngineShape
+from train_core.engine import Engine, EnginePool, EngineShape, Folds, Probe
+from train_core.engine.probe import first_head
 from train_core.images import ImageData, Part
 from train_core.model import scores
 
@@ -70,9 +75,50 @@ def fit(
     yield from fit(config, data, pool, checkpoint, objective)
 
 
+def fit_folds(
+    config: TrainConfig, folds: Folds, checkpoint: Checkpoint | None = None
+) -> Iterator[EpochRecord]:
+    """Train one configuration on every fold; on a single one, this is `fit`.
+
+    Epochs are numbered through: those of the second fold follow those of the first. A record says
+    its fold, and at the end of a fold its accuracy. The very last record's `val_loss` and
+    `val_accuracy` are the means over the folds, the result. Every fold has the config's seed.
+
+    Args:
+        config: All that decides the trainings; without `patience`.
+        folds: Their data and buffers; the buffers of earlier folds are let go.
+        checkpoint: As for `fit`; the folds before the one that was interrupted are not trained
+            again.
+
+    Raises:
+        Diverged: The loss is no longer finite in one of them.
+        OutOfMemory: The device cannot hold one of them.
+    """
+    if len(folds) == 1:
+        yield from fit(config, folds.pools[0].data, folds.pools[0], checkpoint, folds.objective)
+        return
+    assert not config.patience, "a fold must have all of its epochs"
+    folds.trained = None
+    before = checkpoint.earlier_folds(config, folds.digest) if checkpoint else []
+    yield from before
+    ends = [record for record in before if record.fold_score is not None]
+    for number in range(len(ends) + 1, len(folds) + 1):
+        pool, own = folds.only(number), []
+        if checkpoint:
+            checkpoint.begin_fold(number, folds.digest, before)
+        for record in fit(config, pool.data, pool, checkpoint, folds.objective):
+            folds.trained = number
+            own.append(_numbered(record, number, config.epochs))
+            if own[-1].fold_score is not None:
+                ends.append(own[-1])
+            yield _mean(own[-1], ends) if len(ends) == len(folds) else own[-1]
+        before = [*before, *own]
+
+
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
     """Training images per second, over so many seconds and two steps at least, after a warm-up."""
     engine = engines.engine(config)
+    assert isinstance(engine, Engine), "a probe makes no steps"
     engine.start(config)
     engine.shuffle()
     _seconds_of(engine, 1)
@@ -91,9 +137,19 @@ def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0
 
 
 def _epochs(
-    config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None, objective: Objective
+    config: TrainConfig,
+    engine: Engine | Probe,
+    checkpoint: Checkpoint | None,
+    objective: Objective,
 ) -> Iterator[EpochRecord]:
+    if isinstance(engine, Probe):
+        record = engine.run(config, objective)
+        _refuse_infinite(record)
+        yield record
+        return
     engine.start(config)
+    if config.method == "fine_tune":
+        engine.start_from(first_head(config, engine.data))
     records = checkpoint.resume(engine, config) if checkpoint else []
     yield from records
     while len(records) < config.epochs and not _out_of_patience(records, config.patience):
@@ -103,12 +159,16 @@ def _epochs(
         if validation is not None and not config.patience and epoch < config.epochs:
             validation = validation.subsample(MIDDLE_IMAGES)
         record = _one_epoch(engine, epoch, validation, objective)
-        if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
-            raise Diverged(record.epoch)
+        _refuse_infinite(record)
         records.append(record)
         if checkpoint:
             checkpoint.epoch_ended(engine, config, records)
         yield record
+
+
+def _refuse_infinite(record: EpochRecord) -> None:
+    if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
+        raise Diverged(record.epoch)
 
 
 def _out_of_patience(records: list[EpochRecord], patience: int) -> bool:
@@ -143,3 +203,18 @@ def _seconds_of(engine: Engine, steps: int) -> float:
     engine.run_steps(steps)
     synchronize(engine.data.device)
     return time.perf_counter() - started
+
+
+def _numbered(record: EpochRecord, fold: int, epochs: int) -> EpochRecord:
+    """The record of a fold's training as one of the whole; at its end, with the fold's result."""
+    result = record.score if record.epoch == epochs else None
+    place = {"epoch": (fold - 1) * epochs + record.epoch, "fold": fold, "fold_score": result}
+    return record.model_copy(update=place)
+
+
+def _mean(last: EpochRecord, ends: Sequence[EpochRecord]) -> EpochRecord:
+    """The last record of all, with the means over the folds."""
+    names = "val_loss", "val_accuracy", "val_score"
+    held_out = {name: [getattr(end, name) for end in ends] for name in names}
+    known = {name: fmean(values) for name, values in held_out.items() if None not in values}
+    return last.model_copy(update=known)

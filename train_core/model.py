@@ -1,7 +1,6 @@
 """A trained network: scored on images, and saved as one file that describes itself."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from records.words import Objective
-from train_core.engine import Engine
+from train_core.engine import Engine, Probe
+from train_core.engine.passes import quality
 from train_core.images import Normalisation, Part, images_at_once
 from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
@@ -35,7 +35,7 @@ class TrainedModel:
     image_size: int
 
 
-def trained_model(engine: Engine) -> TrainedModel:
+def trained_model(engine: Engine | Probe) -> TrainedModel:
     """The averaged network of an engine, in its buffers: the next training overwrites it."""
     network, data = engine.shape.network, engine.data
     return TrainedModel(engine.average, network, engine.normalisation, data.classes, data.side)
@@ -144,38 +144,8 @@ def scores(
         hits += (predicted == labels).sum()
         said.append(predicted)
     mean = loss.item() / len(part)
-    chosen = _chosen(objective, mean, part.labels, torch.cat(said))
+    chosen = quality(objective, mean, part.labels, torch.cat(said))
     return Scores(mean, hits.item() / len(part), chosen)
-
-
-def _chosen(objective: Objective, loss: float, labels: Tensor, said: Tensor) -> float | None:
-    if objective == "accuracy":
-        return None
-    if objective == "log_loss":
-        return math.exp(-loss)  # NaN stays what it is, and infinity is 0.
-    quality = recall if objective == "balanced_accuracy" else f1
-    return float(quality(labels, said))
-
-
-def recall(labels: Tensor, said: Tensor) -> Tensor:
-    """Mean recall over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
-    true, hits, _ = _counts(labels, said)
-    return (hits / true)[true > 0].mean()
-
-
-def f1(labels: Tensor, said: Tensor) -> Tensor:
-    """Mean F1 over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
-    true, hits, predicted = _counts(labels, said)
-    return (2 * hits / (true + predicted))[true > 0].mean()
-
-
-def _counts(labels: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By class: how many there are, how many of them are said to be it, and how many images."""
-    most = int(torch.maximum(labels.max(), said.max())) + 1
-    found = (labels, labels[labels == said], said)
-    # On the CPU, where there is double precision.
-    true, hits, predicted = (torch.bincount(of.cpu(), minlength=most).double() for of in found)
-    return true, hits, predicted
 
 
 def probabilities(

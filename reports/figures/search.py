@@ -23,6 +23,10 @@ _MARKS = {
     "requeued": {"color": GREY, "symbol": "line-ew-open"},
 }
 
+# What is said and drawn of trials in a study with several methods.
+_METHODS = {"probe": " probe", "fine_tune": " fine-tuning"}
+_SHAPES = {"probe": {"symbol": "square-open"}}
+
 
 def search_drawings(summary: Summary) -> list[Drawing]:
     """Results, curves and time line."""
@@ -63,11 +67,13 @@ def _history(points: Sequence[Point]) -> Drawing:
     traces = [
         go.Scatter(
             x=[p.number for p in group if p.value is not None],
-            y=[p.value for p in group if p.value is not None], mode="markers", name=kind,
-            marker={**_MARKS[kind], "size": 8, "line": {"width": 1.5}},
+            y=[p.value for p in group if p.value is not None], mode="markers",
+            name=f"{kind}{_METHODS.get(method, '')}",
+            marker={**_MARKS[kind], **_SHAPES.get(method, {}), "size": 8, "line": {"width": 1.5}},
             hovertemplate="trial %{x}: %{y:.2%}",
         )
-        for kind, group in _by_kind(points).items()
+        for method in sorted({p.method for p in points}, reverse=True)
+        for kind, group in _by_kind([p for p in points if p.method == method]).items()
     ]  # fmt: skip
     best = [p for p in points if p.best is not None]
     line = go.Scatter(

@@ -75,7 +75,7 @@ def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -
         trial_seconds=sum(t.seconds or 0.0 for t in trials),
         busy_seconds=sum((end - begin).total_seconds() for begin, end in busy_spans(trials)),
         epochs=sum(len(t.curve) for t in done),
-        full_epochs=len(done) * epochs if epochs else None,
+        full_epochs=sum((t.config or {}).get("epochs", epochs) for t in done) if epochs else None,
         images=int(sum(n or 0 for t in counted for n in t.history.get("images", []))),
     )  # fmt: skip
 

@@ -68,6 +68,7 @@ class Model(Numbers):
         macro: Over the classes that have test images.
         unequal: Whether classes have different numbers of test images.
         mirrored_accuracy: With mirrored views averaged.
+        unexplained: Why it does not show where it looks, if an export said so.
         errors: The errors that the model was surest of, surest first.
         strengths: Of augmentation, as far as there are pictures of it.
         augment: The strength that the model was trained with.
@@ -87,6 +88,7 @@ class Model(Numbers):
     confusion_shares: list[list[float | None]]
     confused: tuple[Confused, ...]
     mirrored_accuracy: float | None
+    unexplained: str | None
     reliability: Reliability | None
     errors: tuple[Picture, ...]
     examples: dict[str, tuple[Picture, ...]]
@@ -111,6 +113,7 @@ def model(metrics: Metrics, kept: Predictions | None) -> Model:
         confusion_shares=row_shares(test.confusion_matrix),
         confused=most_confused(test.confusion_matrix, classes, 20),
         mirrored_accuracy=metrics.test_tta.accuracy if metrics.test_tta else None,
+        unexplained=metrics.maps if isinstance(metrics.maps, str) else None,
         reliability=reliability(kept.labels, kept.probabilities) if kept else None,
         errors=tuple(pictures[:wrong]),
         examples={name: shown[name] for name in per_class if name in shown},

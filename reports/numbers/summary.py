@@ -12,7 +12,7 @@ from reports.numbers.cost import Cost, More, cost, more
 from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
 from reports.numbers.model import Model, model
 from reports.numbers.parameters import Importances, Range, importances, ranges, replica
-from reports.numbers.trials import Curves, Point, Timeline, curves, history, timeline
+from reports.numbers.trials import Curves, Point, Timeline, alike, curves, history, timeline
 from reports.source import Source
 
 
@@ -94,7 +94,8 @@ def summarise(source: Source) -> Summary:
     rule = {key: source.setting("study", key, value) for key, value in defaults.items()}
     drawn = curves(trials, epochs, **rule)
     thresholds = {p.epoch: p.value for p in drawn.thresholds}
-    paid = cost(trials, source.total, epochs)
+    paid, like = cost(trials, source.total, epochs), alike(trials)
+    length = epochs if len(like) == len(trials) else None
     found = metrics.data.findings if metrics else None
     return Summary(
         study=source.place.name, read=source.read, state=_state(source, paid),
@@ -109,7 +110,7 @@ def summarise(source: Source) -> Summary:
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
         importances=None if space is None else importances(replica(trials, space)),
         ranges=ranges(trials, space),
-        pruning=pruning(trials, drawn.checks, thresholds, epochs),
+        pruning=pruning(like, drawn.checks, thresholds, length),
         seeds=confirmations, more=more(trials),
         model=model(metrics, source.predictions) if metrics else None,
         origin=Origin(
@@ -154,8 +155,10 @@ def _state(source: Source, paid: Cost) -> str:
     done = f"{paid.done}{of} trials done"
     if running > 0:
         return f"running: {done}, {running} in training"
+    exported = source.metrics is not None
+    if paid.total is None and exported:
+        return f"finished: {done}"
     if paid.total is not None and paid.done >= paid.total:
-        exported = source.metrics is not None
         return f"finished: {done}" if exported else f"searched: {done}, nothing exported yet"
     return f"stopped: {done}" if source.trials else "not begun: no trials yet"
 

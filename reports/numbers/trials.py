@@ -1,5 +1,6 @@
 """The trials of a search: results, learning curves, and who ran what when."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
@@ -17,10 +18,12 @@ class Point(Numbers):
     Attributes:
         value: Validation accuracy: the result of a complete trial, the last one of another.
         best: The best complete trial up to this one.
+        method: What it trained: `full`, `probe` or `fine_tune`.
     """
 
     number: int
     kind: str
+    method: str = "full"
     value: float | None
     best: float | None
 
@@ -83,7 +86,7 @@ def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
     ended = [t for t in trials if t.done or t.state == State.FAILED]
     best = best_so_far([t.result for t in ended])
     return tuple(
-        Point(number=t.number, kind=t.kind, value=_last_value(t), best=b)
+        Point(number=t.number, kind=t.kind, value=_last_value(t), best=b, method=t.method)
         for t, b in zip(ended, best, strict=True)
     )
 
@@ -95,6 +98,23 @@ def _last_value(trial: TrialRecord) -> float | None:
     return reported[-1] if reported else None
 
 
+def alike(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Those that a pruner holds against each other: of one method and length, the most common one.
+
+    Probes are left out of a study with several: they have one epoch, and end with it.
+    """
+    kinds = Counter(_length(t) for t in trials if t.config and t.state != State.REQUEUED)
+    others = [(n, kind) for kind, n in kinds.items() if kind[0] != "probe"]
+    if len(kinds) < 2 or not others:
+        return list(trials)
+    _, most = max(others)
+    return [t for t in trials if t.config and _length(t) == most]
+
+
+def _length(trial: TrialRecord) -> tuple[str, int]:
+    return trial.method, int((trial.config or {}).get("epochs", 0))
+
+
 def curves(
     trials: Sequence[TrialRecord], epochs: int | None, pruner: str, keep: float, prune_after: float
 ) -> Curves:
@@ -104,13 +124,18 @@ def curves(
     the best share `keep`; `prune_after` is the share of the epochs between two checks.
     """
     shown = [t for t in trials if t.curve and t.state != State.REQUEUED]
+    compared = alike(shown)
     checked = pruner in ("median", "percentile")
-    epochs = epochs or max((max(t.curve) for t in shown), default=0)
+    if len(compared) < len(shown):
+        epochs = None  # Not all trials have as many.
+        # A probe is one point, of no curve.
+        shown = [t for t in shown if t.method != "probe"]
+    epochs = epochs or max((max(t.curve) for t in compared), default=0)
     quantile = 0.5 if pruner == "median" else 1 - keep
     which = "median" if pruner == "median" else f"{1 - keep:.0%} quantile"
     return Curves(
         curves=tuple(map(_curve, shown)),
-        thresholds=thresholds(shown, quantile) if checked else (),
+        thresholds=thresholds(compared, quantile) if checked else (),
         threshold_name=f"{which} of the complete trials",
         checks=pruning_checks(prune_after, epochs) if checked else (),
     )

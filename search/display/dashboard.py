@@ -68,7 +68,7 @@ class Watch:
             metrics = exported(self.plan.folder / "best")
         result = [] if metrics is None else model_rows(metrics)
         trials = trial_records(self.study)
-        state = list(_state(self.doing, count(trials, self.plan.config.trials), trials))
+        state = list(_state(self.doing, count(trials, self.plan.total), trials))
         note = study_note(self.plan.name, state, plan_lines(self.plan), result)
         self._notes.update(note, trials)
 
@@ -101,7 +101,7 @@ def model_rows(metrics: Metrics) -> Rows:
 
 def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterator[str]:
     """The sentences about where the study stands."""
-    yield f"{doing.capitalize()}: {counts.done} of {counts.total} trials done"
+    yield f"{doing.capitalize()}: {counts.of_total()} done"
     yield f"{counts.by_state()}."
     yield f"Best: {counts.best_so_far()}."
     ended = [(trial.ended, trial.number) for trial in trials if trial.ended is not None]

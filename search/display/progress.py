@@ -17,7 +17,16 @@ from records.outcome import Cause, State
 from records.words import count as number
 from records.words import duration, percent
 from search.display.summary import Counts, score_in_words
-from search.workers.events import Began, Ended, EpochEnded, Event, Warned, WorkerHung, WorkerLost
+from search.workers.events import (
+    Began,
+    Ended,
+    EpochEnded,
+    Event,
+    Progressed,
+    Warned,
+    WorkerHung,
+    WorkerLost,
+)
 
 
 class Display:
@@ -48,6 +57,7 @@ class PlainLines(Display):
     def __init__(self, output: LastingOutput | None = None) -> None:
         self._output = output or LastingOutput(sys.stdout)
         self._counts: Counts | None = None
+        self._quarter = 0  # Of what is no training: how much of it was told.
 
     def say(self, line: str) -> None:
         """Print the line."""
@@ -57,8 +67,13 @@ class PlainLines(Display):
 
     def event(self, worker: int, event: Event) -> None:
         """Print how trainings ended, and what went wrong."""
-        if not isinstance(event, Began | EpochEnded):
-            done = f"[{self._counts.done}/{self._counts.total}] " if self._counts else ""
+        if isinstance(event, Progressed):
+            quarter = 4 * event.done // max(1, event.total)
+            if quarter != self._quarter:
+                self._quarter = quarter
+                self.say(in_words(event))
+        elif not isinstance(event, Began | EpochEnded):
+            done = f"{_place(self._counts)} " if self._counts else ""
             self.say(f"{done}{in_words(event)}")
 
     def counts(self, counts: Counts, seconds_left: float | None) -> None:
@@ -66,7 +81,7 @@ class PlainLines(Display):
         old = self._counts.best if self._counts else None
         self._counts = counts
         if counts.best is not None and (old is None or old.number != counts.best.number):
-            self.say(f"[{counts.done}/{counts.total}] best so far: {counts.best_so_far()}")
+            self.say(f"{_place(counts)} best so far: {counts.best_so_far()}")
 
 
 class LiveDisplay(Display):
@@ -91,6 +106,13 @@ class LiveDisplay(Display):
                 self._running[worker] = event, None
             case EpochEnded() if worker in self._running:
                 self._running[worker] = self._running[worker][0], event
+            case Progressed(job, done, total, rate):
+                self._running[worker] = (
+                    Began(job, "", total),
+                    EpochEnded(job, done, None, rate or 0.0),
+                )
+                if done == total:
+                    self._running.pop(worker)
             case Ended():
                 self._running.pop(worker, None)
                 expected = event.outcome.cause in (None, Cause.RULE)
@@ -114,7 +136,7 @@ class LiveDisplay(Display):
         if (counts := self._counts) is not None:
             left = "" if self._left is None else f", about {duration(self._left)} left"
             parts = [
-                Text(f"{counts.done} of {counts.total} trials: {counts.by_state()}{left}"),
+                Text(f"{counts.of_total()}: {counts.by_state()}{left}"),
                 ProgressBar(counts.total, counts.done, width=60),
                 Text(f"best so far: {counts.best_so_far()}"),
             ]
@@ -137,6 +159,11 @@ class LiveDisplay(Display):
                 began.description,
             )
         return table
+
+
+def _place(counts: Counts) -> str:
+    """Where a study stands, in brackets."""
+    return f"[{counts.done}]" if counts.total is None else f"[{counts.done}/{counts.total}]"
 
 
 def new_display(output: LastingOutput) -> Display:
@@ -179,6 +206,9 @@ def in_words(event: Event) -> str:
             accuracy = "" if event.accuracy is None else f", validation {event.accuracy:.2%}"
             speed = f"{number(event.images_per_second)} images/s"
             return f"{event.job} epoch {event.epoch}{accuracy}, {speed}"
+        case Progressed(job, done, total, rate):
+            pace = "" if rate is None else f", {number(rate)} images/s"
+            return f"{job}: {number(done)} of {number(total)} images{pace}"
         case Ended(job, outcome):
             result = score_in_words(outcome.score, outcome.fold_scores)
             accuracy = "" if outcome.score is None else f" at {result}"

@@ -11,8 +11,10 @@ from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
 from records.trial import TrialRecord, ranked
-from records.words import OBJECTIVES, duration, percent, values
+from records.words import OBJECTIVES, percent, values
+from search.display.estimate import times
 from search.plan import Plan
+from search.plan.clock import Speeds
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
 from studies.presence import StudyDeleted
@@ -23,7 +25,7 @@ from studies.study import Place
 class Counts:
     """How many trials a study has in each state, and its best complete trial."""
 
-    total: int  # Trials that the study should end with.
+    total: int | None  # Trials that the study should end with; None = as the budget allows.
     complete: int
     pruned: int  # Stopped by a rule, divergence or lack of memory.
     failed: int  # A fault ended them.
@@ -34,6 +36,17 @@ class Counts:
     def done(self) -> int:
         """Trials that count towards the total."""
         return self.complete + self.pruned
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are as many trials as there should be."""
+        return self.total is not None and self.done >= self.total
+
+    def of_total(self) -> str:
+        """How many trials are done, of how many, in words."""
+        return (
+            f"{self.done} trials" if self.total is None else f"{self.done} of {self.total} trials"
+        )
 
     def by_state(self) -> str:
         """The trials in each state, in words."""
@@ -47,7 +60,7 @@ class Counts:
         if self.best is None:
             return "no complete trial yet"
         accuracy = score_in_words(self.best.accuracy, self.best.fold_scores)
-        return f"{accuracy} (trial {self.best.number}: {values(self.best.params)})"
+        return f"{accuracy} ({name_of(self.best)}: {values(self.best.params)})"
 
 
 def score_in_words(score: float | None, folds: Sequence[float]) -> str:
@@ -56,7 +69,13 @@ def score_in_words(score: float | None, folds: Sequence[float]) -> str:
     return f"{percent(score)}{spread}"
 
 
-def count(trials: Sequence[TrialRecord], total: int) -> Counts:
+def name_of(trial: TrialRecord) -> str:
+    """Its number, and its method where a study has several."""
+    kinds = {"probe": ", a probe", "fine_tune": ", a fine-tuning"}
+    return f"trial {trial.number}{kinds.get(trial.method, '')}"
+
+
+def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
     """Count the trials of a study."""
     states = [trial.state for trial in trials]
     return Counts(
@@ -70,13 +89,13 @@ def count(trials: Sequence[TrialRecord], total: int) -> Counts:
 
 
 def introduce(
-    plan: Plan, machine: Machine, workers: int, speed: float | None, counts: Counts
+    plan: Plan, machine: Machine, workers: int, speeds: Speeds, counts: Counts
 ) -> Iterator[str]:
     """The first lines of a search: what will happen, on what, for how long, and where it goes.
 
-    `speed` is in images per second of the default configuration; None = nothing is left to train.
+    `speeds` are those of the default configuration; without any, no time is said.
     """
-    state = f"{counts.done} of {counts.total} trials done" if counts.done else "new"
+    state = f"{counts.of_total()} done" if counts.done else "new"
     yield f"study   {plan.name} ({state}) in {plan.folder}"
     topics, skipped = dict(plan_lines(plan)), plan.data.skipped
     yield f"data    {topics['data']}"
@@ -91,6 +110,8 @@ def introduce(
         f"{workers} worker{'s' if workers > 1 else ''}"
     )
     yield f"recipe  {topics['recipe']}"
+    if plan.reason:
+        yield f"        {plan.reason}"
     yield f"search  {topics['search']}"
     for key, value in plan.outside.items():
         yield (
@@ -101,8 +122,7 @@ def introduce(
         without = " and ".join(plan.networks)
         yield f"        {', '.join(plan.left_out)} left out, since {without} has none"
     yield f"job     {topics['job']}"
-    if speed is not None:
-        yield f"time    {_estimate(plan, workers, speed, counts)}"
+    yield from (f"{title:8}{line}" for title, line in times(plan, workers, speeds, counts))
 
 
 def plan_lines(plan: Plan) -> list[tuple[str, str]]:
@@ -123,7 +143,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         search += f"; scored by {OBJECTIVES[config.study.objective]}"
     confirm = config.confirm
     job = (
-        f"{config.trials} trials, then {confirm.top} x {confirm.seeds} confirmations"
+        f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
         f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
         f"final training on {plan.final_count:,} "
         f"images, one test"
@@ -139,20 +159,14 @@ def _parts(plan: Plan) -> str:
     return f"{plan.train_count:,} training, {plan.validation_count:,} validation"
 
 
-def _estimate(plan: Plan, workers: int, speed: float, counts: Counts) -> str:
-    """A bound from above: pruning and lighter networks than the default make it less."""
-    # Validation is a forward pass, about a third of a training step.
-    images = plan.train_count + plan.validation_count / plan.folds / 3
-    once = plan.training.epochs * images / speed
-    each = once * plan.folds
-    trials = counts.total - counts.done
-    confirm = plan.config.confirm
-    after = confirm.top * confirm.seeds + confirm.further
-    total = each * (trials + after) / workers + once
-    return (
-        f"about {duration(total)} at {speed:,.0f} images/s, {duration(each)} per full training; "
-        f"less what pruning saves"
-    )
+def _trials(plan: Plan) -> str:
+    """How many trials of which kind, in words."""
+    count = "as many trials as fit" if plan.total is None else f"{plan.total} trials"
+    if plan.probes is None:
+        return count
+    if plan.total is not None and plan.probes >= plan.total:
+        return f"{count}, all probes"
+    return f"{count}, the first {plan.probes} probes and the others fine-tunings"
 
 
 @dataclass(frozen=True)
@@ -209,16 +223,16 @@ def last_lines(result: SearchResult) -> Iterator[str]:
     if metrics is None:
         if result.interrupted is not None:
             yield (
-                f"stopped with {counts.done} of {counts.total} trials done; nothing is lost, run "
+                f"stopped with {counts.of_total()} done; nothing is lost, run "
                 f"the same command again to go on"
             )
             finalize = command("search.finalize", result.place)
             yield f"{finalize} confirms, tests and exports what is there"
         return
-    if counts.done >= counts.total:
+    if counts.ended or counts.total is None:
         yield f"study '{result.study}' is complete with {counts.done} trials"
     else:
-        yield f"study '{result.study}' has {counts.done} of {counts.total} trials"
+        yield f"study '{result.study}' has {counts.of_total()}"
     yield f"winner: trial {metrics.trial}: {values(metrics.params)}"
     for name, value in figures(metrics):
         yield f"{name}: {value}"

@@ -35,7 +35,7 @@ Searched parameters: {params}.
 {snippet}
 `model.onnx` takes uint8 images `(batch, {side}, {side}, 3)`; the normalisation is inside. Its
 probabilities differ from PyTorch's by {difference:.0e} at most. To train the model again:
-`python -m train_core.run config.toml --test`{temperature}.{seen}
+`python -m train_core.run config.toml --test`{temperature}.{seen}{explained}
 
 ## What to keep in mind
 
@@ -80,11 +80,12 @@ picture = ImageOps.fit(picture, ({side}, {side}), Image.Resampling.BICUBIC)""",
 picture = picture.resize(({side}, {side}), Image.Resampling.BICUBIC)""",
     "pad": """\
 if picture.size != ({side}, {side}):  # all of it, beside it the mean colour of its border
-    picture = ImageOps.contain(picture, ({side}, {side}), Image.Resampling.BICUBIC)
-    pixels, place = np.asarray(picture), [({side} - length) // 2 for length in picture.size]
+    size = [max(1, round(length * {side} / max(picture.size))) for length in picture.size]
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     square = Image.new("RGB", ({side}, {side}), tuple(border.mean(0).round().astype(int).tolist()))
-    square.paste(picture, tuple(place))
+    square.paste(picture, (({side} - size[0]) // 2, ({side} - size[1]) // 2))
     picture = square""",
 }
 _SEEN = "\nThe model looks at the {crop}x{crop} pixels in the middle of its input{then}."
@@ -127,6 +128,7 @@ def describe(folder: Path, metrics: Metrics) -> None:
         difference=max(metrics.onnx_difference or 0.0, 1e-9),
         unseen=_unseen(metrics),
         data=_data(metrics),
+        explained=_explained(metrics),
         temperature=divided if temperature != 1.0 else "",
     )
     write_metrics(folder, metrics)
@@ -147,6 +149,18 @@ def _data(metrics: Metrics) -> str:
     found = metrics.data.findings
     lines = "\n".join(f"- {line}" for line in found.lines()) if found else ""
     return f"## The data\n\n{lines}\n\n" if lines else ""
+
+
+def _explained(metrics: Metrics) -> str:
+    """Whether it can show where it looks, and how."""
+    if metrics.maps is None or isinstance(metrics.maps, str):
+        return f"\n\nIt cannot show where it looks: {metrics.maps}." if metrics.maps else ""
+    height, width = metrics.maps
+    return (
+        f"\n\n`python -m serve.predict --explain FOLDER` shows where it looks: class-activation\n"
+        f"maps (Zhou et al., 2016) of {height} x {width} places. `model.onnx` computes them as\n"
+        f"`activation`, which is not among its outputs until somebody declares it."
+    )
 
 
 def _unseen(metrics: Metrics) -> str:

@@ -4,7 +4,6 @@ TensorFlow works in a process of its own: it talks a lot, and must share no libr
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,9 +37,13 @@ def write_tensorflow(folder: Path, onnx: Path) -> None:
     Raises:
         ConversionFailed: With the converter's last line.
     """
+    # Imports torch, which the other process must not.
+    from search.export.onnx import write_without_maps
+
     with tempfile.TemporaryDirectory() as scratch:
         # The converter writes into the file that it reads.
-        copy = shutil.copy(onnx, scratch)
+        copy = Path(scratch, "model.onnx")
+        write_without_maps(copy, onnx)
         _in_child("convert", copy, folder.absolute())
 
 

@@ -25,7 +25,7 @@ from search.plan import Plan
 from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
-    from train_core.folds import Folds
+    from train_core.engine import Folds
 
 
 class HeldOut(NamedTuple):

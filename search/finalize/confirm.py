@@ -19,6 +19,7 @@ from records.statistics import Spread
 from records.trial import TrialRecord
 from search.finalize.calibrate import keep_predictions
 from search.plan import Plan
+from search.plan.ration import repeats
 from search.workers.events import Began, Ended, EpochEnded, Event
 from search.workers.training_files import checkpoint_of_confirmation
 from search.workers.worker import Worker
@@ -30,7 +31,7 @@ from train_core.data.config import DataConfig
 
 if TYPE_CHECKING:
     from train_core.checkpoint import Checkpoint
-    from train_core.folds import Folds
+    from train_core.engine import Folds
 
 Follow = Callable[[Iterable[EpochRecord]], Iterator[EpochRecord]]
 
@@ -126,7 +127,7 @@ def train(
         COMPLETE; FAILED without epochs, if it diverged; REQUEUED when the session is stopping,
         with a checkpoint to go on from.
     """
-    from train_core.folds import fit_folds
+    from train_core.fit import fit_folds
 
     history: list[EpochRecord] = []
     yield Began(job, config.describe(), config.epochs * len(folds))
@@ -152,24 +153,21 @@ def train(
 
 def missing(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Confirm]:
     """The confirmations, by which the winner is chosen, that the study does not have yet."""
-    seeds = range(plan.config.confirm.seeds)
-    tasks = [_task(plan, trial, seed) for trial in top for seed in seeds]
+    tasks = [_task(plan, trial, seed) for trial in top for seed in _seeds(plan, trial)]
     return [task for task in tasks if task.attribute not in study.user_attrs]
 
 
 def missing_further(plan: Plan, study: Study, winner: TrialRecord) -> list[Confirm]:
     """The trainings with further seeds that the study does not have yet."""
-    tasks = [_task(plan, winner, s, further=True) for s in range(plan.config.confirm.further)]
+    tasks = [_task(plan, winner, s, further=True) for s in _further(plan, winner)]
     return [task for task in tasks if task.attribute not in study.user_attrs]
 
 
 def candidates(plan: Plan, study: Study, top: Sequence[TrialRecord]) -> list[Candidate]:
     """The confirmed trials, best mean first; of equal ones the one that the search had first."""
-    known, seeds = study.user_attrs, range(plan.config.confirm.seeds)
-    found = [
-        Candidate(t, tuple(known[CONFIRMED.format(trial=t.number, seed=s)] for s in seeds))
-        for t in top
-    ]
+    known = study.user_attrs
+    names = [[CONFIRMED.format(trial=t.number, seed=s) for s in _seeds(plan, t)] for t in top]
+    found = [Candidate(t, tuple(known[n] for n in of)) for t, of in zip(top, names, strict=True)]
     return best_first(found)
 
 
@@ -182,7 +180,7 @@ def with_further(plan: Plan, study: Study, winner: Candidate) -> Candidate:
     """The winner with the accuracies of its further seeds, which the study must have."""
     names = [
         FURTHER.format(trial=winner.trial.number, seed=seed)
-        for seed in range(plan.config.confirm.further)
+        for seed in _further(plan, winner.trial)
     ]
     return replace(winner, further=tuple(study.user_attrs[name] for name in names))
 
@@ -194,6 +192,15 @@ def confirmation_config(
     assert trial.config is not None
     fresh = seed_for(plan.config.study.seed, 5 if further else 3, seed)
     return plan.training_of(trial.config, seed=fresh)
+
+
+def _seeds(plan: Plan, trial: TrialRecord) -> range:
+    """The confirmations of a trial; of one without a random part, all would be the same."""
+    return range(repeats(trial, plan.config.confirm.seeds))
+
+
+def _further(plan: Plan, winner: TrialRecord) -> range:
+    return range(0 if winner.deterministic else plan.config.confirm.further)
 
 
 def _task(plan: Plan, trial: TrialRecord, seed: int, *, further: bool = False) -> Confirm:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from records.metrics import FamiliarityFacts
+from records.evaluation import FamiliarityFacts
 from records.statistics import directions, neighbour_distances
 
 if TYPE_CHECKING:

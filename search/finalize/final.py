@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from records.evaluation import Calibration
 from records.files import write_whole
 from records.machine import versions
-from records.metrics import Calibration, DataFacts, Metrics, SearchFacts, Validated
+from records.metrics import DataFacts, Metrics, SearchFacts, Validated
 from records.outcome import Outcome, State, columns
 from records.statistics import Spread, calibration_error
 from records.toml import write_toml
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from search.export.evaluation import Tested
-    from train_core.folds import Folds
+    from train_core.engine import Folds
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
@@ -214,6 +215,7 @@ def _export(
     Raises:
         ExportMismatch: The ONNX file does not say what the model says.
     """
+    from search.export.activation import heat_of_errors, map_size
     from search.export.formats import in_one_step
     from search.export.onnx import export_onnx
     from train_core.model import load_model, save_model
@@ -225,13 +227,16 @@ def _export(
         saved = load_model(built / "model.safetensors")
         worst = export_onnx(built / "model.onnx", saved, images[:_COMPARED])
         write_toml(built / "config.toml", run.model_dump())
-        metrics = metrics.model_copy(update={"onnx_difference": worst})
+        maps = map_size(saved, images[:2])
+        metrics = metrics.model_copy(update={"onnx_difference": worst, "maps": maps})
         describe(built, metrics)
         for name, content in files.items():
             if isinstance(content, str):
                 write_whole(built / name, content)
-            else:
-                np.savez_compressed(built / name, **content)
+                continue
+            if name == "evaluation.npz":
+                content = {**content, **heat_of_errors(saved, content, maps)}
+            np.savez_compressed(built / name, **content)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))
             folder.replace(next(path for path in numbered if not path.exists()))

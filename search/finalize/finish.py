@@ -26,6 +26,7 @@ from search.workers.training_files import sweep_finish
 from studies.attributes import trial_records
 from train_core.config import TrainConfig
 
+_DETERMINISTIC = "a probe is deterministic"
 Tell = Callable[[int, Event | Done | None], None]
 
 
@@ -82,8 +83,11 @@ def _confirmed(
     for one in (winner, *others):
         searched = score_in_words(one.trial.accuracy, one.trial.fold_scores)
         confirmed = in_words(one.chosen_by)
-        say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}")
-    if others:
+        same = f" ({_DETERMINISTIC})" if one.trial.deterministic else ""
+        say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}{same}")
+    if others and winner.trial.deterministic:
+        say(f"trial {winner.trial.number} won; {_DETERMINISTIC}, so further seeds say the same")
+    elif others:
         if not train(missing_further(plan, study, winner.trial)):
             return None
         winner = with_further(plan, study, winner)
@@ -150,7 +154,7 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
 def _facts(
     plan: Plan, study: Study, found: Sequence[Candidate], first: TrialRecord
 ) -> SearchFacts:
-    counts, config = count(trial_records(study), plan.config.trials), plan.config
+    counts, config = count(trial_records(study), plan.total), plan.config
     best = next(one for one in found if one.trial.number == first.number)
     assert first.accuracy is not None
     return SearchFacts(

@@ -29,6 +29,16 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
+class Progressed:
+    """Something that is no training has come so far."""
+
+    job: str
+    done: int
+    total: int
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True)
 class Ended:
     """A training ended: how, and why."""
 
@@ -74,4 +84,4 @@ class Warned:
     message: str
 
 
-Event = Began | EpochEnded | Ended | WorkerLost | WorkerHung | Warned
+Event = Began | EpochEnded | Progressed | Ended | WorkerLost | WorkerHung | Warned

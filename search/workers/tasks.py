@@ -1,20 +1,30 @@
 """What a search does before it plans: prepare the data, look at the machine, measure speed."""
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from records.machine import versions
 from search.plan import Plan
-from search.workers.events import Event
+from search.plan.clock import Speeds
+from search.plan.ration import settled_for
+from search.workers.events import Event, Progressed
 from search.workers.interrupts import StopFlag
 from search.workers.pool import WorkerPool
 from search.workers.worker import Worker
-from train_core.config import RecipeName
+from train_core.config import RecipeName, TrainConfig
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, prepare
 
+if TYPE_CHECKING:
+    from train_core.engine import EnginePool
+    from train_core.images import ImageData
+
 _GLANCE = 0.1  # Seconds that tell whether it is worth measuring longer.
+_MEASURED = 2.0  # Seconds in which the speed of features is measured, and
+_WARM = 2  # signs of it that come before.
+_TOLD = 2.0  # Seconds between two signs of how far something is.
 
 
 @dataclass(frozen=True)
@@ -91,30 +101,85 @@ class CheckNetworks:
 
 @dataclass(frozen=True)
 class MeasureSpeed:
-    """The task of measuring images per second of the default configuration."""
+    """The task of measuring how many images per second the default configuration takes."""
 
     plan: Plan
 
-    def run(self, worker: Worker) -> Generator[Event, None, float | None]:
-        """Train a few steps; None if the device cannot hold it. Buffers stay for the trials."""
+    def run(self, worker: Worker) -> Generator[Event, None, Speeds]:
+        """Train a few steps; nothing if the device cannot hold it. Buffers stay for the trials."""
         from train_core.device import is_out_of_memory
-        from train_core.fit import measure_speed
 
         yield from ()
-        engines, training = (
-            worker.engines(self.plan.data, self.plan.config.data),
-            self.plan.training,
-        )
+        engines = worker.engines(self.plan.data, self.plan.config.data)
+        features = training = None
         try:
-            speed = measure_speed(training, engines, _GLANCE)
-            if training.epochs * self.plan.train_count < speed:
-                return speed  # A training takes less than a second, however much less.
-            return measure_speed(training, engines)
+            if "probe" in self.plan.methods:
+                features = _features_per_second(probe_of(self.plan), engines.data)
+            if self.plan.methods != ["probe"]:
+                training = _images_per_second(self.plan, engines)
+            return Speeds(training=training, features=features)
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
                 raise
         engines.clear()
-        return None
+        return Speeds(features=features)
+
+
+def _images_per_second(plan: Plan, engines: "EnginePool") -> float:
+    from train_core.fit import measure_speed
+
+    speed = measure_speed(plan.training, engines, _GLANCE)
+    if plan.training.epochs * plan.train_count < speed:
+        return speed  # A training takes less than a second, however much less.
+    return measure_speed(plan.training, engines)
+
+
+def _features_per_second(config: TrainConfig, data: "ImageData") -> float | None:
+    """Images of which the backbone finds the features in a second; None = all are known.
+
+    Nothing is computed in vain: what is found is kept.
+    """
+    from train_core.engine import feature_steps
+
+    seen: list[tuple[float, int]] = []
+    for done in feature_steps(config, data):
+        seen.append((time.perf_counter(), done))
+        if seen[-1][0] - seen[0][0] > _MEASURED and len(seen) > _WARM:
+            break
+    # The first ones waited for the network to be built.
+    (began, first), (ended, last) = seen[min(_WARM, len(seen)) - 1], seen[-1]
+    return (last - first) / (ended - began) if last > first else None
+
+
+def probe_of(plan: Plan) -> TrainConfig:
+    """The recipe's probe, as the first trial has it."""
+    given = settled_for(plan, 0, [], time.time())
+    return plan.trial_config(given.values, 0)
+
+
+@dataclass(frozen=True)
+class ComputeFeatures:
+    """The task of computing what probes need of all pictures, before the first one asks for it."""
+
+    plan: Plan
+
+    def run(self, worker: Worker) -> Generator[Event, None, None]:
+        """Compute what the cache lacks, and say how far it is every few seconds."""
+        from train_core.engine import feature_steps, features_needed
+
+        config = probe_of(self.plan)
+        data = worker.engines(self.plan.data, self.plan.config.data).data
+        total, began, told = features_needed(config, data), time.perf_counter(), 0.0
+        first: int | None = None
+        for done in feature_steps(config, data):
+            first = done if first is None else first
+            now = time.perf_counter()
+            if first < total and (now - told > _TOLD or done == total):
+                told, rate = now, (done - first) / max(now - began, 1e-9)
+                yield Progressed("features", done, total, rate or None)
+            worker.share_cores()
+            if worker.stopping:
+                return
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from train_core.data.config import DataConfig
     from train_core.data.prepare import PreparedData
-    from train_core.engine import EnginePool
-    from train_core.folds import Folds
+    from train_core.engine import EnginePool, Folds
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,14 @@ class Worker:
 
         The images are loaded when they are first needed.
         """
-        from train_core.folds import load_folds
+        from train_core.engine import Folds
+        from train_core.images.folds import load_folds
 
         key = f"{prepared.folder} {prepared.mirror} {config.model_dump_json()}"
         if key not in self._folds:
             # One data set at a time: two would not fit on every device.
             self._folds.clear()
-            self._folds[key] = load_folds(prepared, config, self.device)
+            self._folds[key] = Folds(load_folds(prepared, config, self.device))
         self._folds[key].objective = objective
         self.share_cores(fresh=True)
         return self._folds[key]

@@ -10,7 +10,12 @@ from serve.answer import Answer
 from serve.decode import UnreadablePicture, thumbnail
 from serve.similar import Collection
 from serve.web.openapi import (
+    OF_PREDICT,
+    OF_SIMILAR,
+    ExplainedAnswer,
+    ExplainedReply,
     NeighbourReply,
+    NumberParameter,
     PredictReply,
     Reply,
     SimilarReply,
@@ -21,32 +26,41 @@ from serve.web.service import Service, service
 
 api = Blueprint("api", __name__)
 
-_MOST_NAMED = 1000  # Classes or pictures that may be asked for.
 _THUMBNAIL = 160  # Pixels of its longer side.
 
 
 @api.post("/api/predict")
 def predict() -> Response:
     """What pictures show."""
-    here, count = service(), _number("top", 5)
+    here, asked = service(), _numbers(OF_PREDICT)
+    explained = asked["explain"] == 1
+    if explained and here.model.unexplained is not None:
+        raise BadRequest(here.model.unexplained)
+    seen = here.predict(request, explained=explained)
     answers = [
-        Answer.of(name, prediction, here.model.classes, count, here.limits)
-        for name, prediction in zip(*here.predict(request), strict=True)
+        Answer.of(one.name, one.prediction, here.model.classes, asked["top"], here.limits)
+        for one in seen
     ]
-    return _json(PredictReply(predictions=answers))
+    if not explained:
+        return _json(PredictReply(predictions=answers))
+    shown = [
+        ExplainedAnswer.showing(answer, here.overlay(one))
+        for answer, one in zip(answers, seen, strict=True)
+    ]
+    return _json(ExplainedReply(predictions=shown))
 
 
 @api.post("/api/similar")
 def similar() -> Response:
     """The most similar pictures of the collection."""
-    here, count = service(), _number("count", 6)
+    here, asked = service(), _numbers(OF_SIMILAR)
     collection = _collection(here)
-    _, predictions = here.predict(request)
-    if len(predictions) != 1:
-        raise BadRequest(f"similar pictures are found for one picture, but got {len(predictions)}")
+    seen = here.predict(request)
+    if len(seen) != 1:
+        raise BadRequest(f"similar pictures are found for one picture, but got {len(seen)}")
     found = [
         NeighbourReply.model_validate(near._asdict())
-        for near in collection.nearest(predictions[0].embedding, count)
+        for near in collection.nearest(seen[0].prediction.embedding, asked["count"])
     ]
     return _json(SimilarReply(neighbours=found))
 
@@ -106,16 +120,27 @@ def _collection(here: Service) -> Collection:
     return here.collection
 
 
-def _number(name: str, default: int) -> int:
-    """The only parameter that a request may have."""
+def _numbers(known: tuple[NumberParameter, ...]) -> dict[str, int]:
+    """The parameters that a request may have, by name."""
     given = request.args.to_dict(flat=False)
-    values = given.pop(name, [str(default)])
+    found = {one.name: _number(one, given.pop(one.name, None)) for one in known}
     if given:
-        raise BadRequest(f"the only parameter is {name}, but got '{next(iter(given))[:40]}'")
+        names = " and ".join(found)
+        are = "parameters are" if len(found) > 1 else "only parameter is"
+        raise BadRequest(f"the {are} {names}, but got '{next(iter(given))[:40]}'")
+    return found
+
+
+def _number(known: NumberParameter, values: list[str] | None) -> int:
+    if values is None:
+        return known.default
     text = values[0]
     fits = len(values) == 1 and text.isascii() and text.isdigit() and len(text) < 9
-    if not (fits and 1 <= int(text) <= _MOST_NAMED):
-        raise BadRequest(f"{name} must be a number from 1 to {_MOST_NAMED}, but got '{text[:40]}'")
+    if not (fits and known.low <= int(text) <= known.high):
+        raise BadRequest(
+            f"{known.name} must be a number from {known.low} to {known.high}, but got "
+            f"'{text[:40]}'"
+        )
     return int(text)
 
 

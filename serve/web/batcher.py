@@ -14,6 +14,7 @@ from serve.model import Model, Prediction
 
 class _Job(NamedTuple):
     images: np.ndarray
+    explained: bool
     done: Future[list[Prediction]]
 
 
@@ -37,13 +38,17 @@ class Batcher:
         """Whether requests are answered; before the first one, too."""
         return self._thread is None or self._thread.is_alive()
 
-    def predict(self, images: np.ndarray, seconds: float) -> list[Prediction]:
+    def predict(
+        self, images: np.ndarray, seconds: float, *, explained: bool = False
+    ) -> list[Prediction]:
         """Wait for what the model says of `(N, side, side, 3)` uint8 images.
+
+        Where it looks is there if it was asked for, by `explained`, and perhaps if not.
 
         Raises:
             ServiceUnavailable: Too many wait already, or the time is over.
         """
-        job = _Job(images, Future())
+        job = _Job(images, explained, Future())
         with self._changed:
             if self.waiting + len(images) > self._most_waiting:
                 raise ServiceUnavailable(
@@ -99,7 +104,7 @@ class Batcher:
         try:
             images = np.concatenate([job.images for job in jobs])
             self._sizes.observe(len(images))
-            return self._model.predict(images)
+            return self._model.predict(images, explained=any(job.explained for job in jobs))
         # Whatever it is, those who wait must hear of it, and the thread must live on.
         except Exception as error:  # noqa: BLE001
             return error

@@ -1,6 +1,7 @@
 """The JSON that the service answers with, and the OpenAPI document that is made from it."""
 
-from typing import Any
+import base64
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
@@ -26,6 +27,27 @@ class PredictReply(Reply):
     """What the pictures show, in the order they were sent."""
 
     predictions: list[Answer]
+
+
+class ExplainedAnswer(Answer):
+    """What one picture shows, and where the model looks."""
+
+    overlay: str = Field(
+        description="JPEG in base64: the picture's square that the model takes, in grey, under a "
+        "class-activation map of the most probable class, from dark blue by green to yellow"
+    )
+
+    @classmethod
+    def showing(cls, answer: Answer, overlay: bytes) -> "ExplainedAnswer":
+        """The answer with the content of a JPEG file."""
+        said = answer.model_dump(by_alias=False)
+        return cls(**said, overlay=base64.b64encode(overlay).decode("ascii"))
+
+
+class ExplainedReply(Reply):
+    """What the pictures show, in the order they were sent, and where the model looks."""
+
+    predictions: list[ExplainedAnswer]
 
 
 class NeighbourReply(Reply):
@@ -69,6 +91,9 @@ class ModelReply(Reply):
         "tells no distances"
     )
     unsure_beyond_because: str = Field(description="where that comes from, or why it is null")
+    unexplained: str | None = Field(
+        description="why the model cannot show where it looks (explain=1); null if it can"
+    )
     pictures: int | None = Field(description="pictures in the index; null if there is none")
     most_bytes: int
     most_images: int
@@ -80,6 +105,24 @@ class StatusReply(Reply):
 
     status: str
 
+
+class NumberParameter(NamedTuple):
+    """A whole number that a request may give in its address, from `low` to `high`."""
+
+    name: str
+    low: int
+    high: int
+    default: int
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """In OpenAPI."""
+        limits = {"minimum": self.low, "maximum": self.high, "default": self.default}
+        return {"in": "query", "name": self.name, "schema": {"type": "integer", **limits}}
+
+
+OF_PREDICT = NumberParameter("top", 1, 1000, 5), NumberParameter("explain", 0, 1, 0)
+OF_SIMILAR = (NumberParameter("count", 1, 1000, 6),)
 
 _REASONS = {
     400: "a field or parameter is missing or wrong",
@@ -96,7 +139,7 @@ _UPLOADS = (413, 415, 422, 503)
 
 def document(needs_key: bool, server: str) -> dict[str, Any]:
     """OpenAPI 3.1, of a service that asks for a key or does not, below a path."""
-    replies = (ErrorReply, ModelReply, PredictReply, SimilarReply, StatusReply)
+    replies = (ErrorReply, ExplainedReply, ModelReply, PredictReply, SimilarReply, StatusReply)
     _, schemas = models_json_schema(
         [(reply, "serialization") for reply in replies],
         ref_template="#/components/schemas/{model}",
@@ -126,26 +169,26 @@ def _protected_paths() -> dict[str, Any]:
     files = {"type": "array", "minItems": 1, "items": file}
     number = {"type": "integer", "minimum": 0}
     picture = {"in": "path", "name": "picture", "required": True, "schema": number}
-    predict = _operation("What pictures show", _ref(PredictReply), *_UPLOADS)
+    answers = {"anyOf": [_ref(PredictReply), _ref(ExplainedReply)]}
+    predict = _operation("What pictures show", answers, *_UPLOADS)
     similar = _operation("Similar pictures", _ref(SimilarReply), *_UPLOADS, 404)
     small = _operation("A small picture of the index", {}, 404, 503, media="image/jpeg")
     return {
-        "/api/predict": {"post": {**predict, **_upload(files, "top", 5)}},
-        "/api/similar": {"post": {**similar, **_upload(file, "count", 6)}},
+        "/api/predict": {"post": {**predict, **_upload(files, OF_PREDICT)}},
+        "/api/similar": {"post": {**similar, **_upload(file, OF_SIMILAR)}},
         "/api/pictures/{picture}": {"get": {**small, "parameters": [picture]}},
         "/api/model": {"get": _operation("What answers", _ref(ModelReply))},
         "/metrics": {"get": _operation("For Prometheus", {"type": "string"}, media="text/plain")},
     }
 
 
-def _upload(image: dict[str, Any], parameter: str, default: int) -> dict[str, Any]:
+def _upload(image: dict[str, Any], parameters: tuple[NumberParameter, ...]) -> dict[str, Any]:
     form = {
         "schema": {"type": "object", "required": ["image"], "properties": {"image": image}},
         "encoding": {"image": {"contentType": "image/jpeg, image/png, image/webp"}},
     }
-    number = {"type": "integer", "minimum": 1, "maximum": 1000, "default": default}
     return {
-        "parameters": [{"in": "query", "name": parameter, "schema": number}],
+        "parameters": [parameter.schema for parameter in parameters],
         "requestBody": {"required": True, "content": {"multipart/form-data": form}},
     }
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sized
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from flask import Request, current_app
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from werkzeug.exceptions import ServiceUnavailable
 
+from records.pixels.heat import overlay_jpeg
 from serve.answer import limits_of
 from serve.model import Model, Prediction
 from serve.similar import load_collection
@@ -60,6 +61,14 @@ class Counters:
         return generate_latest(registry)
 
 
+class Seen(NamedTuple):
+    """A picture of a request: its name, pixels `(side, side, 3)` uint8, and what it shows."""
+
+    name: str
+    pixels: np.ndarray
+    prediction: Prediction
+
+
 class Service:
     """What the endpoints work with.
 
@@ -88,8 +97,8 @@ class Service:
         model.predict(np.zeros((1, model.side, model.side, 3), np.uint8))
         Image.init()
 
-    def predict(self, request: Request) -> tuple[list[str], list[Prediction]]:
-        """Names of the pictures in a request, and what the model says of them.
+    def predict(self, request: Request, *, explained: bool = False) -> list[Seen]:
+        """The pictures of a request, what the model says of them, and where it looks if asked.
 
         Raises:
             HTTPException: What is wrong with the request, or that there is too much to do.
@@ -98,9 +107,14 @@ class Service:
             # Said at once, so that those behind, and whoever asks how we are, get their turn.
             raise ServiceUnavailable("too many requests wait already: try again in a moment")
         names, images = self.decoder.images(request)
-        predictions = self.batcher.predict(images, self.config.seconds)
+        predictions = self.batcher.predict(images, self.config.seconds, explained=explained)
         self.counters.images.inc(len(predictions))
-        return names, predictions
+        return list(map(Seen, names, images, predictions))
+
+    def overlay(self, seen: Seen) -> bytes:
+        """Where the model looks in a picture, as a JPEG file, if that was asked for."""
+        assert seen.prediction.heat is not None
+        return overlay_jpeg(seen.pixels, seen.prediction.heat, self.model.metrics.data.crop)
 
     @cached_property
     def about(self) -> ModelReply:
@@ -117,6 +131,7 @@ class Service:
             unsure_because=self.limits.below_because,
             unsure_beyond=self.limits.beyond,
             unsure_beyond_because=self.limits.beyond_because,
+            unexplained=self.model.unexplained,
             pictures=None if self.collection is None else len(self.collection),
             **self.config.model_dump(include={"most_bytes", "most_images", "most_pixels"}),
         )

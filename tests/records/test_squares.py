@@ -46,6 +46,10 @@ def test_padded_pictures_keep_their_proportions(upright) -> None:
     assert 60 < beside[0, 0, 0] < 120
 
 
+def test_a_line_is_a_picture_too() -> None:
+    assert fit_square(Image.fromarray(WIDE[:1]), 16, "pad").shape == (16, 16, 3)
+
+
 def test_a_black_border_is_padded_with_black() -> None:
     scan = np.zeros((20, 40, 3), np.uint8)
     scan[8:12, 10:30] = 255

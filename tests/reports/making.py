@@ -160,6 +160,7 @@ def write_best(
         label_error_pictures=random.integers(0, 256, (2, 16, 16, 3)).astype(np.uint8),
         augmented=random.integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8),
         augment_strengths=np.array([0.0, 0.25, 1.0], np.float32),
+        heat=random.random((len(wrong), 3, 3)).astype(np.float16),
     )  # fmt: skip
     return json.loads((folder / "metrics.json").read_text())
 

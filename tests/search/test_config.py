@@ -9,6 +9,7 @@ from records.toml import write_toml
 from search.config import SearchConfig, load_search_config
 from search.display.summary import count, introduce
 from search.plan import build_space, settle
+from search.plan.clock import Speeds
 from search.run import app
 from search.workers.tasks import Machine
 from tests.search.processes import TINY
@@ -18,10 +19,11 @@ from train_core.data.prepare import prepare
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",
     "--storage", "--workers", "--timeout", "--seed", "--runs", "--dashboard",
+    "--budget",
 }  # fmt: skip
 
 
-def test_the_flags_are_these_twelve() -> None:
+def test_the_flags_are_these_thirteen() -> None:
     options = {name for parameter in get_command(app).params for name in parameter.opts}
     assert options == FLAGS
 
@@ -47,10 +49,13 @@ def test_flags_win_over_the_file(tmp_path) -> None:
         ("[training]\nseed = 1", "set seed under"),
         ("[data]\nvalidation_fraction = 0", "must be above 0"),
         ("[data]\nvalidation_fraction = 2.0", "validation_fraction must be less than or equal"),
-        ("recipe = 'slow'", "recipe must be 'cpu', 'fast' or 'accurate'"),
+        ("recipe = 'slow'", "recipe must be 'cpu', 'fast', 'accurate' or 'pretrained'"),
         ("[workers]\ncount = 0", "count must be greater than or equal to 1"),
         ("study = 3", "study must be"),
         ("timeout = -1", "timeout must be greater than 0"),
+        ("budget = 'soon'", "a time must be a number with s, m or h after it"),
+        ("budget = 0", "budget must be greater than 0"),
+        ("probes = -1", "probes must be greater than or equal to 0"),
     ],
 )
 def test_mistakes_name_source_key_rule_and_value(tmp_path, text, message) -> None:
@@ -97,7 +102,7 @@ def test_what_lies_outside_the_space_is_said(tiny_plan) -> None:
     assert plan.outside == {"lr": 99.0, "batch_size": 16}
     assert plan.purpose().first == {"dropout": 0.0, "depth": 2, "augment": 0.25}
     counts = count([], 6)
-    lines = list(introduce(plan, Machine("CPU", 0, "float32"), 1, None, counts))
+    lines = list(introduce(plan, Machine("CPU", 0, "float32"), 1, Speeds(), counts))
     assert any("batch_size = 16 lies outside the space" in line for line in lines)
 
 

@@ -10,6 +10,7 @@ from search.finalize.calibrate import kept_predictions
 from search.finalize.confirm import confirmation_config
 from search.finalize.final import Finalize
 from search.finalize.finish import _same_model
+from search.plan.clock import Speeds
 from search.workers.tasks import CheckNetworks, Machine
 from tests.search.conftest import FACTS, begun, run_task, winner
 from train_core.config import load_run_config
@@ -25,7 +26,7 @@ NETWORK = {"network": {"type": "choice", "choices": ["resnet", TIMM]}}
 
 
 def introduced(plan) -> list[str]:
-    return list(introduce(plan, Machine("CPU", 0, "float32"), 1, None, count([], 6)))
+    return list(introduce(plan, Machine("CPU", 0, "float32"), 1, Speeds(), count([], 6)))
 
 
 @pytest.mark.parametrize("network", [TIMM, OWN])

@@ -13,7 +13,7 @@ from search.export.formats import export_of
 from search.export.int8 import _resampling
 from search.export.onnx import run_onnx
 from search.finalize.final import Finalize
-from search.session import as_begun
+from search.plan.before import as_before
 from serve.decode import decode
 from serve.model import Model
 from tests.conftest import stripes
@@ -102,11 +102,11 @@ def test_a_study_goes_on_at_its_own_size(made) -> None:
         update={"data": made.config.data.model_copy(update={"image_size": None})}
     )
     usual = made.model_copy(update={"data": made.data.model_copy(update={"crop_size": 224})})
-    assert as_begun(free, usual).data.image_size == 96
-    assert as_begun(made.config, usual) == made.config
+    assert as_before(free, usual, "cpu").data.image_size == 96
+    assert as_before(made.config, usual, "cpu") == made.config
     new = usual.model_copy(
         update={"config": usual.config.model_copy(
             update={"study": usual.config.study.model_copy(update={"name": "new"})}
         )}
     )  # fmt: skip
-    assert as_begun(free, new) == free
+    assert as_before(free, new, "cpu") == free

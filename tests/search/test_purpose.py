@@ -60,6 +60,7 @@ def test_differences_are_told_in_words(tiny_plan, tiny_config, tmp_path) -> None
         return {**data, "split_seed": seed}
 
     assert refused(data={**data, "image_size": 24}) == "image size 16, not 24"
+    assert refused(data={**data, "fit": "pad"}) == "fit crop, not pad"
     assert refused(data=split(3)) == "split seed 0, not 3"
     assert refused(data={**data, "train_size": 30}) == "no train size, not 30"
     assert refused(data={**data, "mirror": False}) == "mirror on, not off"

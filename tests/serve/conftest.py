@@ -1,5 +1,6 @@
 """A model that a tiny real search exported, with what its confirmations said."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,13 +13,17 @@ from urllib.request import urlopen
 import numpy as np
 import psutil
 import pytest
+import torch
 
+from search.export.activation import map_size
+from search.export.onnx import export_onnx
 from search.finalize.confirm import Confirm, confirmation_config
 from search.finalize.final import Finalize
 from serve.model import Model
 from serve.web.app import create_app
 from tests.conftest import stripes, write_images, write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
+from tests.search.corners import corners, learned
 from tests.search.processes import TINY
 from tests.serve.odd_pictures import encoded
 
@@ -44,6 +49,20 @@ def best(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(best) -> Model:
     return Model(best)
+
+
+@pytest.fixture(scope="session")
+def explained(best, tmp_path_factory) -> Path:
+    """The `best/` folder of a model that can show where it looks, at marks in corners."""
+    folder = tmp_path_factory.mktemp("explained")
+    model = learned("convnet", folder / "model.safetensors")
+    images = torch.from_numpy(corners(20)[0])
+    export_onnx(folder / "model.onnx", model, images)
+    metrics = json.loads((best / "metrics.json").read_text())
+    metrics["data"] |= {"classes": list(model.classes), "image_size": model.image_size}
+    metrics["maps"] = map_size(model, images)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
 
 
 @pytest.fixture(scope="session")

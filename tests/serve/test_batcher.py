@@ -24,7 +24,7 @@ class Slow:
         self.let, self.batches = threading.Event(), []
         self.entered: Queue[int] = Queue()
 
-    def predict(self, images: np.ndarray) -> list[Prediction]:
+    def predict(self, images: np.ndarray, *, explained: bool = False) -> list[Prediction]:
         self.batches.append(len(images))
         self.entered.put(len(images))
         assert self.let.wait(30)

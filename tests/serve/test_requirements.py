@@ -37,8 +37,9 @@ def test_everything_that_is_imported_is_named_and_nothing_else() -> None:
         names = imports(path := waiting.pop())
         seen.add(path)
         imported |= {name.split(".")[0] for name in names}
-        ours = {ROOT / f"{name.replace('.', '/')}.py" for name in names if "records." in name}
-        waiting += ours - seen
+        ours = {ROOT / name.replace(".", "/") for name in names if "records." in name}
+        files = {one / "__init__.py" if one.is_dir() else one.with_suffix(".py") for one in ours}
+        waiting += files - seen
     by_module = packages_distributions()
     names = {
         by_module[module][0].lower().replace("_", "-")

@@ -39,3 +39,25 @@ def with_dropout(classes: int, image_size: int) -> nn.Module:
     net = Net(classes)
     net.stages.append(nn.Dropout(0.5))
     return net
+
+
+class Mapped(Net):
+    """With the map that its embedding is the mean of, or another one."""
+
+    gain = 1.0
+
+    def maps(self, images: Tensor) -> Tensor:
+        maps = self.stem(images)
+        for stage in self.stages:
+            maps = stage(maps).relu()
+        return self.gain * maps
+
+
+def with_maps(classes: int, image_size: int) -> nn.Module:
+    return Mapped(classes)
+
+
+def with_wrong_maps(classes: int, image_size: int) -> nn.Module:
+    net = Mapped(classes)
+    net.gain = 2.0
+    return net

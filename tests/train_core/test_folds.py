@@ -9,8 +9,9 @@ from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
 from train_core.data.prepare import load_part, prepare
-from train_core.fit import fit
-from train_core.folds import fit_folds, load_folds
+from train_core.engine import Folds
+from train_core.fit import fit, fit_folds
+from train_core.images.folds import load_folds
 
 SMALL = TrainConfig(width=4, epochs=2, batch_size=16, lr=10.0, augment=0.4, dropout=0.3)
 
@@ -30,7 +31,8 @@ def in_three(prepared, image_folder, tmp_path):
     """Makes the same three folds again and again, or those of another seed."""
 
     def make(**changes):
-        return load_folds(prepared, _config(image_folder, tmp_path, folds=3, **changes), CPU)
+        config = _config(image_folder, tmp_path, folds=3, **changes)
+        return Folds(load_folds(prepared, config, CPU))
 
     return make
 
@@ -69,7 +71,7 @@ def test_every_fold_is_trained_and_the_result_is_their_mean(in_three) -> None:
 
 
 def test_one_fold_is_the_usual_training(prepared, image_folder, tmp_path) -> None:
-    one = load_folds(prepared, _config(image_folder, tmp_path), CPU)
+    one = Folds(load_folds(prepared, _config(image_folder, tmp_path), CPU))
     assert facts(fit_folds(SMALL, one)) == facts(fit(SMALL, one.pools[0].data))
 
 

@@ -10,14 +10,13 @@ from torch.nn.functional import cross_entropy
 from tests.conftest import CPU, image_data, stripes
 from train_core.config import TrainConfig
 from train_core.engine import EnginePool
+from train_core.engine.passes import f1, recall
 from train_core.fit import fit
 from train_core.images import Part, images_at_once
 from train_core.model import (
-    f1,
     load_model,
     logits_of,
     probabilities,
-    recall,
     save_model,
     score,
     scores,

@@ -28,11 +28,12 @@ from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.files import image_files
-from train_core.data.split import Rows, Ties, choose_folds, choose_rows
+from train_core.data.split import Rows, choose_folds
 from train_core.data.stored import (
     array_files,
     counts_by_part,
     read_known,
+    read_ties,
     write_part,
 )
 
@@ -68,16 +69,11 @@ class PreparedData(BaseModel):
 
     def rows(self, config: DataConfig) -> Rows:
         """Which rows of the training part are trained on and which validated on."""
-        return choose_rows(load_labels(self, "train"), config, self.ties())
+        return self.folds(config)[0]
 
     def folds(self, config: DataConfig) -> tuple[Rows, ...]:
         """The same for every fold; a single one unless the config asks for more."""
-        return choose_folds(load_labels(self, "train"), config, self.ties())
-
-    def ties(self) -> Ties:
-        """What splits of the training part have to keep to."""
-        known = read_known(Path(self.folder), "train")
-        return Ties(_numbers(known["groups"]), _numbers(known["validation"]))
+        return choose_folds(load_labels(self, "train"), config, read_ties(Path(self.folder)))
 
     def copies(self) -> np.ndarray:
         """Rows of the test part, ascending, with the same pixels as a row of the training part."""
@@ -244,10 +240,6 @@ def _sizes(config: DataConfig) -> dict[str, Any]:
     assert config.image_size is not None
     side = stored_side(config.image_size, config.fit)
     return {"image_size": side, "crop_size": config.image_size, "fit": config.fit}
-
-
-def _numbers(values: list[int] | None) -> np.ndarray | None:
-    return None if values is None else np.array(values, dtype=np.int64)
 
 
 def _sha256(folder: Path, part: str) -> str:

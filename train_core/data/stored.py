@@ -9,6 +9,7 @@ import numpy as np
 
 from records.files import write_whole
 from train_core.data import Content, PartName
+from train_core.data.split import Ties
 
 
 def array_files(folder: Path, part: str) -> tuple[Path, Path]:
@@ -25,6 +26,13 @@ def read_known(folder: Path, part: PartName) -> dict[str, Any]:
     """What `Content` says of the rows: paths, groups, validation, copies."""
     known: dict[str, Any] = json.loads(known_file(folder, part).read_text(encoding="ascii"))
     return known
+
+
+def read_ties(folder: Path) -> Ties:
+    """What splits of the training part have to keep to."""
+    known = read_known(folder, "train")
+    found = (known["groups"], known["validation"])
+    return Ties(*(None if rows is None else np.array(rows, dtype=np.int64) for rows in found))
 
 
 def write_part(folder: Path, part: PartName, content: Content) -> None:

@@ -1,30 +1,15 @@
-"""The passes of a step: forward pass and loss, compiled or not, and a step as one CUDA graph."""
+"""Forward pass and loss, compiled or not; a step as one CUDA graph; what answers are worth."""
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from records.words import Objective
+from train_core.images.mixing import Targets
 from train_core.networks.base import Classifier
-
-
-class Targets(NamedTuple):
-    """What images show that are mixed, or whose classes weigh differently.
-
-    Attributes:
-        labels: `(B,)` int64, the class of each image itself.
-        others: `(B,)` int64, that of what is mixed into it.
-        own: `(B,)` float32 in [0, 1], how much of it is the image itself.
-        weights: `(classes,)` float32, what every class weighs.
-    """
-
-    labels: Tensor
-    others: Tensor
-    own: Tensor
-    weights: Tensor
-
 
 LossFunction = Callable[[Classifier, Tensor, Tensor | Targets, Tensor], tuple[Tensor, Tensor]]
 
@@ -110,3 +95,40 @@ def compiled(function: LossFunction) -> LossFunction:
     # From torch's own limit of 8 shapes on, one would silently run uncompiled.
     torch._dynamo.config.recompile_limit = 256
     return torch.compile(function, dynamic=False)
+
+
+def quality(objective: Objective, loss: float, labels: Tensor, said: Tensor) -> float | None:
+    """What an objective makes of answers, in [0, 1]; None where it is the accuracy.
+
+    Args:
+        objective: Which one.
+        loss: Mean cross-entropy of the images in nats.
+        labels: `(N,)` int64, true classes.
+        said: `(N,)` int64, predicted ones.
+    """
+    if objective == "accuracy":
+        return None
+    if objective == "log_loss":
+        return math.exp(-loss)  # NaN stays what it is, and infinity is 0.
+    return float((recall if objective == "balanced_accuracy" else f1)(labels, said))
+
+
+def recall(labels: Tensor, said: Tensor) -> Tensor:
+    """Mean recall over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
+    true, hits, _ = _counts(labels, said)
+    return (hits / true)[true > 0].mean()
+
+
+def f1(labels: Tensor, said: Tensor) -> Tensor:
+    """Mean F1 over the classes that `labels` has, 0-d in [0, 1]; `(N,)` int64 both."""
+    true, hits, predicted = _counts(labels, said)
+    return (2 * hits / (true + predicted))[true > 0].mean()
+
+
+def _counts(labels: Tensor, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """By class: how many there are, how many of them are said to be it, and how many images."""
+    most = int(torch.maximum(labels.max(), said.max())) + 1
+    found = (labels, labels[labels == said], said)
+    # On the CPU, where there is double precision.
+    true, hits, predicted = (torch.bincount(of.cpu(), minlength=most).double() for of in found)
+    return true, hits, predicted

@@ -139,10 +139,27 @@ class Classifier(nn.Module, ABC):
         The images are `(B, 3, H, W)`, normalised, channels_last.
         """
 
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The embedding, and a map `(B, features, h, w)` whose mean over its places it is.
+
+        The map is None if the network has none.
+        """
+        return self.features(images), None
+
     def logits(self, features: Tensor) -> Tensor:
-        """`(B, classes)` from `(B, features)`."""
+        """`(B, classes)` from `(B, features)`, by a linear layer."""
         scores: Tensor = self.head(features)
         return scores
+
+    def activation(self, maps: Tensor) -> Tensor:
+        """What each place of a map adds to the logits, `(B, classes, h, w)`.
+
+        The class-activation map of Zhou et al., 2016, with the bias at every place: its mean over
+        the places is the logits.
+        """
+        scores = self.logits(maps.flatten(2).transpose(1, 2))
+        activation: Tensor = scores.transpose(1, 2).unflatten(2, maps.shape[2:])
+        return activation
 
     @abstractmethod
     def reset(self, generator: torch.Generator, filters: Tensor) -> None:

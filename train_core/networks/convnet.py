@@ -62,9 +62,23 @@ class ConvNet(Classifier):
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 4 * width)`, the maximum of each channel over the last map."""
+        return self._last_map(images).amax((2, 3))
+
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The last map with each channel left only where it has its maximum.
+
+        Elsewhere it does not count. Several equal maxima share; all of it is scaled by the number
+        of places, so that the mean over them is the maximum.
+        """
+        maps = self._last_map(images)
+        pooled = maps.amax((2, 3), keepdim=True)
+        top = (maps == pooled).to(maps.dtype)
+        return pooled.flatten(1), pooled * top / top.mean((2, 3), keepdim=True)
+
+    def _last_map(self, images: Tensor) -> Tensor:
         x = F.silu(F.conv2d(images, self.whitening), inplace=True)
         maps: Tensor = self.blocks(x)
-        return maps.amax((2, 3))
+        return maps
 
     def logits(self, features: Tensor) -> Tensor:
         """`(B, classes)`, scaled down so that early training is calm."""

@@ -29,8 +29,12 @@ class SmallResNet(Classifier):
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 8 * width)`, the mean of each channel over the last map."""
+        return self.features_and_map(images)[0]
+
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The last map, and its mean."""
         maps: Tensor = self.stages(self.relu(self.norm(self.stem(images))))
-        return maps.mean((2, 3))
+        return maps.mean((2, 3)), maps
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """The four stages, the stem with the first."""

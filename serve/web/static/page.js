@@ -1,10 +1,12 @@
 // The page of the service: pictures in, bars out. No library, no inline code, nothing from elsewhere.
 
 const byId = (id) => document.getElementById(id);
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 let key = "";
 let model = null;
+const files = new WeakMap(); // The picture of each answer.
 
 class Refused extends Error {
   constructor(status, message) {
@@ -49,6 +51,8 @@ async function introduce() {
     `${model.study} knows ${many} classes: ${names}. It was right on ${percent(model.test.accuracy)} ` +
     `of ${model.test.n} test pictures (95 % interval ${percent(low)} to ${percent(high)}).` +
     (model.unsure_beyond === null ? ` ${model.unsure_beyond_because}` : "");
+  byId("explaining").hidden = model.unexplained !== null;
+  if (model.unexplained !== null) byId("about").textContent += ` ${sentence(model.unexplained)}`;
 }
 
 async function look(files) {
@@ -76,14 +80,20 @@ async function answer(file) {
     const most = Math.floor(model.most_bytes / 2 ** 20);
     throw new Refused(413, `'${file.name}': a picture may have ${most} MiB, but has ${Math.ceil(file.size / 2 ** 20)}`);
   }
-  const body = new FormData();
-  body.append("image", file, file.name);
-  const said = (await (await ask("api/predict?top=5", { method: "POST", body })).json()).predictions[0];
+  const said = await predict(file, byId("explain").checked);
   const card = byId("answer").content.firstElementChild.cloneNode(true);
+  files.set(card, file);
   show(card, file, said);
   byId("answers").prepend(card);
   if (model.pictures) await compare(card, file);
   return card;
+}
+
+async function predict(file, explained) {
+  const body = new FormData();
+  body.append("image", file, file.name);
+  const address = `api/predict?top=5${explained ? "&explain=1" : ""}`;
+  return (await (await ask(address, { method: "POST", body })).json()).predictions[0];
 }
 
 const DOUBTS = {
@@ -108,6 +118,29 @@ function show(card, file, said) {
     warning.hidden = false;
   }
   card.querySelector(".bars").append(...said.top.map(bar));
+  if (said.overlay) overlay(card, said);
+}
+
+function overlay(card, said) {
+  const figure = card.querySelector(".looks");
+  const bytes = Uint8Array.from(atob(said.overlay), (letter) => letter.charCodeAt(0));
+  const image = document.createElement("img");
+  image.src = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+  image.alt = `Where the model sees ${said.class}`;
+  figure.querySelector("figcaption").textContent =
+    `Where the model sees ${said.class}: yellow most, dark blue least.`;
+  figure.prepend(image);
+  figure.hidden = false;
+}
+
+// Answers that are there already are explained, too, or not any more.
+async function explain() {
+  const wanted = byId("explain").checked;
+  for (const card of byId("answers").children) {
+    const figure = card.querySelector(".looks");
+    if (!wanted || figure.querySelector("img")) figure.hidden = !wanted;
+    else overlay(card, await predict(files.get(card), true));
+  }
 }
 
 function bar({ class: name, probability }) {
@@ -174,6 +207,8 @@ document.addEventListener("paste", (event) => {
   if (files.length) look(files);
   else tell("There is no picture in the clipboard.", true);
 });
+
+byId("explain").addEventListener("change", () => explain().catch((error) => tell(error.message, true)));
 
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -5,7 +5,9 @@ default generator, and
 
 - `features(images)`: the embedding `(B, F)` of normalised images `(B, 3, H, W)`,
 - `head`: the last layer, `nn.Linear(F, classes)`, which `features` does not use,
-- `stages`, if it likes: its modules from the pixels to the embedding, for fine-tuning.
+- `stages`, if it likes: its modules from the pixels to the embedding, for fine-tuning,
+- `maps(images)`, if it likes: `(B, F, h, w)`, whose mean over its places is the embedding, so that
+  predictions can be explained.
 
 Its state is float32, and it has no dropout of its own. A `Classifier` is taken as it is. The
 module is imported as Python finds it: from the folder of the command, or installed.
@@ -40,7 +42,7 @@ def _build(network: str, builder: Callable[..., Any], image_size: int, classes: 
     if isinstance(built, Classifier):
         return built
     make = partial(_make, network, builder, image_size, classes)
-    return Wrapped(make, _embed, _stages)
+    return Wrapped(make, _embed, _stages, _mapped if hasattr(built, "maps") else None)
 
 
 def _make(network: str, builder: Callable[..., Any], image_size: int, classes: int) -> Parts:
@@ -63,6 +65,11 @@ def _make(network: str, builder: Callable[..., Any], image_size: int, classes: i
 def _embed(body: Any, images: Tensor) -> Tensor:
     features: Tensor = body.features(images)
     return features
+
+
+def _mapped(body: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    maps: Tensor = body.maps(images)
+    return maps.mean((2, 3)), maps
 
 
 def _stages(body: nn.Module) -> list[list[nn.Parameter]]:

@@ -122,7 +122,7 @@ def translated(
 
 
 def _build(network: str, image_size: int, classes: int) -> Classifier:
-    return Wrapped(partial(_make, network, image_size, classes), _embed, _stages)
+    return Wrapped(partial(_make, network, image_size, classes), _embed, _stages, _mapped)
 
 
 def _make(network: str, image_size: int, classes: int) -> Parts:
@@ -134,6 +134,13 @@ def _make(network: str, image_size: int, classes: int) -> Parts:
 def _embed(body: nn.Module, images: Tensor) -> Tensor:
     features: Tensor = body(images)
     return features
+
+
+def _mapped(body: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A transformer has tokens and no map; what else is pooled in between shows in the numbers."""
+    last: Tensor = body.forward_features(images)
+    features: Tensor = body.forward_head(last)
+    return features, last if last.ndim == 4 else None
 
 
 def _stages(body: nn.Module) -> list[list[nn.Parameter]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from train_core.networks.base import Classifier, Dropout
 
 Parts = tuple[nn.Module, nn.Linear]
+Mapped = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor | None]]
 
 
 class Wrapped(Classifier):
@@ -20,6 +21,7 @@ class Wrapped(Classifier):
         make: Makes backbone and head anew, with initial weights from torch's default generator.
         embed: The embedding `(B, head.in_features)` of normalised images, by the backbone.
         stages: The backbone's parameters as `stage_parameters` returns them.
+        mapped: Embedding and map, as `features_and_map` returns them; None = it has no maps.
 
     Raises:
         ValueError: The backbone has dropout of its own, whose random numbers a training that goes
@@ -31,9 +33,10 @@ class Wrapped(Classifier):
         make: Callable[[], Parts],
         embed: Callable[[nn.Module, Tensor], Tensor],
         stages: Callable[[nn.Module], list[list[nn.Parameter]]],
+        mapped: Mapped | None = None,
     ) -> None:
         super().__init__()
-        self._make, self._embed, self._stages = make, embed, stages
+        self._make, self._embed, self._stages, self._mapped = make, embed, stages, mapped
         self.body, self.head = make()
         self.dropout = Dropout(self.head.in_features)
         _prepare(self.body)
@@ -41,6 +44,12 @@ class Wrapped(Classifier):
     def features(self, images: Tensor) -> Tensor:
         """`(B, features)`, what the backbone makes of the images."""
         return self._embed(self.body, images)
+
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the backbone makes of the images, and what that is the mean of."""
+        if self._mapped is None:
+            return self.features(images), None
+        return self._mapped(self.body, images)
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """The backbone's own stages."""

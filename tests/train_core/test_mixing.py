@@ -6,10 +6,10 @@ from torch.nn.functional import cross_entropy
 from tests.conftest import CPU, image_data, stripes
 from train_core.config import TrainConfig
 from train_core.engine import EnginePool, EngineShape
-from train_core.engine.mixing import Strengths, class_weights, mixed
-from train_core.engine.passes import Targets, mixed_cross_entropy, smoothed_cross_entropy
+from train_core.engine.passes import mixed_cross_entropy, smoothed_cross_entropy
 from train_core.fit import fit
 from train_core.images import ImageData, Part
+from train_core.images.mixing import Strengths, Targets, class_weights, mixed
 
 SMALL = TrainConfig(width=4, epochs=3, batch_size=16, lr=10.0, augment=0.3)
 COUNT, SIDE = 400, 20

@@ -11,11 +11,26 @@ import torch
 from torch import Tensor
 
 from train_core.config import ClassWeights, TrainConfig
-from train_core.engine.passes import Targets
 
 # Share of the image that is erased, and height over width of the rectangle (Zhong et al., 2020).
 ERASED = 0.02, 0.33
 ASPECT = 0.3, 3.3
+
+
+class Targets(NamedTuple):
+    """What images show that are mixed, or whose classes weigh differently.
+
+    Attributes:
+        labels: `(B,)` int64, the class of each image itself.
+        others: `(B,)` int64, that of what is mixed into it.
+        own: `(B,)` float32 in [0, 1], how much of it is the image itself.
+        weights: `(classes,)` float32, what every class weighs.
+    """
+
+    labels: Tensor
+    others: Tensor
+    own: Tensor
+    weights: Tensor
 
 
 class Strengths(NamedTuple):

@@ -119,7 +119,8 @@ def thumbnails(pictures: np.ndarray) -> np.ndarray:
 
 
 def _padded(image: Image.Image, side: int) -> Image.Image:
-    inner = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)
+    inner = image.resize((width, height), Image.Resampling.BICUBIC)
     pixels = np.asarray(inner)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = border.mean(0).round().astype(int).tolist()
