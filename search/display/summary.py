@@ -11,7 +11,7 @@ from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import few_validation_images
 from records.trial import TrialRecord, ranked
-from records.words import percent, values
+from records.words import of_method, percent, values
 from search.display.estimate import times
 from search.plan import Plan
 from search.plan.clock import Speeds
@@ -65,8 +65,7 @@ class Counts:
 
 def name_of(trial: TrialRecord) -> str:
     """Its number, and its method where a study has several."""
-    kinds = {"probe": ", a probe", "fine_tune": ", a fine-tuning"}
-    return f"trial {trial.number}{kinds.get(trial.method, '')}"
+    return f"trial {trial.number}{of_method(trial.method)}"
 
 
 def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
@@ -218,7 +217,8 @@ def last_lines(result: SearchResult) -> Iterator[str]:
         yield f"study '{result.study}' is complete with {counts.done} trials"
     else:
         yield f"study '{result.study}' has {counts.of_total()}"
-    yield f"winner: trial {metrics.trial}: {values(metrics.params)}"
+    kind = of_method(str(metrics.training.get("method")))
+    yield f"winner: trial {metrics.trial}{kind}: {values(metrics.params)}"
     for name, value in figures(metrics):
         yield f"{name}: {value}"
     for warning in class_warnings(metrics.test):

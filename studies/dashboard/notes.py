@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from optuna.study import Study
 
 from records.trial import TrialRecord
+from records.words import of_method
 
 Item = TypeVar("Item", int, float)
 Rows = Sequence[tuple[str, str]]  # The rows of a table: what it is, and what it says.
@@ -151,15 +152,15 @@ def _outcome(trial: TrialRecord) -> str:
     reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
     match trial.state:
         case "complete":
-            return f"**Complete**: {accuracy} after {epochs}{seconds}."
+            return f"**Complete{of_method(trial.method)}**: {accuracy} after {epochs}{seconds}."
         case "pruned":
-            return f"**Pruned**: {reason}. {accuracy} after {epochs}{seconds}."
+            return f"**Pruned{of_method(trial.method)}**: {reason}. {accuracy} after {epochs}{seconds}."
         case "failed":
             return f"**Failed** after {epochs}: {reason}"
         case "running":
             planned = (trial.config or {}).get("epochs")
             of = f" of {planned}" if planned else ""
-            return f"**Running**: {accuracy} after {epochs}{of}."
+            return f"**Running{of_method(trial.method)}**: {accuracy} after {epochs}{of}."
         case "requeued":
             return (
                 f"**Stopped from outside** after {epochs}. It goes on under another number, as "
