@@ -84,7 +84,7 @@ class TrainConfig(BaseModel):
     less for those before it: timm's `drop_path_rate`."""
 
     epochs: int = Field(default=16, ge=1, le=10_000)
-    """Passes over the training images; the schedule ends with the last one."""
+    """Passes over the training images; the schedule ends with the last one. A probe has one."""
 
     batch_size: int = Field(default=1024, ge=2, le=65_536)
     """Images per step; of a single one, batch normalisation could learn nothing."""
@@ -146,6 +146,9 @@ class TrainConfig(BaseModel):
     def _has_what_its_network_has(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        if values.get("method") == "probe":
+            # It is solved at once, whatever the recipe says that other methods read.
+            values = {**values, "epochs": 1}
         given = {key: values[key] for key in OWN_KEYS if values.get(key) is not None}
         rest = {key: value for key, value in values.items() if key not in OWN_KEYS}
         network = values.get("network")
@@ -167,6 +170,11 @@ class TrainConfig(BaseModel):
                 'weights_sha256 must be left out without weights, but weights = "none"'
             )
         check_weights(self.network, self.weights)
+        if self.weights == NONE and self.method != "full":
+            raise ValueError(
+                f'weights must be "pretrained", "embedded" or a file where method = '
+                f'"{self.method}", but got "none": name some, or leave method out'
+            )
         if self.weights != NONE and self.optimizer == "muon":
             raise ValueError(
                 'optimizer must be "sgd" or "adamw" where a training starts from weights, since '
@@ -178,8 +186,17 @@ class TrainConfig(BaseModel):
         """One line for people: the network and what is usually searched."""
         begun = "" if self.weights == NONE else f" with {self.weights} weights"
         sizes = "" if self.width is None else f" width {self.width} depth {self.depth}"
+        seen = "" if self.resolution is None else f" at {self.resolution} pixels"
+        what = f"{self.network}{sizes}{begun}{seen}"
+        if self.method == "probe":
+            return f"{what}, last layer only, l2 {self.l2:.3g}, {self.views} augmented views"
+        if self.method == "fine_tune":
+            what += (
+                f", fine-tuned but for {self.frozen_stages} stages at {self.backbone_lr:.3g} of "
+                f"the learning rate, decay {self.layer_decay:.2g} per stage"
+            )
         return (
-            f"{self.network}{sizes}{begun}, batch {self.batch_size}, "
+            f"{what}, batch {self.batch_size}, "
             f"{self.optimizer} lr {self.lr:.3g}, dropout {self.dropout:.2f}, "
             f"augment {self.augment:.2f}, {self.epochs} epochs"
         )

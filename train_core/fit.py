@@ -9,7 +9,8 @@ from train_core import Diverged, OutOfMemory
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.device import is_out_of_memory, synchronize
-from train_core.engine import Engine, EnginePool, EngineShape
+from train_core.engine import Engine, EnginePool, EngineShape, Probe
+from train_core.engine.probe import first_head
 from train_core.images import ImageData, Part
 from train_core.model import score
 
@@ -70,6 +71,7 @@ def fit(
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
     """Training images per second, over so many seconds and two steps at least, after a warm-up."""
     engine = engines.engine(config)
+    assert isinstance(engine, Engine), "a probe makes no steps"
     engine.start(config)
     engine.shuffle()
     _seconds_of(engine, 1)
@@ -88,9 +90,16 @@ def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0
 
 
 def _epochs(
-    config: TrainConfig, engine: Engine, checkpoint: Checkpoint | None
+    config: TrainConfig, engine: Engine | Probe, checkpoint: Checkpoint | None
 ) -> Iterator[EpochRecord]:
+    if isinstance(engine, Probe):
+        record = engine.run(config)
+        _refuse_infinite(record)
+        yield record
+        return
     engine.start(config)
+    if config.method == "fine_tune":
+        engine.start_from(first_head(config, engine.data))
     records = checkpoint.resume(engine, config) if checkpoint else []
     yield from records
     while len(records) < config.epochs and not _out_of_patience(records, config.patience):
@@ -100,12 +109,16 @@ def _epochs(
         if validation is not None and not config.patience and epoch < config.epochs:
             validation = validation.subsample(MIDDLE_IMAGES)
         record = _one_epoch(engine, epoch, validation)
-        if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
-            raise Diverged(record.epoch)
+        _refuse_infinite(record)
         records.append(record)
         if checkpoint:
             checkpoint.epoch_ended(engine, config, records)
         yield record
+
+
+def _refuse_infinite(record: EpochRecord) -> None:
+    if not math.isfinite(record.train_loss) or not math.isfinite(record.val_loss or 0.0):
+        raise Diverged(record.epoch)
 
 
 def _out_of_patience(records: list[EpochRecord], patience: int) -> bool:

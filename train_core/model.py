@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
-from train_core.engine import Engine
+from train_core.engine import Engine, Probe
 from train_core.images import Normalisation, Part, images_at_once
 from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
@@ -32,7 +32,7 @@ class TrainedModel:
     image_size: int
 
 
-def trained_model(engine: Engine) -> TrainedModel:
+def trained_model(engine: Engine | Probe) -> TrainedModel:
     """The averaged network of an engine, in its buffers: the next training overwrites it."""
     network, data = engine.shape.network, engine.data
     return TrainedModel(engine.average, network, engine.normalisation, data.classes, data.side)

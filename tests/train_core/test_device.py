@@ -8,7 +8,7 @@ import torch
 
 from train_core import device as module
 from train_core.device import free_unused_memory, has_bf16, has_float64, pick_device
-from train_core.engine.engine import _network
+from train_core.engine.buffers import network_on
 from train_core.images import channel_statistics
 from train_core.networks import NetworkShape
 
@@ -39,8 +39,8 @@ def test_an_apple_gpu_gets_no_double_precision_and_no_bfloat16(monkeypatch) -> N
     assert not has_bf16(MPS)
     shape = NetworkShape.of("convnet", {"width": 4, "depth": 1}, 3)
     # There is none here: what it would be given is looked at on a device without storage.
-    monkeypatch.setattr("train_core.engine.engine.has_float64", lambda device: False)
-    network = _network(shape, torch.device("meta"))
+    monkeypatch.setattr("train_core.engine.buffers.has_float64", lambda device: False)
+    network = network_on(shape, torch.device("meta"))
     assert {t.dtype for t in [*network.parameters(), *network.buffers()]} <= {
         torch.float32,
         torch.int64,

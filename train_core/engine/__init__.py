@@ -1,5 +1,14 @@
-"""The step of a training: its buffers, its passes, its optimizers and their schedule."""
+"""The step of a training: its buffers, its passes, its optimizers and their schedule.
 
-from train_core.engine.engine import Engine, EnginePool, EngineShape
+And trainings without steps: a last layer on features that are computed once.
+"""
 
-__all__ = ["Engine", "EnginePool", "EngineShape"]
+from train_core.engine.buffers import EngineShape
+from train_core.engine.engine import Engine
+from train_core.engine.features import feature_steps, features_needed
+from train_core.engine.pool import EnginePool
+from train_core.engine.probe import Probe
+
+__all__ = [
+    "Engine", "EnginePool", "EngineShape", "Probe", "feature_steps", "features_needed",
+]  # fmt: skip

@@ -4,75 +4,47 @@ Nothing in a step waits for the device or depends on the host: hyperparameters, 
 order of the images and the counters are all tensors on the device.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from train_core.config import Optimizer, TrainConfig
-from train_core.device import free_unused_memory, has_float64, resolve_precision
+from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw, flips
+from train_core.engine.buffers import Buffers, EngineShape, network_on
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
-from train_core.images import ImageData, Normalisation
-from train_core.images.view import View
-from train_core.networks import NetworkShape, build_network
-from train_core.networks.base import Classifier
-from train_core.networks.weights.initial import initial_weights
+from train_core.engine.probe import put_head
+from train_core.engine.regression import LinearHead
+from train_core.engine.stages import freeze, learning_shares
+from train_core.images import ImageData
 
 
-@dataclass(frozen=True)
-class EngineShape:
-    """All that decides the buffers of an engine; trainings of one shape share it."""
-
-    network: NetworkShape
-    batch_size: int
-    optimizer: Optimizer
-    dtype: torch.dtype
-    view: View  # How it sees the images.
-    cuda_graph: bool = False
-    compile: bool = False
-
-    @classmethod
-    def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
-        """The shape that a training on this data needs."""
-        dtype = resolve_precision(config.precision, data.device)
-        view = data.view(config.resolution)
-        settings = {**config.model_dump(), "image_size": view.side}
-        network = NetworkShape.of(config.network, settings, len(data.classes))
-        graph = config.cuda_graph and data.device.type == "cuda"
-        kind = config.batch_size, config.optimizer, dtype, view
-        return cls(network, *kind, graph, config.compile)
-
-
-class Engine:
+class Engine(Buffers):
     """Trains one network shape on one data set; call `start` before the first epoch.
 
     Attributes:
         average: The network with the averaged weights and batch statistics, in evaluation mode.
-        normalisation: That of the data, or what the weights ask for that the training begins with.
         steps_per_epoch: Whole batches in the training part, at least 1.
         images_per_epoch: Images in them, some of them more than once if there are few.
     """
 
     def __init__(self, shape: EngineShape, data: ImageData) -> None:
-        self.shape, self.data = shape, data
+        super().__init__(shape, data)
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
-        self._live = _network(shape.network, data.device).train()
+        self._live = network_on(shape.network, data.device).train()
+        freeze(self._live, shape.frozen_stages)
         self._state = FlatState(self._live, trained=True)
-        self.average = _network(shape.network, data.device).eval().requires_grad_(False)
         self._average_state = FlatState(self.average, trained=False)
-        self._optimizer = build_optimizer(shape.optimizer, self._live, self._state)
+        # Where all weights learn alike, there is nothing to multiply.
+        staged = shape.method == "fine_tune"
+        self._shares = torch.ones_like(self._state.weights) if staged else None
+        self._optimizer = build_optimizer(shape.optimizer, self._live, self._state, self._shares)
         self._random = torch.Generator(data.device)
         self._live.expect(shape.batch_size)
-        # Copies, since a captured step reads them where they are.
-        own = data.normalisation
-        self.normalisation = Normalisation(own.mean.clone(), own.std.clone(), shape.view)
         names = ("lr", "momentum", "weight_decay", "label_smoothing", "augment")
         self._settings = {name: torch.zeros((), device=data.device) for name in names}
         self._step, self._epoch = torch.zeros(2, dtype=torch.int64, device=data.device)
@@ -94,11 +66,16 @@ class Engine:
             # Capturing has trained a few steps.
             self._begin(config)
 
+    def start_from(self, head: LinearHead) -> None:
+        """Give the started network the last layer of another training, before its first step."""
+        for network in (self._live, self.average):
+            put_head(network.head, head)
+
     def _begin(self, config: TrainConfig) -> None:
         weights = torch.Generator().manual_seed(config.seed)
         self._random.manual_seed(config.seed)
         self._live.reset(weights, self._filters)
-        self._set_weights(config)
+        self.set_weights(self._live, config)
         self._average_state.state.copy_(self._state.state)
         self._optimizer.reset()
         share = config.batch_size / 1024  # What `lr` and `weight_decay` refer to.
@@ -108,6 +85,9 @@ class Engine:
         for name, setting in self._settings.items():
             setting.fill_(getattr(config, name) * scales.get(name, 1))
         self._live.set_rates(config.dropout, config.drop_path)
+        if self._shares is not None:
+            shares = learning_shares(self._live, config.backbone_lr, config.layer_decay)
+            self._shares.copy_(self._state.spread(shares))
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
@@ -118,16 +98,6 @@ class Engine:
         if self.shape.view == self.data.view(None):
             return self.data.filters
         return self.data.filters_in(self.shape.view)
-
-    def _set_weights(self, config: TrainConfig) -> None:
-        """Put the weights of a file in the place of drawn ones, if the training starts there."""
-        own = self.data.normalisation
-        given = initial_weights(self.shape.network, config.weights, config.weights_sha256)
-        if given is not None:
-            self._live.copy_state(given.tensors)
-        mean, std = (None, None) if given is None else (given.mean, given.std)
-        self.normalisation.mean.copy_(own.mean if mean is None else mean)
-        self.normalisation.std.copy_(own.std if std is None else std)
 
     def run_epoch(self) -> tuple[float, float, float]:
         """Train for one epoch: mean loss in nats per example, accuracy, last learning rate.
@@ -220,40 +190,3 @@ class Engine:
         self._optimizer.step(Rates(lr, settings["momentum"], decay))
         self._average_state.state.lerp_(self._state.state, self._mix_table.take(self._step))
         self._step += 1
-
-
-class EnginePool:
-    """Engines by shape, for trainings on one data set; the least recently used one goes first."""
-
-    def __init__(self, data: ImageData) -> None:
-        self.data = data
-        self._engines: OrderedDict[EngineShape, Engine] = OrderedDict()
-
-    def engine(self, config: TrainConfig) -> Engine:
-        """The engine for this config, made when it is first needed."""
-        shape = EngineShape.of(config, self.data)
-        if shape not in self._engines:
-            # Buffers are made in milliseconds; a captured step is worth its memory, for more
-            # shapes than the default space has.
-            while len(self._engines) >= (16 if shape.cuda_graph else 4):
-                self._engines.popitem(last=False)
-            self._engines[shape] = Engine(shape, self.data)
-        self._engines.move_to_end(shape)
-        return self._engines[shape]
-
-    @property
-    def shapes(self) -> set[EngineShape]:
-        """Those whose engines exist now."""
-        return set(self._engines)
-
-    def clear(self) -> None:
-        """Let go of all buffers, for instance after running out of memory."""
-        self._engines.clear()
-        free_unused_memory(self.data.device)
-
-
-def _network(shape: NetworkShape, device: torch.device) -> Classifier:
-    network = build_network(shape)
-    if not has_float64(device):
-        network.float()
-    return network.to(device).to(memory_format=torch.channels_last)

@@ -52,7 +52,7 @@ class Sgd(Update):
     Args:
         flat: The state of the network to train.
         decayed: `(parameters,)`, multiplies the decay of each weight.
-        updated: `(parameters,)`, multiplies the learning rate of each weight; None = 1.
+        updated: `(parameters,)`, multiplies learning rate and decay of each weight; None = 1.
     """
 
     def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
@@ -65,17 +65,15 @@ class Sgd(Update):
         gradients, weights = self._flat.gradients, self._flat.weights
         self._momentum.mul_(rates.momentum).add_(gradients)
         direction = torch.addcmul(gradients, self._momentum, rates.momentum)
-        weights.mul_(1 - rates.decay * self._decayed)
-        if self._updated is not None:
-            direction.mul_(self._updated)
-        weights.sub_(direction.mul_(rates.lr))
+        weights.mul_(1 - rates.decay * _times(self._decayed, self._updated))
+        weights.sub_(_times(direction, self._updated).mul_(rates.lr))
 
 
 class AdamW(Update):
     """AdamW, as `torch.optim.AdamW`, with beta2 = 0.99 for short trainings; arguments as `Sgd`."""
 
-    def __init__(self, flat: FlatState, decayed: Tensor) -> None:
-        self._decayed = decayed
+    def __init__(self, flat: FlatState, decayed: Tensor, updated: Tensor | None = None) -> None:
+        self._decayed, self._updated = decayed, updated
         self._first, self._second = torch.zeros_like(flat.weights), torch.zeros_like(flat.weights)
         # Running products of the betas, for the bias correction without a step count on the host.
         self._beta1_power, self._beta2_power = (flat.weights.new_ones(()) for _ in range(2))
@@ -97,9 +95,14 @@ class AdamW(Update):
         self._beta2_power.mul_(_BETA2)
         self._first.lerp_(gradients, 1 - rates.momentum)
         self._second.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
-        weights.mul_(1 - rates.decay * self._decayed)
+        weights.mul_(1 - rates.decay * _times(self._decayed, self._updated))
         scale = (self._second / (1 - self._beta2_power)).sqrt_().add_(_EPS)
-        weights.sub_((self._first / scale).mul_(rates.lr / (1 - self._beta1_power)))
+        direction = _times(self._first / scale, self._updated)
+        weights.sub_(direction.mul_(rates.lr / (1 - self._beta1_power)))
+
+
+def _times(values: Tensor, shares: Tensor | None) -> Tensor:
+    return values if shares is None else values * shares
 
 
 class Muon(Update):
@@ -164,14 +167,19 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor
     return (wide.T if tall else wide).float()
 
 
-def build_optimizer(name: Optimizer, network: nn.Module, flat: FlatState) -> Update:
-    """The optimizer of this name; it decays matrices and convolutions, not biases and scales."""
+def build_optimizer(
+    name: Optimizer, network: nn.Module, flat: FlatState, updated: Tensor | None = None
+) -> Update:
+    """The optimizer of this name; it decays matrices and convolutions, not biases and scales.
+
+    `updated`, for all but Muon, is as in `Sgd`.
+    """
     parameters = [p for p in network.parameters() if p.requires_grad]
     decayed = flat.spread({p: float(p.ndim > 1) for p in parameters})
     if name == "adamw":
-        return AdamW(flat, decayed)
+        return AdamW(flat, decayed, updated)
     if name == "sgd":
-        return Sgd(flat, decayed)
+        return Sgd(flat, decayed, updated)
     matrices = [p for p in parameters if p.ndim == 4]
     rest = flat.spread({p: float(p.ndim != 4) for p in parameters})
     return Muon(flat, matrices, Sgd(flat, decayed * rest, rest))

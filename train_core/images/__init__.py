@@ -1,8 +1,9 @@
 """A data set on the device: uint8 images, labels, and what the training part says about them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -72,11 +73,31 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class StoredRows:
+    """Where images lie in the cache: what is computed of them there is shared by all trainings.
+
+    Attributes:
+        images: Of the whole training part, `(N, H, W, 3)` uint8, mapped from their file.
+        sha256: Of that part's content.
+        folder: For what is computed of it.
+        train: Rows, in the order of `ImageData.train`.
+        validation: As `train`.
+    """
+
+    images: np.ndarray
+    sha256: str
+    folder: Path
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
 class ImageData:
     """What a training sees: a training part, perhaps a validation part, and never the test part.
 
     `classes` are the names by label; `mirror` says whether a mirrored image still shows its class;
-    `crop_size` is the side of the images' centre that is seen at most, None = all.
+    `crop_size` is the side of the images' centre that is seen at most, None = all. `stored` says
+    where all of them are in the cache; without it, `computed` keeps what is computed of them.
     """
 
     train: Part
@@ -84,6 +105,8 @@ class ImageData:
     classes: tuple[str, ...]
     mirror: bool
     crop_size: int | None = None
+    stored: StoredRows | None = None
+    computed: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -136,8 +159,12 @@ def load_training_data(
         return Part.of(arrays.images[rows], arrays.labels[rows], device)
 
     validation = part(chosen.validation) if len(chosen.validation) else None
-    crop = prepared.crop_size
-    return ImageData(part(chosen.train), validation, prepared.classes, prepared.mirror, crop)
+    crop, folder = prepared.crop_size, Path(prepared.folder).parent / "features"
+    stored = StoredRows(
+        arrays.images, prepared.train.sha256, folder, chosen.train, chosen.validation
+    )
+    known = prepared.classes, prepared.mirror, crop, stored
+    return ImageData(part(chosen.train), validation, *known)
 
 
 def load_test_part(prepared: PreparedData, device: torch.device) -> Part:

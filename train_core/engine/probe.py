@@ -1,0 +1,61 @@
+"""`Probe`: a training of the last layer alone, on features that are computed once."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from records.outcome import EpochRecord
+from train_core.config import TrainConfig
+from train_core.engine.buffers import Buffers
+from train_core.engine.features import Features
+from train_core.engine.regression import LinearHead, fit_head
+from train_core.images import ImageData
+
+
+class Probe(Buffers):
+    """The buffers of probes of one shape; a probe makes no steps."""
+
+    def run(self, config: TrainConfig) -> EpochRecord:
+        """Train the last layer: the one record of the training."""
+        started = time.perf_counter()
+        features = Features(config, self.data)
+        views = [features.of(view) for view in range(config.views + 1)]
+        head = _head(config, self.data, [parts[0] for parts in views])
+        self.set_weights(self.average, config)
+        put_head(self.average.head, head)
+        loss, accuracy = _score(head, views[0][0], self.data.train.labels)
+        seconds = time.perf_counter() - started
+        val_loss = val_accuracy = None
+        if self.data.validation is not None:
+            val_loss, val_accuracy = _score(head, views[0][1], self.data.validation.labels)
+        return EpochRecord(
+            epoch=1, train_loss=loss, train_accuracy=accuracy, val_loss=val_loss,
+            val_accuracy=val_accuracy, lr=0.0, seconds=seconds,
+            images=len(views) * len(self.data.train),
+        )  # fmt: skip
+
+
+def first_head(config: TrainConfig, data: ImageData) -> LinearHead:
+    """What a fine-tuning starts from: the head of a probe without augmented views."""
+    return _head(config, data, [Features(config, data).of(0)[0]])
+
+
+@torch.no_grad()
+def put_head(layer: torch.nn.Linear, head: LinearHead) -> None:
+    """Give a last layer these weights, in place."""
+    layer.weight.copy_(head.weight)
+    layer.bias.copy_(head.bias)
+
+
+def _head(config: TrainConfig, data: ImageData, views: list[Tensor]) -> LinearHead:
+    labels = data.train.labels.repeat(len(views))
+    return fit_head(torch.cat(views), labels, len(data.classes), config.l2)
+
+
+def _score(head: LinearHead, features: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy in nats per example, and accuracy in [0, 1]."""
+    logits = head.logits(features)
+    hits = (logits.argmax(1) == labels).sum().item()
+    return F.cross_entropy(logits, labels).item(), hits / len(labels)
