@@ -18,7 +18,6 @@ from train_core.engine.optimizers import Rates, average_table, build_optimizer, 
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.engine.probe import put_head
 from train_core.engine.regression import LinearHead
-from train_core.engine.stages import freeze, learning_shares
 from train_core.images import ImageData
 
 
@@ -36,7 +35,7 @@ class Engine(Buffers):
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = network_on(shape.network, data.device).train()
-        freeze(self._live, shape.frozen_stages)
+        self._live.freeze(shape.frozen_stages)
         self._state = FlatState(self._live, trained=True)
         self._average_state = FlatState(self.average, trained=False)
         # Where all weights learn alike, there is nothing to multiply.
@@ -86,7 +85,7 @@ class Engine(Buffers):
             setting.fill_(getattr(config, name) * scales.get(name, 1))
         self._live.set_rates(config.dropout, config.drop_path)
         if self._shares is not None:
-            shares = learning_shares(self._live, config.backbone_lr, config.layer_decay)
+            shares = self._live.learning_shares(config.backbone_lr, config.layer_decay)
             self._shares.copy_(self._state.spread(shares))
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
