@@ -25,6 +25,7 @@ from search.workers.tasks import (
     CheckNetworks,
     Machine,
     MeasureSpeed,
+    PlaceImages,
     look_around,
     prepare_apart,
 )
@@ -91,7 +92,10 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        pool = WorkerPool(config.workers.threads, device=config.workers.device)
+        asked = config.workers
+        pool = WorkerPool(
+            asked.threads, device=asked.device, images=asked.images, most=asked.count
+        )
         with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             config = config.model_copy(update={"data": at_absolute_paths(config.data)})
@@ -182,10 +186,12 @@ class _Session:
         """Say what will happen, then run the trials that are missing."""
         plan, counts, speed = self.plan, self._counts(), None
         missing = counts.done < plan.config.trials
+        where = None
         if missing:
+            where = self.pool.call(PlaceImages(plan))
             speed = self.pool.call(MeasureSpeed(plan))
             self.pool.patience = self._patience(speed)
-        for line in introduce(plan, self.machine, self.workers, speed, counts):
+        for line in introduce(plan, self.machine, self.workers, speed, counts, where):
             self._say(line)
         self._say(how_to_watch(plan.place, dashboard_url))
         if missing:

@@ -64,11 +64,17 @@ def count(trials: Sequence[TrialRecord], total: int) -> Counts:
 
 
 def introduce(
-    plan: Plan, machine: Machine, workers: int, speed: float | None, counts: Counts
+    plan: Plan,
+    machine: Machine,
+    workers: int,
+    speed: float | None,
+    counts: Counts,
+    where: str | None = None,
 ) -> Iterator[str]:
     """The first lines of a search: what will happen, on what, for how long, and where it goes.
 
-    `speed` is in images per second of the default configuration; None = nothing is left to train.
+    `speed` is in images per second of the default configuration, `where` says where the images
+    are; None = nothing is left to train.
     """
     state = f"{counts.done} of {counts.total} trials done" if counts.done else "new"
     yield f"study   {plan.name} ({state}) in {plan.folder}"
@@ -79,6 +85,8 @@ def introduce(
         yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
     if few := few_validation_images(plan.validation_count):
         yield f"        {few}: raise [data] validation_fraction, or add images"
+    if where:
+        yield f"        {where}"
     precision = plan.training.precision
     yield (
         f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
