@@ -1,6 +1,6 @@
 """More pictures than fit into memory: how much memory they take, and how fast trainings are.
 
-    python -m benchmarks.beyond_memory FOLDER [--pictures 20000] [--side 256] [--batch 8]
+    python -m benchmarks.beyond_memory FOLDER [--pictures 20000] [--side 256]
 
 It makes pictures in FOLDER, prepares them, and trains a few steps on them in processes of their
 own: with a limit on the address space that is below the size of the decoded pictures (torch alone
@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.measure import ROOT, environment, head, spread, watch
 from records.words import storage
-from train_core.config import TrainConfig
+from train_core.config import ImagePlace, TrainConfig
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory
@@ -29,27 +29,19 @@ from train_core.fit import measure_speed
 from train_core.images import load_training_data
 from train_core.model import score
 
-_PREPARE = """
-import sys
-from train_core.data.prepare import DataConfig, prepare
-prepare(DataConfig.model_validate_json(sys.argv[1]))
-"""
+_PREPARE = "import sys; from train_core.data.prepare import DataConfig as D, prepare as p; "
+_PREPARE += "p(D.model_validate_json(sys.argv[1]))"
+_NO_SIZES = {"width": None, "depth": None}
 _SECONDS, _SCORED = 10.0, 64  # Of training steps; validation pictures.
 
 
 def main() -> None:
     """Make pictures, prepare them, train on them, and print what that took."""
     options = _options()
-    place, side, count = options.folder, options.side, options.pictures
-    data = DataConfig(
-        dataset=f"{place}/pictures", root=f"{place}/data", image_size=side, split_seed=0
-    )
-    training = TrainConfig(network="convnet", width=4, depth=1, batch_size=options.batch, epochs=1)
-    if options.network != "convnet":
-        other = {"network": options.network, "width": None, "depth": None}
-        training = training.model_copy(update=other)
+    side, count = options.side, options.pictures
+    data, training = _settings(options)
     if options.measure:
-        print(json.dumps(_train(data, training, options)))
+        print(json.dumps(_train(data, training, options.measure, options.limit)))
         return
     _make_pictures(Path(data.dataset), count, side)
     size = count * side**2 * 3
@@ -68,6 +60,17 @@ def main() -> None:
         print(f"{way}: {spread(found, ',.1f')} images/s")
 
 
+def _settings(options: argparse.Namespace) -> tuple[DataConfig, TrainConfig]:
+    given: dict[str, object] = {
+        "dataset": f"{options.folder}/pictures",
+        "root": f"{options.folder}/data",
+    }
+    given |= {"image_size": options.side, "fit": "squash", "split_seed": 0}
+    training = {"network": options.network, "batch_size": 8, "epochs": 1}
+    training |= {"width": 4, "depth": 1} if options.network == "convnet" else _NO_SIZES
+    return DataConfig.model_validate(given), TrainConfig.model_validate(training)
+
+
 def _make_pictures(folder: Path, count: int, side: int) -> None:
     random = np.random.default_rng(0)
     for number in range(count):
@@ -79,15 +82,15 @@ def _make_pictures(folder: Path, count: int, side: int) -> None:
 
 
 def _train(
-    data: DataConfig, training: TrainConfig, options: argparse.Namespace
+    data: DataConfig, training: TrainConfig, way: ImagePlace, limit: int
 ) -> dict[str, float]:
-    if options.limit:
-        resource.setrlimit(resource.RLIMIT_AS, (options.limit, options.limit))
+    if limit:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     keep_freed_memory()
     torch.set_num_threads(1)
     prepared, held = prepare(data), _peak()
     try:
-        images = load_training_data(prepared, data, torch.device("cpu"), options.measure)
+        images = load_training_data(prepared, data, torch.device("cpu"), way)
         speed = measure_speed(training, engines := EnginePool(images), _SECONDS)
         engine, part = engines.engine(training), images.validation
         assert part is not None
@@ -105,10 +108,8 @@ def _peak() -> int:
 def _apart(way: str, limit: int = 0) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.beyond_memory", *sys.argv[1:]]
     command += ["--measure", way, "--limit", str(limit)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
-    )
-    said: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    done = subprocess.check_output(command, cwd=ROOT, env=environment(), text=True)
+    said: dict[str, float] = json.loads(done.splitlines()[-1])
     return said
 
 
@@ -118,7 +119,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=20_000, help="how many [20000]")
     parser.add_argument("--side", type=int, default=256, help="in pixels [256]")
     parser.add_argument("--network", default="convnet", help="what is trained [convnet]")
-    parser.add_argument("--batch", type=int, default=8, help="pictures per step [8]")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way [3]")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--limit", type=int, default=0, help=argparse.SUPPRESS)
