@@ -55,6 +55,11 @@ def count(number: float | None) -> str:
     return "-" if number is None else f"{number:,.0f}"
 
 
+def storage(size: float) -> str:
+    """Bytes, as "3.9 GB" or "12 MB"."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
 def duration(seconds: float | None) -> str:
     """A time in the two units that matter, as "40 s", "3 min 20 s", "5 h 7 min", "2 d 1 h"."""
     if seconds is None:

@@ -82,11 +82,17 @@ def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
 
 
 def introduce(
-    plan: Plan, machine: Machine, workers: int, speeds: Speeds, counts: Counts
+    plan: Plan,
+    machine: Machine,
+    workers: int,
+    speeds: Speeds,
+    counts: Counts,
+    where: str | None = None,
 ) -> Iterator[str]:
     """The first lines of a search: what will happen, on what, for how long, and where it goes.
 
-    `speeds` are those of the default configuration; without any, no time is said.
+    `speeds` are those of the default configuration, without any no time is said; `where` says
+    where the images are, None = not known yet.
     """
     state = f"{counts.of_total()} done" if counts.done else "new"
     yield f"study   {plan.name} ({state}) in {plan.folder}"
@@ -97,6 +103,8 @@ def introduce(
         yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
     if few := few_validation_images(plan.validation_count):
         yield f"        {few}: raise [data] validation_fraction, or add images"
+    if where:
+        yield f"        {where}"
     precision = plan.training.precision
     yield (
         f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "

@@ -14,7 +14,7 @@ from records.machine import die_with_parent
 from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
 from search.workers.interrupts import SIGNALS, StopFlag
-from train_core.config import DeviceName
+from train_core.config import DeviceName, ImagePlace
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,8 @@ class Slot:
     threads: int | None  # CPU threads to compute with; None = an even share of the cores.
     trains: bool  # Whether it will train, and should import torch while it waits for a task.
     device: DeviceName = "auto"
+    images: ImagePlace = "auto"  # Where they are while networks train.
+    beside: int | None = None  # Workers on this machine, itself included; None = one per device.
 
 
 class Worker:
@@ -87,7 +89,9 @@ class Worker:
         if key not in self._engines:
             # One data set at a time: two would not fit on every device.
             self._engines.clear()
-            data = load_training_data(prepared, config, self.device)
+            data = load_training_data(
+                prepared, config, self.device, self.slot.images, self.slot.beside
+            )
             self._engines[key] = EnginePool(data)
         self.share_cores(fresh=True)
         return self._engines[key]

@@ -150,11 +150,12 @@ def _outcome(trial: TrialRecord) -> str:
     seconds = "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
     text = trial.reason or "for no known reason"
     reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
+    kind, result = of_method(trial.method), f"{accuracy} after {epochs}{seconds}"
     match trial.state:
         case "complete":
-            return f"**Complete{of_method(trial.method)}**: {accuracy} after {epochs}{seconds}."
+            return f"**Complete{kind}**: {result}."
         case "pruned":
-            return f"**Pruned{of_method(trial.method)}**: {reason}. {accuracy} after {epochs}{seconds}."
+            return f"**Pruned{kind}**: {reason}. {result}."
         case "failed":
             return f"**Failed** after {epochs}: {reason}"
         case "running":

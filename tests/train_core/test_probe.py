@@ -11,6 +11,7 @@ from records.files import is_full_disk
 from tests.conftest import image_data, stripes
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
+from train_core.data.stored import ImageRows
 from train_core.engine import EnginePool, feature_steps, features_needed
 from train_core.engine import features as module
 from train_core.engine.features import Features
@@ -56,7 +57,7 @@ def stored(folder, data, sha256: str = "a" * 64):
     more = stripes(20, seed=99)[0]
     images = np.concatenate([more, data.train.images.numpy(), data.validation.images.numpy()])
     rows = np.arange(20, len(images))
-    return replace(data, stored=StoredRows(images, sha256, folder, rows[:count], rows[count:]))
+    return replace(data, stored=StoredRows(ImageRows(images), sha256, folder, rows[:count], rows[count:]))
 
 
 def facts(records) -> list[dict]:

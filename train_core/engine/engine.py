@@ -13,12 +13,14 @@ from torch import Tensor
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.buffers import Buffers, EngineShape, network_on
+from train_core.engine.feed import Feed
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.engine.probe import put_head
 from train_core.engine.regression import LinearHead
 from train_core.images import ImageData
+from train_core.images.off_device import OffDevice
 
 
 class Engine(Buffers):
@@ -55,6 +57,8 @@ class Engine(Buffers):
         self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
         self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
         self._replay: Callable[[], None] | None = None
+        images = data.train.images
+        self._feed = Feed(images, shape.batch_size) if isinstance(images, OffDevice) else None
 
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
@@ -136,6 +140,8 @@ class Engine(Buffers):
             for _ in range(-(-self.images_per_epoch // count))
         ]
         self._order.copy_(torch.cat(orders)[: self.images_per_epoch])
+        if self._feed is not None:
+            self._feed.begin(self._order)
         self._loss.zero_()
         self._hits.zero_()
 
@@ -143,6 +149,8 @@ class Engine(Buffers):
         """Train for the next `count` steps; after the last image comes the first one again."""
         step = self._replay or self._train_step
         for _ in range(count):
+            if self._feed is not None:
+                self._feed.advance()
             step()
 
     def _set_tables(self, config: TrainConfig) -> None:
@@ -176,7 +184,7 @@ class Engine(Buffers):
         strength = self._settings["augment"]
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
-        plain = self.data.train.images[chosen]
+        plain = self.data.train.images[chosen] if self._feed is None else self._feed.batch
         images = augment(plain, flipped, draws, strength, self.normalisation)
         # Narrowing first halves what the change of layout has to move.
         ready = images.to(self.shape.dtype).contiguous(memory_format=torch.channels_last)

@@ -154,7 +154,7 @@ class Features:
         """`(len(rows), S, S, 3)` uint8 on the device."""
         data = self._data
         if data.stored is not None:
-            return torch.from_numpy(data.stored.images[rows]).to(data.device)
+            return torch.from_numpy(data.stored.images.take(rows)).to(data.device)
         trained = rows < self._starts[1]
         held_out = torch.from_numpy(rows[~trained] - self._starts[1])
         images = [data.train.images[torch.from_numpy(rows[trained])]]
