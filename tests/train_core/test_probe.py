@@ -57,7 +57,8 @@ def stored(folder, data, sha256: str = "a" * 64):
     more = stripes(20, seed=99)[0]
     images = np.concatenate([more, data.train.images.numpy(), data.validation.images.numpy()])
     rows = np.arange(20, len(images))
-    return replace(data, stored=StoredRows(ImageRows(images), sha256, folder, rows[:count], rows[count:]))
+    kept = StoredRows(ImageRows(images), sha256, folder, rows[:count], rows[count:])
+    return replace(data, stored=kept)
 
 
 def facts(records) -> list[dict]:
