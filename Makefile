@@ -7,6 +7,9 @@ TRIALS ?= 20
 BIN := .venv/bin
 CODE := records space train_core studies search reports serve tests benchmarks docs
 
+# Tests start many processes; each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: search test test-fast faults check format clean help
 
 search: .venv/run.stamp  ## search on a data set: make search TRIALS=100 DATASET=cifar10

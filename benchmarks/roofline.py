@@ -119,7 +119,7 @@ def _convolutions(engine: Engine, config: TrainConfig) -> list[tuple[nn.Conv2d, 
         if isinstance(module, nn.Conv2d)
     ]
     with torch.no_grad():
-        images = engine.data.train.images[: config.batch_size]
+        images = engine.data.train.images[list(range(config.batch_size))]
         engine.average(engine.data.normalisation(images))
     for hook in hooks:
         hook.remove()

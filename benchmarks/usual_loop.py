@@ -144,7 +144,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, part: Part, steps: list[Transform]) -> None:
         """Hold the images of one part, and what is done to each when it is asked for."""
-        self._images = part.images.cpu().numpy()
+        self._images = part.images[list(range(len(part)))].cpu().numpy()
         self._labels = part.labels.tolist()
         self._transform = transforms.Compose(steps)
 

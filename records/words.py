@@ -54,16 +54,33 @@ def values(params: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value(given)}" for name, given in params.items())
 
 
+METHODS = {"probe": "probe", "fine_tune": "fine-tuning"}  # As people read them; full has no word.
+
+
+def of_method(method: str) -> str:
+    """What a training is, after its name, where a study may have several kinds: ", a probe"."""
+    return f", a {METHODS[method]}" if method in METHODS else ""
+
+
 def network_of(training: Mapping[str, Any]) -> str:
     """The network of a training by its keys; not every network has a width and a depth."""
     width, depth = training.get("width"), training.get("depth")
     sizes = "" if width is None else f" of width {width} and depth {depth}"
-    return f"{training.get('network')}{sizes}"
+    begun = {
+        "probe": ", of which the last layer alone was trained,",
+        "fine_tune": ", fine-tuned after its last layer,",
+    }
+    return f"{training.get('network')}{sizes}{begun.get(str(training.get('method')), '')}"
 
 
 def count(number: float | None) -> str:
     """A whole number with separators."""
     return "-" if number is None else f"{number:,.0f}"
+
+
+def storage(size: float) -> str:
+    """Bytes, as "3.9 GB" or "12 MB"."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def duration(seconds: float | None) -> str:

@@ -57,6 +57,11 @@ class Comparison(Numbers):
     entries: tuple[Entry, ...]
     differences: tuple[str, ...]
 
+    @property
+    def with_methods(self) -> bool:
+        """Whether a winner is a probe or a fine-tuning."""
+        return any(e.winner is not None and e.winner.method != "full" for e in self.entries)
+
 
 @app.command()
 def main(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from records.toml import read_toml, validate
 from space import load_space
 from studies.config import StudyConfig
-from train_core.config import DeviceName, RecipeName, TrainConfig
+from train_core.config import DeviceName, ImagePlace, RecipeName, TrainConfig
 from train_core.data.config import DataConfig
 
 
@@ -71,6 +71,10 @@ class WorkersConfig(Section):
 
     device: DeviceName = "auto"
     """What trains: `cuda`, `mps` (an Apple GPU, not tried), `cpu`; `auto` = the first there."""
+
+    images: ImagePlace = "auto"
+    """Where images are while networks train: `device`, `host` (memory; the same on a CPU), `cache`
+    (its file, read ahead); `auto` = the first that has twice the room for them."""
 
     checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """Seconds between two checkpoints of a training, at least; written between two epochs."""

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,31 +96,31 @@ def main(  # noqa: PLR0913 - one argument per flag
 
     with redirect_stdout(output):
         code = conclude(search)
-        for place in begun if settings.report else ():
-            _draw(place)
+        _draw(begun[: settings.report])
     return code
 
 
-def _draw(place: "Place") -> None:
-    """The page about the search; whatever goes wrong with it, the search has ended as it has."""
+def _draw(places: "Sequence[Place]") -> None:
+    """The pages about searches; whatever goes wrong with one, its search has ended as it has."""
     from search.display.dashboard import attach_results
     from search.display.progress import EventLog
     from search.display.summary import command
 
-    try:
-        from reports.run import write_report
-        from studies.study import find
+    for place in places:
+        try:
+            from reports.run import write_report
+            from studies.study import find
 
-        print(f"report in {write_report(place)}")
-        attach_results(find(place), place)
-    except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
-        with suppress(OSError):
-            EventLog(place.folder).write(traceback.format_exc().rstrip())
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        warn(
-            f"the report could not be drawn ({reason}), the search is as it was: "
-            f"{command('reports.run', place)} tries again, search.log says more"
-        )
+            print(f"report in {write_report(place)}")
+            attach_results(find(place), place)
+        except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001
+            with suppress(OSError):
+                EventLog(place.folder).write(traceback.format_exc().rstrip())
+            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+            warn(
+                f"the report could not be drawn ({reason}), the search is as it was: "
+                f"{command('reports.run', place)} tries again, search.log says more"
+            )
 
 
 if __name__ == "__main__":

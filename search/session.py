@@ -29,6 +29,7 @@ from search.workers.tasks import (
     ComputeFeatures,
     Machine,
     MeasureSpeed,
+    PlaceImages,
     look_around,
     prepare_apart,
 )
@@ -97,7 +98,10 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        pool = WorkerPool(config.workers.threads, device=config.workers.device)
+        asked = config.workers
+        pool = WorkerPool(
+            asked.threads, device=asked.device, images=asked.images, most=asked.count
+        )
         with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             config = config.model_copy(update={"data": at_absolute_paths(config.data)})
@@ -176,11 +180,13 @@ class _Session:
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
         counts, speeds = self._counts(), Speeds()
+        where = None
         if not counts.ended:
+            where = self.pool.call(PlaceImages(self.plan))
             speeds = self.pool.call(MeasureSpeed(self.plan))
             self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
             self.pool.patience = self._patience(speeds)
-        for line in introduce(self.plan, self.machine, self.workers, speeds, counts):
+        for line in introduce(self.plan, self.machine, self.workers, speeds, counts, where):
             self._say(line)
         self._say(how_to_watch(self.plan.place, dashboard_url))
         if not counts.ended:

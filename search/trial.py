@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
+from records.words import of_method
 from search.plan import Plan
 from search.plan.ration import Ration
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
@@ -82,7 +83,7 @@ class Trial:
     @property
     def job(self) -> str:
         """What it is called."""
-        return f"trial {self.claim.number}"
+        return f"trial {self.claim.number}{of_method(self.claim.config.get('method', 'full'))}"
 
     def run(self) -> Generator[Event, None, None]:
         """Train, settle and tell; whatever happens becomes an outcome."""

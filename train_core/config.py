@@ -24,6 +24,8 @@ Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
 Precision = Literal["auto", "bf16", "fp32"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+ImagePlace = Literal["auto", "device", "host", "cache"]
+"""Where images are while networks train: on the device, in the host's memory, in the cache."""
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 

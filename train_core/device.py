@@ -4,11 +4,16 @@ import ctypes
 import platform
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from train_core.config import DeviceName, Precision
+from records.machine import free_memory
+from records.words import storage
+from train_core.config import DeviceName, ImagePlace, Precision
 
+# Share of the free memory that images may take: the rest is for training, and for other programs.
+_IMAGES_SHARE = 0.5
 _NO_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
@@ -102,6 +107,57 @@ def keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(top_pad, 2**28)
+
+
+class Placed(NamedTuple):
+    """Where images are while networks train, and why, in words."""
+
+    place: ImagePlace
+    words: str
+
+
+def place_images(
+    size: int, device: torch.device, wanted: ImagePlace = "auto", workers: int | None = None
+) -> Placed:
+    """Where there is room for so many bytes of images: the first of device, host and cache.
+
+    Args:
+        size: In bytes.
+        device: What trains; of a CPU, the host's memory is its own.
+        wanted: A place that the user chose, whether there is room or not.
+        workers: Processes on this machine that each hold these images; None = one per device.
+    """
+    free = _free(device, workers)
+    names: dict[ImagePlace, str] = {
+        "device": "in memory" if len(free) == 1 else "on the device",
+        "host": "in the host's memory",
+        "cache": "read from the cache while networks train",
+    }
+    place: ImagePlace
+    if wanted != "auto":
+        place = wanted if wanted == "cache" or wanted in free else "device"
+        return Placed(place, f"{storage(size)} {names[place]}, as [workers] images says")
+    full = []
+    for place, left in free.items():
+        if size <= left * _IMAGES_SHARE:
+            break
+        full.append(f"{storage(left)} free {names[place]}")
+    else:
+        place = "cache"
+    why = f": more than half of the {' and of the '.join(full)}" if full else ""
+    return Placed(place, f"{storage(size)} {names[place]}{why}")
+
+
+def _free(device: torch.device, workers: int | None) -> dict[ImagePlace, int]:
+    """Bytes of memory for each worker, the device's first; the host's is that of other devices."""
+    if device.type != "cuda":
+        return {"device": free_memory() // (workers or 1)}
+    gpus = torch.cuda.device_count()
+    count = workers or gpus
+    # What torch has set aside is free for whatever it is asked for next.
+    set_aside = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + set_aside
+    return {"device": free // -(-count // gpus), "host": free_memory() // count}
 
 
 def synchronize(device: torch.device) -> None:

@@ -15,6 +15,7 @@ from records.words import Objective
 from train_core.engine import Engine, Probe
 from train_core.engine.passes import quality
 from train_core.images import Normalisation, Part, images_at_once
+from train_core.images.off_device import Images
 from train_core.images.view import View
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
@@ -83,7 +84,7 @@ def load_model(path: Path) -> TrainedModel:
 @torch.no_grad()
 def logits_of(
     network: Classifier,
-    images: Tensor,
+    images: Images,
     normalisation: Normalisation,
     dtype: torch.dtype = torch.float32,
     mirrored: bool = False,
@@ -149,7 +150,7 @@ def scores(
 
 
 def probabilities(
-    network: Classifier, images: Tensor, normalisation: Normalisation, mirrored: bool = False
+    network: Classifier, images: Images, normalisation: Normalisation, mirrored: bool = False
 ) -> Tensor:
     """Class probabilities `(N, classes)` float32, computed in float32; arguments as `logits_of`.
 
@@ -163,7 +164,7 @@ def probabilities(
 
 
 @torch.no_grad()
-def embeddings(network: Classifier, images: Tensor, normalisation: Normalisation) -> Tensor:
+def embeddings(network: Classifier, images: Images, normalisation: Normalisation) -> Tensor:
     """What the last layer sees of each image, `(N, features)` float32; arguments as `logits_of`.
 
     It is what an exported model gives as `embedding`.

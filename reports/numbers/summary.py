@@ -24,6 +24,7 @@ class Winner(Numbers):
         selection_gap: What the search claimed above the mean with fresh seeds, for its best trial.
         gap_of: Which trial that is, in words.
         stale: Whether the study has moved on since the export: another trial would win now.
+        method: What it trained: `full`, `probe` or `fine_tune`.
     """
 
     trial: int
@@ -33,6 +34,7 @@ class Winner(Numbers):
     selection_gap: float | None
     gap_of: str
     stale: bool
+    method: str = "full"
 
 
 class Command(Numbers):
@@ -128,7 +130,7 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
             trial=metrics.trial, decided_by="confirmation", params=metrics.params,
             estimates=metrics.estimates, selection_gap=metrics.selection_gap,
             gap_of=f"trial {metrics.search.best.trial}" if metrics.search.best else "the winner",
-            stale=leader != metrics.trial,
+            stale=leader != metrics.trial, method=str(metrics.training.get("method", "full")),
         )  # fmt: skip
     order = ranked(source.trials)
     if not order:
@@ -145,7 +147,7 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
         params=first.params,
         estimates=(claim, confirmed(Spread.of(runs))) if runs else (claim,),
         selection_gap=next((c.gap for c in found if c.number == best.number), None),
-        gap_of=f"trial {best.number}", stale=False,
+        gap_of=f"trial {best.number}", stale=False, method=first.method,
     )  # fmt: skip
 
 

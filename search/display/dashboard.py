@@ -15,7 +15,7 @@ from optuna.study import Study
 from records.evaluation import class_warnings
 from records.metrics import Metrics, exported, figures
 from records.trial import TrialRecord
-from records.words import OBJECTIVES
+from records.words import OBJECTIVES, of_method
 from search.display.progress import EventLog
 from search.display.summary import Counts, count, plan_lines
 from search.plan import Plan
@@ -96,7 +96,14 @@ class Watch:
 def model_rows(metrics: Metrics) -> Rows:
     """What the notes say of an exported model, what is wrong with it first."""
     warned = [("WARNING", warning) for warning in class_warnings(metrics.test)]
-    return [*warned, ("winner", f"trial {metrics.trial}"), *figures(metrics)]
+    return [
+        *warned,
+        (
+            "winner",
+            f"trial {metrics.trial}{of_method(str(metrics.training.get('method')))}",
+        ),
+        *figures(metrics),
+    ]
 
 
 def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
 from records.trial import TrialRecord, ranked
-from records.words import OBJECTIVES, percent, values
+from records.words import OBJECTIVES, of_method, percent, values
 from search.display.estimate import times
 from search.plan import Plan
 from search.plan.clock import Speeds
@@ -71,8 +71,7 @@ def score_in_words(score: float | None, folds: Sequence[float]) -> str:
 
 def name_of(trial: TrialRecord) -> str:
     """Its number, and its method where a study has several."""
-    kinds = {"probe": ", a probe", "fine_tune": ", a fine-tuning"}
-    return f"trial {trial.number}{kinds.get(trial.method, '')}"
+    return f"trial {trial.number}{of_method(trial.method)}"
 
 
 def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
@@ -89,11 +88,17 @@ def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
 
 
 def introduce(
-    plan: Plan, machine: Machine, workers: int, speeds: Speeds, counts: Counts
+    plan: Plan,
+    machine: Machine,
+    workers: int,
+    speeds: Speeds,
+    counts: Counts,
+    where: str | None = None,
 ) -> Iterator[str]:
     """The first lines of a search: what will happen, on what, for how long, and where it goes.
 
-    `speeds` are those of the default configuration; without any, no time is said.
+    `speeds` are those of the default configuration, without any no time is said; `where` says
+    where the images are, None = not known yet.
     """
     state = f"{counts.of_total()} done" if counts.done else "new"
     yield f"study   {plan.name} ({state}) in {plan.folder}"
@@ -104,6 +109,8 @@ def introduce(
         yield f"        {len(skipped)} unreadable images left out: {', '.join(skipped)}"
     if few := few_validation_images(plan.validation_count):
         yield f"        {few}: raise [data] validation_fraction, or add images"
+    if where:
+        yield f"        {where}"
     precision = plan.training.precision
     yield (
         f"device  {machine.device}, {machine.precision if precision == 'auto' else precision}, "
@@ -233,7 +240,8 @@ def last_lines(result: SearchResult) -> Iterator[str]:
         yield f"study '{result.study}' is complete with {counts.done} trials"
     else:
         yield f"study '{result.study}' has {counts.of_total()}"
-    yield f"winner: trial {metrics.trial}: {values(metrics.params)}"
+    kind = of_method(str(metrics.training.get("method")))
+    yield f"winner: trial {metrics.trial}{kind}: {values(metrics.params)}"
     for name, value in figures(metrics):
         yield f"{name}: {value}"
     for warning in class_warnings(metrics.test):

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from records.evaluation import ClassQuality, Evaluation, Quality
 from records.pixels import SMALL, thumbnails
 from records.statistics import accuracy_interval, calibration_error
+from train_core.config import ImagePlace
 from train_core.data.prepare import PreparedData
 from train_core.engine.augment import augment, draw, flips
 from train_core.images import ImageData, Normalisation, load_test_part
+from train_core.images.off_device import Images
 from train_core.model import TrainedModel, probabilities
 
 _SHOWN_WRONG, _SHOWN_PER_CLASS, _AUGMENTED = 36, 8, 4
@@ -29,12 +30,14 @@ class Tested:
     without_copies: Evaluation | None  # Of images that are not in the training part, if some are.
     labels: np.ndarray  # `(N,)` int64.
     probabilities: np.ndarray  # `(N, classes)` float32, of one view.
-    images: Tensor  # `(N, side, side, 3)` uint8, on the CPU.
+    images: Images  # `(N, side, side, 3)` uint8.
 
 
-def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> Tested:
+def evaluate(
+    model: TrainedModel, data: PreparedData, device: torch.device, place: ImagePlace = "auto"
+) -> Tested:
     """Evaluate on the test images: the only place in a search that opens them."""
-    part = load_test_part(data, device)
+    part = load_test_part(data, device, place)
     labels = part.labels.cpu().numpy()
 
     def predict(mirrored: bool) -> np.ndarray:
@@ -48,7 +51,7 @@ def evaluate(model: TrainedModel, data: PreparedData, device: torch.device) -> T
     rest, without_copies = np.delete(np.arange(len(labels)), data.copies()), None
     if 0 < len(rest) < len(labels):
         without_copies = evaluation(labels[rest], said[rest], data.classes)
-    return Tested(plain, mirrored, without_copies, labels, said, part.images.cpu())
+    return Tested(plain, mirrored, without_copies, labels, said, part.images)
 
 
 def evaluation(
@@ -95,7 +98,7 @@ def shown_pictures(tested: Tested, paths: Sequence[str]) -> dict[str, np.ndarray
         "probabilities": tested.probabilities.astype(np.float32),
         "picture_rows": rows,
         "picture_paths": np.array([paths[row] for row in rows], dtype=np.str_),
-        "pictures": thumbnails(tested.images.numpy()[rows]),
+        "pictures": thumbnails(tested.images[torch.from_numpy(rows)].cpu().numpy()),
         "wrong_count": np.array(len(worst)),
     }
 

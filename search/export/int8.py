@@ -15,7 +15,7 @@ import numpy as np
 from records.metrics import exported
 from search.export.onnx import ExportMismatch, run_onnx, write_without_maps
 from train_core.config import load_run_config
-from train_core.data.prepare import load_part, prepare
+from train_core.data.prepare import image_rows, load_labels, prepare
 from train_core.data.split import stratified_subset
 
 # Accuracy that may be lost; more is no rounding, but a range that was badly chosen.
@@ -67,14 +67,12 @@ def quantisation(folder: Path) -> Quantisation:
             f"8 bits are calibrated on the images of the training, but those of "
             f"'{config.dataset}' have changed since '{folder}' was exported: search again"
         )
-    arrays = load_part(prepared, "train")
+    images, labels = image_rows(prepared, "train"), load_labels(prepared, "train")
     rows = prepared.rows(config.model_copy(update={"train_on_validation": False}))
     classes = len(prepared.classes)
     size = min(max(_CALIBRATED, classes), len(rows.train))
-    chosen = rows.train[stratified_subset(arrays.labels[rows.train], size, seed=0)]
-    return Quantisation(
-        arrays.images[chosen], arrays.images[rows.validation], arrays.labels[rows.validation]
-    )
+    chosen = rows.train[stratified_subset(labels[rows.train], size, seed=0)]
+    return Quantisation(images.take(chosen), images.take(rows.validation), labels[rows.validation])
 
 
 def write_int8(path: Path, plain: Path, task: Quantisation) -> None:
@@ -92,8 +90,9 @@ def write_int8(path: Path, plain: Path, task: Quantisation) -> None:
         path,
         _Batches(task.calibration),
         quant_format=QuantFormat.QDQ,
-        # With what cuts their results off: without it, levels were spent on what is thrown away,
-        # and a network with ReLU6 (EfficientNet-Lite) lost 5 points of accuracy instead of none.
+        # With what cuts their results off: else levels are spent on what is thrown away, and
+        # probabilities of an EfficientNet-Lite (ReLU6) were off by 0.047 instead of 0.025 on
+        # average.
         op_types_to_quantize=["Conv", "Gemm", "MatMul", "Clip", "Relu"],
         per_channel=True,
         activation_type=QuantType.QUInt8,

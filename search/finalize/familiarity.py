@@ -18,9 +18,8 @@ from records.evaluation import FamiliarityFacts
 from records.statistics import directions, neighbour_distances
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from train_core.images import ImageData, Normalisation, Part
+    from train_core.images.off_device import Images
     from train_core.model import TrainedModel
     from train_core.networks.base import Classifier
 
@@ -92,7 +91,7 @@ def familiarity(
 
 
 def beyond(
-    model: "TrainedModel", known: Mapping[str, np.ndarray], images: "Tensor"
+    model: "TrainedModel", known: Mapping[str, np.ndarray], images: "Images"
 ) -> FamiliarityFacts:
     """How many test images, `(N, side, side, 3)` uint8, are beyond the limit of `familiarity`."""
     found = _embeddings(model.network, images, model.normalisation)
@@ -103,11 +102,11 @@ def beyond(
     return FamiliarityFacts(limit=limit, wanted=FLAGGED, share=share, n=len(distances))
 
 
-def _embeddings(network: "Classifier", images: "Tensor", norm: "Normalisation") -> np.ndarray:
+def _embeddings(network: "Classifier", images: "Images", norm: "Normalisation") -> np.ndarray:
     """`(N, features)` float32 of length 1: of `MOST` images, evenly spread, or of all."""
     from train_core.model import embeddings
 
-    chosen = images[:: max(1, -(-len(images) // MOST))].to(norm.mean.device)
+    chosen = images[:: max(1, -(-len(images) // MOST))]
     return directions(embeddings(network, chosen, norm).cpu().numpy())
 
 

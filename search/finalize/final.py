@@ -40,10 +40,9 @@ from train_core.config import RunConfig, TrainConfig
 from train_core.networks.weights.files import find_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from search.export.evaluation import Tested
     from train_core.engine import Folds
+    from train_core.images.off_device import Images
     from train_core.model import TrainedModel
 
 _ATTEMPTS = 3
@@ -78,7 +77,7 @@ class Finalize:
         model.network.divide_logits(temperature)
         # Counted first: whatever happens next, it is never counted too low.
         facts = self.search.model_copy(update={"test_evaluations": self._count_evaluation()})
-        tested = evaluate(model, self.plan.data, worker.device)
+        tested = evaluate(model, self.plan.data, worker.device, worker.slot.images)
         metrics = self._metrics(config, outcome, model, tested, temperature).model_copy(
             update={"search": facts, "device": device_name(worker.device)}
         )
@@ -202,7 +201,7 @@ def _export(
     folder: Path,
     run: RunConfig,
     model: "TrainedModel",
-    images: "Tensor",
+    images: "Images",
     metrics: Metrics,
     files: Mapping[str, str | Mapping[str, Any]],
 ) -> Metrics:
@@ -225,9 +224,10 @@ def _export(
         save_model(built / "model.safetensors", model)
         # What goes on is what was saved: a file that cannot be read would show here.
         saved = load_model(built / "model.safetensors")
-        worst = export_onnx(built / "model.onnx", saved, images[:_COMPARED])
+        some = images[list(range(min(_COMPARED, len(images))))].cpu()
+        worst = export_onnx(built / "model.onnx", saved, some)
         write_toml(built / "config.toml", run.model_dump())
-        maps = map_size(saved, images[:2])
+        maps = map_size(saved, some[:2])
         metrics = metrics.model_copy(update={"onnx_difference": worst, "maps": maps})
         describe(built, metrics)
         for name, content in files.items():

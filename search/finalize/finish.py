@@ -124,8 +124,11 @@ def _export(
         describe(folder, metrics)
         return metrics
     done: Metrics | None = None
-    threads, device, stop = pool.threads, pool.device, pool.stop
-    with WorkerPool(threads, "final", stop=stop, patience=pool.patience, device=device) as alone:
+    alike = WorkerPool(
+        pool.threads, "final", stop=pool.stop, patience=pool.patience, device=pool.device,
+        images=pool.images, most=1,
+    )  # fmt: skip
+    with alike as alone:
         alone.grow(1)
         for worker, event in alone.run([Finalize(plan, winner, facts, folder)]):
             tell(worker, event)

@@ -14,7 +14,7 @@ from records.words import writable
 from search.finalize.calibrate import HeldOut
 from search.finalize.label_errors import label_errors
 from search.plan import Plan
-from train_core.data.prepare import load_part
+from train_core.data.prepare import image_rows
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested
@@ -57,7 +57,7 @@ def name_pictures(plan: Plan, tested: "Tested", held_out: HeldOut | None) -> Nam
         said = held_out.probabilities.mean(0)
         parts.append(Predicted("validation", paths, held_out.labels, said))
         errors, listed = label_errors(held_out.labels, said, classes, paths)
-        suspects = load_part(data, "train").images[rows[listed]]
+        suspects = image_rows(data, "train").take(rows[listed])
         pictures["label_error_pictures"] = thumbnails(suspects)
     return Named(predictions_csv(parts, classes), pictures, errors)
 

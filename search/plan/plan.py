@@ -133,7 +133,8 @@ class Plan(BaseModel):
         found: dict[str, object] = {}
         for method in self.methods:
             found |= self.space.names_of({**self.fixed, "method": method})[1]
-        return found
+        # Of several methods, the first of each takes the nearest length that is searched.
+        return {k: v for k, v in found.items() if self.probes is None or k != "epochs"}
 
     @property
     def first(self) -> dict[str, Value]:

@@ -47,16 +47,12 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     known = {"split_seed": seed, "image_size": data.crop_size}
     data_config = at_absolute_paths(config.data).model_copy(update=known)
     data_config, folds = _in_folds(data_config, data, recipe, config.training)
-    training = training_for(recipe, config.training, len(folds[0].train))
-    training = training.model_copy(update={"weights": at_absolute(training.weights)})
-    if recipe == "pretrained" and "resolution" not in config.training:
-        most = ON_CPU if default_recipe == "cpu" else data.crop_size
-        seen = {"resolution": min(most, data.crop_size)}
-        training = training.model_copy(update=seen)
+    most = ON_CPU if default_recipe == "cpu" else data.crop_size
+    training = _training(config, recipe, len(folds[0].train), min(most, data.crop_size))
     refuse_larger(training.resolution, data.crop_size)
     study = config.study.model_copy(update={"name": study_name(config, data, recipe)})
     config = _with_space(_with_length(config.model_copy(update={"recipe": recipe})))
-    space = _space_of(config, training, recipe)
+    space = _space(config, training)
     settled = {
         "data": data_config,
         "training": training.model_dump(exclude={"seed"}),
@@ -78,24 +74,6 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
         final_count=len(folds[0].train) + len(folds[0].validation),
         split=digest_of(folds),
     )
-
-
-def _space_of(config: SearchConfig, training: TrainConfig, recipe: RecipeName) -> Space:
-    """What is searched; ValueError if that is nothing, or of another recipe."""
-    if config.space.name == "pretrained" != recipe:
-        raise ValueError(
-            f"space 'pretrained' must go with recipe 'pretrained', but got recipe '{recipe}': "
-            f"choose another one with --space, or --recipe pretrained"
-        )
-    varying = ("method",) if recipe == "pretrained" else ()
-    fixed = {**training.model_dump(), "recipe": recipe}
-    space = build_space(config, training).given(fixed, varying)
-    if not space.parameters:
-        raise ValueError(
-            f"space '{space.name}' has no parameter for trainings of recipe '{recipe}': choose "
-            f"another one with --space"
-        )
-    return space
 
 
 def _in_folds(
@@ -126,6 +104,36 @@ def recipe_for(config: SearchConfig, data: PreparedData, default_recipe: RecipeN
     if data.crop_size <= SMALL or own or config.space.name is not None:
         return default_recipe
     return "pretrained"
+
+
+def _training(
+    config: SearchConfig, recipe: RecipeName, images: int, resolution: int
+) -> TrainConfig:
+    """What all trainings share; fine-tunings see so many pixels, unless told otherwise."""
+    training = training_for(recipe, config.training, images)
+    changes: dict[str, object] = {"weights": at_absolute(training.weights)}
+    if recipe == "pretrained" and "resolution" not in config.training:
+        changes["resolution"] = resolution
+    return training.model_copy(update=changes)
+
+
+def _space(config: SearchConfig, training: TrainConfig) -> Space:
+    """What is searched, with only the conditions that can still fail."""
+    recipe, name = config.recipe, config.space.name
+    if name == "pretrained" != recipe:
+        raise ValueError(
+            f"space 'pretrained' must go with recipe 'pretrained', but got recipe '{recipe}': "
+            f"choose another one with --space, or --recipe pretrained"
+        )
+    varying = ("method",) if recipe == "pretrained" else ()
+    fixed = {**training.model_dump(), "recipe": recipe}
+    space = build_space(config, training).given(fixed, varying)
+    if not space.parameters:
+        raise ValueError(
+            f"space '{name}' has no parameter for trainings of recipe '{recipe}': choose another "
+            f"one with --space"
+        )
+    return space
 
 
 def study_name(config: SearchConfig, data: PreparedData, recipe: RecipeName) -> str:

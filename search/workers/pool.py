@@ -24,7 +24,7 @@ from search.workers.guard import UNGUARDED, no_guard, refuse_unguarded
 from search.workers.interrupts import StopFlag, StopNow, signals_held_back
 from search.workers.patience import Patience, awake
 from search.workers.worker import Slot, Task, work
-from train_core.config import DeviceName
+from train_core.config import DeviceName, ImagePlace
 
 _MAX_LOSSES = 3
 # Seconds to wait for a process that was killed: one that hangs in a driver may stay for ever.
@@ -97,6 +97,8 @@ class WorkerPool:
     stop: StopFlag = field(default_factory=StopFlag)  # Set it to ask everybody to end.
     patience: Patience = field(default_factory=Patience)
     device: DeviceName = "auto"
+    images: ImagePlace = "auto"
+    most: int | None = None  # Workers that the pool will have at most; None = one per device.
     _members: list[_Member] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -108,7 +110,8 @@ class WorkerPool:
     def grow(self, count: int) -> None:
         """Start workers until there are `count`."""
         while len(self._members) < count:
-            slot = Slot(len(self._members), self.threads, self.trains, self.device)
+            number, place, most = len(self._members), self.images, self.most
+            slot = Slot(number, self.threads, self.trains, self.device, place, most)
             self._members.append(self._start(slot))
 
     def run(self, tasks: list[Task]) -> Iterator[tuple[int, Event | Done | None]]:

@@ -100,6 +100,18 @@ class CheckNetworks:
 
 
 @dataclass(frozen=True)
+class PlaceImages:
+    """The task of loading the images, or finding that there is no room for them."""
+
+    plan: Plan
+
+    def run(self, worker: Worker) -> Generator[Event, None, str]:
+        """Where they are and why, in words."""
+        yield from ()
+        return worker.engines(self.plan.data, self.plan.config.data).data.where
+
+
+@dataclass(frozen=True)
 class MeasureSpeed:
     """The task of measuring how many images per second the default configuration takes."""
 

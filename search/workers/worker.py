@@ -15,7 +15,7 @@ from records.words import Objective
 from search.workers.cores import CoreShare
 from search.workers.events import Done, Event, Failed, Warned
 from search.workers.interrupts import SIGNALS, StopFlag
-from train_core.config import DeviceName
+from train_core.config import DeviceName, ImagePlace
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,8 @@ class Slot:
     threads: int | None  # CPU threads to compute with; None = an even share of the cores.
     trains: bool  # Whether it will train, and should import torch while it waits for a task.
     device: DeviceName = "auto"
+    images: ImagePlace = "auto"  # Where they are while networks train.
+    beside: int | None = None  # Workers on this machine, itself included; None = one per device.
 
 
 class Worker:
@@ -100,7 +102,8 @@ class Worker:
         if key not in self._folds:
             # One data set at a time: two would not fit on every device.
             self._folds.clear()
-            self._folds[key] = Folds(load_folds(prepared, config, self.device))
+            place = self.slot.images, self.slot.beside
+            self._folds[key] = Folds(load_folds(prepared, config, self.device, *place))
         self._folds[key].objective = objective
         self.share_cores(fresh=True)
         return self._folds[key]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from optuna.study import Study
 
 from records.trial import TrialRecord
+from records.words import of_method
 
 Item = TypeVar("Item", int, float)
 Rows = Sequence[tuple[str, str]]  # The rows of a table: what it is, and what it says.
@@ -152,17 +153,18 @@ def _outcome(trial: TrialRecord, score: str) -> str:
     seconds = "" if trial.seconds is None else f" in {trial.seconds:,.0f} s"
     text = trial.reason or "for no known reason"
     reason = escaped(text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}...")
+    kind, result = of_method(trial.method), f"{accuracy} after {epochs}{seconds}"
     match trial.state:
         case "complete":
-            return f"**Complete**: {accuracy} after {epochs}{seconds}."
+            return f"**Complete{kind}**: {result}."
         case "pruned":
-            return f"**Pruned**: {reason}. {accuracy} after {epochs}{seconds}."
+            return f"**Pruned{kind}**: {reason}. {result}."
         case "failed":
             return f"**Failed** after {epochs}: {reason}"
         case "running":
             planned = (trial.config or {}).get("epochs", 0) * trial.folds
             of = f" of {planned}" if planned else ""
-            return f"**Running**: {accuracy} after {epochs}{of}."
+            return f"**Running{of_method(trial.method)}**: {accuracy} after {epochs}{of}."
         case "requeued":
             return (
                 f"**Stopped from outside** after {epochs}. It goes on under another number, as "

@@ -59,7 +59,9 @@ def watched(tmp_path_factory):
     url = f"sqlite:///{folder}/elsewhere.db"
     words = ["--workers", 2, "--trials", 8, "--storage", url]
     confirm = {"top": 2, "seeds": 1}
-    sections = {"training": {"epochs": 40}, "confirm": confirm, "report": True}
+    # From the cache's file, since all other tests have their images in memory.
+    workers = {"images": "cache"}
+    sections = {"training": {"epochs": 40}, "confirm": confirm, "report": True, "workers": workers}
     process = start_search(folder, *words, env=env, **sections)
     output = finished(process)
     return folder, output, set((folder / "notes.txt").read_text().splitlines())
@@ -68,6 +70,7 @@ def watched(tmp_path_factory):
 def test_the_whole_job_is_done_and_told(watched) -> None:
     folder, output, _ = watched
     for part in ("study   tiny (new)", "54 training, 6 validation, 15 test images", "CPU, ",
+                 "        0 MB read from the cache while networks train, as [workers] images says",
                  "recipe  cpu: convnet width 4", "search  lr, dropout, depth, augment",
                  "8 trials, then 2 x 1 confirmations", "about ",
                  f"optuna-dashboard sqlite:///{folder}/elsewhere.db", "best so far:", "confirmed",

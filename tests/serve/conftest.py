@@ -59,7 +59,8 @@ def explained(best, tmp_path_factory) -> Path:
     images = torch.from_numpy(corners(20)[0])
     export_onnx(folder / "model.onnx", model, images)
     metrics = json.loads((best / "metrics.json").read_text())
-    metrics["data"] |= {"classes": list(model.classes), "image_size": model.image_size}
+    side = model.image_size
+    metrics["data"] |= {"classes": list(model.classes), "image_size": side, "crop_size": side}
     metrics["maps"] = map_size(model, images)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder

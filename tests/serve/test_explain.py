@@ -57,7 +57,7 @@ def test_it_sees_each_class_at_its_mark(shows) -> None:
     np.testing.assert_array_equal(np.stack([rows // 2, columns // 2], 1), PLACES)
     # What speaks for another class lies elsewhere.
     other = shows.explain(IMAGES, (LABELS + 1) % 3)
-    assert (other[np.arange(12), rows, columns] < 0.5).all()
+    assert other[np.arange(12), rows, columns].mean() < 0.25
     assert {one.heat for one in shows.predict(IMAGES)} == {None}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.search.corners import corners
 from tests.serve.conftest import Service, encoded, stripe, wait_until
 from tests.serve.odd_pictures import scene
 from tests.serve.proxy import proxy
@@ -232,6 +233,43 @@ def test_a_key_is_asked_for_and_used(open_page, start, best, index, picture) -> 
     page.set_input_files("#pick", picture)
     assert len(shown(page)) == 3
     until(page, "document.querySelector('.similar img')?.naturalWidth > 0")
+
+
+def test_it_shows_where_the_model_looks_if_it_is_asked(
+    open_page, start, explained, tmp_path
+) -> None:
+    for number in range(2):
+        Image.fromarray(corners(2, seed=7)[0][number]).resize((320, 320), 0).save(
+            tmp_path / f"{number}.png"
+        )
+    page = open_page(start("--model", explained, "--processes", 1).url)
+    assert page.locator("#explain").is_visible()
+    assert not page.locator("#explain").is_checked()
+    page.set_input_files("#pick", tmp_path / "0.png")
+    shown(page)
+    assert page.locator(".looks").is_hidden()
+    # What is there already is explained, and not any more.
+    page.get_by_label("Show where the model looks").check()
+    overlays = (
+        "[...document.querySelectorAll('.looks:not([hidden]) img')].map(i => i.naturalWidth)"
+    )
+    until(page, f"{overlays}.join() == '224'")
+    assert page.inner_text(".looks") == "Where the model sees red: yellow most, dark blue least."
+    page.locator("#explain").uncheck()
+    assert page.locator(".looks").is_hidden()
+    page.locator("#explain").check()
+    page.set_input_files("#pick", tmp_path / "1.png")
+    until(page, f"{overlays}.join() == '224,224'")
+    assert page.locator(".looks img").first.get_attribute("alt") == "Where the model sees green"
+    assert page.inner_text("#status") == ""
+    shot(page, "looks")
+
+
+def test_a_model_that_cannot_show_where_it_looks_says_so(open_page) -> None:
+    page = open_page()
+    assert page.locator("#explain").is_hidden()
+    reason = "This model cannot show where it looks: at this image size, the last map of convnet"
+    assert reason in page.inner_text("#about")
 
 
 def test_it_fits_a_phone_and_takes_photos_there(open_page, picture) -> None:

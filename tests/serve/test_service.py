@@ -71,7 +71,7 @@ def test_top_must_be_a_number(client, top) -> None:
 
 
 def test_other_parameters_are_refused(client) -> None:
-    for query, words in (("tpo=3", "the only parameter is top, but got 'tpo'"),
+    for query, words in (("tpo=3", "the parameters are top and explain, but got 'tpo'"),
                          ("top=3&top=4", "top must be a number")):  # fmt: skip
         response = post(client, encoded(stripe()), path=f"/api/predict?{query}")
         assert response.status_code == 400
@@ -255,7 +255,7 @@ def test_requests_are_counted(model) -> None:
 
 def test_a_fault_of_ours_is_told_without_its_inside(best, monkeypatch, caplog) -> None:
     app = create_app(best)
-    monkeypatch.setattr(Model, "predict", lambda self, images: 1 / 0)
+    monkeypatch.setattr(Model, "predict", lambda self, images, explained: 1 / 0)
     response = post(app.test_client(), encoded(stripe()))
     assert (response.status_code, response.json["error"]) == (500, "bug")
     assert "Zero" not in response.text

@@ -62,10 +62,18 @@ def test_patience_looks_at_the_epochs_before_the_interruption(data, tmp_path) ->
     assert facts(fit(config, data, checkpoint=Checkpoint(tmp_path / "trial"))) == facts(whole)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 5}, {"lr": 2.0}, None])
-def test_another_training_begins_anew(data, tmp_path, change) -> None:
-    path = tmp_path / "trial"
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory) -> tuple[bytes, list[dict]]:
+    """The checkpoint of a training after two of its epochs, and all its records."""
+    data, path = image_data(), tmp_path_factory.mktemp("halfway") / "trial"
     interrupted(SMALL, data, path, 2)
+    return path.read_bytes(), facts(fit(SMALL, data))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 5}, {"lr": 2.0}, None])
+def test_another_training_begins_anew(data, halfway, tmp_path, change) -> None:
+    path = tmp_path / "trial"
+    path.write_bytes(halfway[0])
     config = SMALL.model_copy(update=change or {})
     images = data if change else image_data(seed=7)
     assert facts(fit(config, images, checkpoint=Checkpoint(path))) == facts(fit(config, images))
@@ -93,11 +101,12 @@ def of_another_network(path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncated, foreign, of_another_network, empty, os.remove])
-def test_a_broken_file_is_none(data, tmp_path, damage) -> None:
+def test_a_broken_file_is_none(data, halfway, tmp_path, damage) -> None:
+    content, whole = halfway
     path = tmp_path / "trial"
-    interrupted(SMALL, data, path, 2)
+    path.write_bytes(content)
     damage(path)
-    assert facts(fit(SMALL, data, checkpoint=Checkpoint(path))) == facts(fit(SMALL, data))
+    assert facts(fit(SMALL, data, checkpoint=Checkpoint(path))) == whole
 
 
 def test_is_written_now_and_then_only_and_on_demand(data, tmp_path) -> None:

@@ -12,7 +12,7 @@ from train_core.config import TrainConfig
 from train_core.device import is_out_of_memory, still_works
 from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.engine.passes import WARM_UP, smoothed_cross_entropy
-from train_core.fit import MIDDLE_IMAGES, fit
+from train_core.fit import fit
 from train_core.images import ImageData, Normalisation, Part
 from train_core.model import score
 
@@ -26,6 +26,12 @@ def results(records: list[EpochRecord]) -> list[dict]:
 
 def train(config: TrainConfig, data: ImageData, engines: EnginePool | None = None):
     return list(fit(config, data, engines))
+
+
+@pytest.fixture(scope="module")
+def small() -> list[dict]:
+    """The results of a small training, for those who compare another one with it."""
+    return results(train(SMALL, image_data()))
 
 
 def test_learns(data) -> None:
@@ -51,13 +57,11 @@ def test_the_same_config_gives_the_same_records_bit_for_bit(data, optimizer, pre
     assert results(train(config, data)) == results(train(config, data))
 
 
-def test_another_seed_gives_other_records(data) -> None:
-    assert results(train(SMALL, data)) != results(
-        train(SMALL.model_copy(update={"seed": 2}), data)
-    )
+def test_another_seed_gives_other_records(data, small) -> None:
+    assert results(train(SMALL.model_copy(update={"seed": 2}), data)) != small
 
 
-def test_buffers_of_other_trainings_leave_no_trace(data) -> None:
+def test_buffers_of_other_trainings_leave_no_trace(data, small) -> None:
     engines = EnginePool(data)
     others = [
         {"seed": 5, "lr": 9.0, "dropout": 0.4, "momentum": 0.5, "weight_decay": 0.3},
@@ -66,7 +70,7 @@ def test_buffers_of_other_trainings_leave_no_trace(data) -> None:
     for change in others:
         train(SMALL.model_copy(update=change), data, engines)
     assert engines.engine(SMALL) is engines.engine(SMALL.model_copy(update=others[0]))
-    assert results(train(SMALL, data, engines)) == results(train(SMALL, data))
+    assert results(train(SMALL, data, engines)) == small
 
 
 @pytest.mark.parametrize(
@@ -85,8 +89,8 @@ def test_buffers_of_other_trainings_leave_no_trace(data) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_every_setting_makes_a_difference(data, change) -> None:
-    assert results(train(SMALL, data)) != results(train(SMALL.model_copy(update=change), data))
+def test_every_setting_makes_a_difference(data, small, change) -> None:
+    assert results(train(SMALL.model_copy(update=change), data)) != small
 
 
 def test_the_score_is_that_of_the_averaged_weights(data) -> None:
@@ -101,8 +105,9 @@ def test_the_score_is_that_of_the_averaged_weights(data) -> None:
 
 
 @pytest.mark.parametrize("patience", [0, 9])
-def test_only_a_score_that_can_be_the_result_is_of_all_images(patience) -> None:
-    data = image_data(validation=2 * MIDDLE_IMAGES)
+def test_only_a_score_that_can_be_the_result_is_of_all_images(patience, monkeypatch) -> None:
+    monkeypatch.setattr("train_core.fit.MIDDLE_IMAGES", 50)
+    data = image_data(validation=100)
     some = Part(data.validation.images[::2], data.validation.labels[::2])
     engines, dtype = EnginePool(data), torch.float32
     config = SMALL.model_copy(update={"precision": "fp32", "patience": patience})

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from train_core.config import TrainConfig
+from train_core.data.stored import ImageRows
 from train_core.device import pick_device
 from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.fit import fit
 from train_core.images import ImageData, Part
+from train_core.images.off_device import OffDevice
 from train_core.model import load_model, probabilities, save_model, score, trained_model
 
 pytestmark = [
@@ -104,3 +106,17 @@ def test_a_captured_training_is_the_same_again(gpu_data) -> None:
         for _ in range(2)
     )
     assert once == pytest.approx(again, rel=1e-4)
+
+
+@pytest.mark.usefixtures("repeatable")
+@pytest.mark.parametrize("graph", [False, True])
+def test_images_that_are_fed_from_the_host_train_as_those_on_the_gpu(gpu_data, graph) -> None:
+    config = config_for("sgd").model_copy(update={"cuda_graph": graph})
+    parts = [
+        Part(OffDevice(ImageRows(part.images.cpu().numpy()), gpu_data.device), part.labels)
+        for part in (gpu_data.train, gpu_data.validation)
+    ]
+    fed = ImageData(*parts, gpu_data.classes, gpu_data.mirror)
+    for here, there in zip(fit(config, gpu_data), fit(config, fed), strict=True):
+        assert there.train_loss == pytest.approx(here.train_loss, rel=1e-4)
+        assert there.val_loss == pytest.approx(here.val_loss, rel=1e-3)

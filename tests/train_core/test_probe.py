@@ -1,14 +1,17 @@
 """Trainings that begin with weights: the last layer first, and then the stages before it."""
 
+import resource
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from records.files import is_full_disk
 from tests.conftest import image_data, stripes
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
+from train_core.data.stored import ImageRows
 from train_core.engine import EnginePool, feature_steps, features_needed
 from train_core.engine import features as module
 from train_core.engine.features import Features
@@ -54,7 +57,8 @@ def stored(folder, data, sha256: str = "a" * 64):
     more = stripes(20, seed=99)[0]
     images = np.concatenate([more, data.train.images.numpy(), data.validation.images.numpy()])
     rows = np.arange(20, len(images))
-    return replace(data, stored=StoredRows(images, sha256, folder, rows[:count], rows[count:]))
+    kept = StoredRows(ImageRows(images), sha256, folder, rows[:count], rows[count:])
+    return replace(data, stored=kept)
 
 
 def facts(records) -> list[dict]:
@@ -139,6 +143,36 @@ def test_a_kill_loses_one_block_and_changes_no_bit(make, data, tmp_path, monkeyp
     begun.close()
     assert next(feature_steps(make(), cut)) == 64
     assert torch.equal(Features(make(), cut).of(0)[0], Features(make(), whole).of(0)[0])
+
+
+def test_what_another_process_computes_is_waited_for(make, data, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 32)
+    kept, blocks = stored(tmp_path, data), []
+    compute = Features._compute
+    monkeypatch.setattr(
+        Features, "_compute", lambda self, *rows: blocks.append(1) or compute(self, *rows)
+    )
+    first, second = feature_steps(make(), kept), feature_steps(make(), kept)
+    assert [next(first), next(first)] == [0, 32]
+    assert [next(second), next(second)] == [32, 32]
+    assert list(first)[-1] == list(second)[-1] == features_needed(make(), kept)
+    assert len(blocks) == 4
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(make, data, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    assert facts(fit(make(), stored(tmp_path / "file", data))) == facts(fit(make(), data))
+
+
+def test_a_full_disk_is_told(make, data, tmp_path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            list(fit(make(), stored(tmp_path, data)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_full_disk(caught.value)
 
 
 def test_a_folded_backbone_has_the_same_features(weights) -> None:

@@ -77,12 +77,12 @@ def test_a_folder_that_cannot_be_opened_is_a_mistake(run_module, tiny, image_fol
     )
 
 
-def test_a_recipe_gives_few_images_more_epochs(run_module, tiny) -> None:
+def test_a_recipe_gives_few_images_more_epochs(run_here, tiny) -> None:
     config = tiny()
     # A learning rate that ends the training in its first epochs: it is the plan that counts.
     text = config.read_text().replace("lr = 2.0", "lr = 1e30").replace("epochs = 2\n", "")
     config.write_text(f'recipe = "cpu"\n{text}')
-    done = run_module("train_core.run", config)
+    done = run_here("train_core.run", config)
     assert done.returncode == 1
     assert f"{-(-10_000 // 54)} epochs" in done.stdout
     assert "stopped: diverged" in done.stderr

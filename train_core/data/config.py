@@ -1,5 +1,6 @@
 """`DataConfig`: which images, in which size, split how."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,3 +67,8 @@ class DataConfig(BaseModel):
 
     skip_bad_images: bool = False
     """Leave out unreadable images, and say which, instead of refusing the folder."""
+
+
+def cache_folder(config: DataConfig) -> Path:
+    """Where decoded images are kept."""
+    return Path(config.root) / "cache"

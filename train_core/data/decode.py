@@ -1,7 +1,8 @@
 """Image files to `(side, side, 3)` uint8 arrays, by several processes where that is quicker."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context
@@ -26,6 +27,7 @@ _SAMPLE = 256  # Files whose heads tell how large the images of a folder are.
 _FEW_FILES, _FEW_BYTES = 768, 16 << 20
 # What a process decodes before it reports: little enough that all of them have work.
 _CHUNK_FILES, _CHUNK_BYTES = 256, 2 << 20
+_CHUNK_PIXELS = 32 << 20  # Bytes that it hands over at once, when they are decoded.
 
 
 class Decoded(NamedTuple):
@@ -91,19 +93,40 @@ def decode_all(
         For every path in order the image, or why it cannot be read.
     """
     if len(paths) <= _FEW_FILES and total_bytes <= _FEW_BYTES:
-        yield from _decode_chunk((paths, side, fit))
+        for path in paths:
+            yield _decode_or_reason(path, side, fit)
         return
-    tasks = [(chunk, side, fit) for chunk in chunks(paths, total_bytes)]
+    most = max(1, _CHUNK_PIXELS // (3 * side**2))
+    tasks = [(chunk, side, fit) for chunk in chunks(paths, total_bytes, most)]
     spawn = get_context("spawn")
     with ProcessPoolExecutor(cores(), spawn, die_with_parent) as pool:
-        done = pool.map(_decode_chunk, tasks)
+        done = _in_order(pool, tasks, 2 * cores())
         console = Console(stderr=True)
-        yield from chain(*track(done, label, len(tasks), console=console, transient=True))
+        yield from chain.from_iterable(
+            track(done, label, len(tasks), console=console, transient=True)
+        )
 
 
-def chunks(paths: list[str], total_bytes: int) -> list[list[str]]:
-    """Cut a list of files into pieces of a few megabytes, of one file where files are larger."""
-    size = min(max(_CHUNK_BYTES * len(paths) // max(total_bytes, 1), 1), _CHUNK_FILES)
+def _in_order(
+    pool: ProcessPoolExecutor, tasks: list[tuple[list[str], int, Fit]], ahead: int
+) -> Iterator[list[Decoded | str]]:
+    """As `pool.map`, with so many tasks at most that are not yet asked for: memory stays flat."""
+    waiting = deque[Future[list[Decoded | str]]]()
+    for task in tasks:
+        waiting.append(pool.submit(_decode_chunk, task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def chunks(paths: list[str], total_bytes: int, most: int = _CHUNK_FILES) -> list[list[str]]:
+    """Cut a list of files into pieces of a few megabytes, of one file where files are larger.
+
+    None has more than `most` files.
+    """
+    size = max(_CHUNK_BYTES * len(paths) // max(total_bytes, 1), 1)
+    size = min(size, most, _CHUNK_FILES)
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 

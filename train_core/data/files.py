@@ -1,24 +1,25 @@
 """A data set of image files, in a folder or named by a table, that can be read into arrays."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from records.findings import Originals
 from records.pixels import stored_side
 from train_core.data import Content, PartName, Source
-from train_core.data.config import DataConfig
+from train_core.data.config import DataConfig, cache_folder
 from train_core.data.decode import decode_all, usual_size
 from train_core.data.groups import grouped, pixels_digest, same, tied
 from train_core.data.layout import PART_NAMES, list_folder
 from train_core.data.listing import Listing
 from train_core.data.split import stratified_split
+from train_core.data.stored import ImageFile, ImageRows
 from train_core.data.table import list_table
 
 _MIRROR_WHY = "as nothing says that left and right matter ([data] mirror)"
@@ -91,6 +92,14 @@ def _sided(classes: Sequence[str], mirror: bool | None) -> list[str]:
     ]
 
 
+class _Decoded(NamedTuple):
+    """What is read of listed files, by row."""
+
+    images: ImageFile
+    sizes: list[tuple[int, int] | str]  # Width and height of the file, or why it is not there.
+    digests: list[Hashable]  # The same for files with the same pixels.
+
+
 @dataclass(frozen=True)
 class _Reading:
     """The content of listed files, read once and then handed out by part."""
@@ -102,7 +111,6 @@ class _Reading:
         """The training part, followed by a validation part that is given, or the test part."""
         self._refuse_bad()
         self._refuse_empty(part)
-        images, _ = self._decoded
         files, rows = self.listing.files, self._rows[part]
         if part == "train":
             given = self._rows["validation"]
@@ -116,7 +124,7 @@ class _Reading:
         learnt = set(np.concatenate([self._rows["train"], self._rows["validation"]]).tolist())
         known = {row for rows in self._copies if not learnt.isdisjoint(rows) for row in rows}
         return Content(
-            images=[images[row] for row in rows],
+            images=ImageRows(self._decoded.images, rows),
             labels=self._labels[rows],
             paths=tuple(files[row].path for row in rows),
             groups=groups,
@@ -147,24 +155,26 @@ class _Reading:
         }
 
     @cached_property
-    def _decoded(self) -> tuple[np.ndarray, list[tuple[int, int] | str]]:
-        """The images, `(N, side, side, 3)`, and of each its first size or why it is not there."""
+    def _decoded(self) -> _Decoded:
         files, side, fit = self.listing.files, self._side, self.config.fit
         paths = [str(self.listing.root / file.path) for file in files]
-        images = np.empty((len(files), side, side, 3), dtype=np.uint8)
-        known: list[tuple[int, int] | str] = []
+        # On the disk of the cache, as there may not be enough memory for all of them.
+        images = ImageFile.without_name(cache_folder(self.config), (len(files), side, side, 3))
+        decoded = _Decoded(images, [], [])
         total = sum(file.size for file in files)
         for row, result in enumerate(decode_all(paths, total, side, "decoding images", fit)):
             if isinstance(result, str):
-                known.append(result)
+                decoded.sizes.append(result)
+                decoded.digests.append(row)
             else:
-                images[row], size = result
-                known.append(size)
-        return images, known
+                images.write(row, result.pixels)
+                decoded.sizes.append(result.size)
+                decoded.digests.append(pixels_digest(result.pixels))
+        return decoded
 
     @cached_property
     def _unreadable(self) -> dict[int, str]:
-        return {row: k for row, k in enumerate(self._decoded[1]) if isinstance(k, str)}
+        return {row: k for row, k in enumerate(self._decoded.sizes) if isinstance(k, str)}
 
     def _refuse_bad(self) -> None:
         if (bad := self.bad) and not self.config.skip_bad_images:
@@ -190,8 +200,7 @@ class _Reading:
 
     @cached_property
     def _copies(self) -> list[list[int]]:
-        images, lost = self._decoded[0], self._unreadable
-        return same([row if row in lost else pixels_digest(i) for row, i in enumerate(images)])
+        return same(self._decoded.digests)
 
     @cached_property
     def _groups(self) -> np.ndarray | None:
@@ -228,7 +237,7 @@ class _Reading:
 
     def _originals(self) -> Originals | None:
         side = self._side
-        sizes = [size for size in self._decoded[1] if not isinstance(size, str)]
+        sizes = [size for size in self._decoded.sizes if not isinstance(size, str)]
         if set(sizes) <= {(side, side)}:
             return None
         ordered = sorted(sizes, key=lambda size: (min(size), max(size)))

@@ -26,10 +26,12 @@ from records.pixels import Fit, stored_side
 from records.toml import did_you_mean
 from train_core.data import Arrays, PartName, Source
 from train_core.data.builtin import BUILTIN
-from train_core.data.config import DataConfig
+from train_core.data.config import DataConfig, cache_folder
 from train_core.data.files import image_files
 from train_core.data.split import Rows, choose_folds
 from train_core.data.stored import (
+    ImageFile,
+    ImageRows,
     array_files,
     counts_by_part,
     read_known,
@@ -124,6 +126,11 @@ def load_part(prepared: PreparedData, part: PartName) -> Arrays:
     return Arrays(np.load(images, mmap_mode="r"), np.load(labels))
 
 
+def image_rows(prepared: PreparedData, part: PartName) -> ImageRows:
+    """The images of one part, to be read from the cache's file; the other one stays closed."""
+    return ImageRows(ImageFile.in_cache(array_files(Path(prepared.folder), part)[0]))
+
+
 def load_labels(prepared: PreparedData, part: PartName) -> np.ndarray:
     """The labels of one part, `(N,)` int64, without its images."""
     return np.asarray(np.load(array_files(Path(prepared.folder), part)[1]))
@@ -166,7 +173,7 @@ def at_absolute_paths(config: DataConfig) -> DataConfig:
 
 
 def _prepared(config: DataConfig, source: Source) -> PreparedData:
-    cache = Path(config.root) / "cache"
+    cache = cache_folder(config)
     asked = [source.name, config.image_size, config.test_fraction, config.skip_bad_images]
     if (sizes := _sizes(config)) != {**sizes, "image_size": config.image_size, "fit": "crop"}:
         asked += [sizes["image_size"], config.fit]  # Not before: older caches stay.

@@ -13,14 +13,15 @@ from torch import Tensor
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.buffers import Buffers, EngineShape, network_on
+from train_core.engine.feed import Feed
 from train_core.engine.flat import FlatState
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
 from train_core.engine.probe import put_head
 from train_core.engine.regression import LinearHead
-from train_core.engine.stages import freeze, learning_shares
 from train_core.images import ImageData
 from train_core.images.mixing import Mixing
+from train_core.images.off_device import OffDevice
 
 
 class Engine(Buffers):
@@ -37,7 +38,7 @@ class Engine(Buffers):
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = network_on(shape.network, data.device).train()
-        freeze(self._live, shape.frozen_stages)
+        self._live.freeze(shape.frozen_stages)
         self._state = FlatState(self._live, trained=True)
         self._average_state = FlatState(self.average, trained=False)
         # Where all weights learn alike, there is nothing to multiply.
@@ -59,6 +60,8 @@ class Engine(Buffers):
         self._replay: Callable[[], None] | None = None
         count, device = len(data.classes), data.device
         self._mixing = Mixing(shape.batch_size, count, device) if shape.mixed else None
+        images = data.train.images
+        self._feed = Feed(images, shape.batch_size) if isinstance(images, OffDevice) else None
 
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
@@ -91,7 +94,7 @@ class Engine(Buffers):
         if self._mixing is not None:
             self._mixing.begin(config, self.data.train.labels)
         if self._shares is not None:
-            shares = learning_shares(self._live, config.backbone_lr, config.layer_decay)
+            shares = self._live.learning_shares(config.backbone_lr, config.layer_decay)
             self._shares.copy_(self._state.spread(shares))
         self._set_tables(config)
         self._phase.uniform_(generator=self._random)
@@ -142,6 +145,8 @@ class Engine(Buffers):
             for _ in range(-(-self.images_per_epoch // count))
         ]
         self._order.copy_(torch.cat(orders)[: self.images_per_epoch])
+        if self._feed is not None:
+            self._feed.begin(self._order)
         self._loss.zero_()
         self._hits.zero_()
 
@@ -149,6 +154,8 @@ class Engine(Buffers):
         """Train for the next `count` steps; after the last image comes the first one again."""
         step = self._replay or self._train_step
         for _ in range(count):
+            if self._feed is not None:
+                self._feed.advance()
             step()
 
     def _set_tables(self, config: TrainConfig) -> None:
@@ -183,7 +190,7 @@ class Engine(Buffers):
         strength = self._settings["augment"]
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
-        plain = self.data.train.images[chosen]
+        plain = self.data.train.images[chosen] if self._feed is None else self._feed.batch
         images = augment(plain, flipped, draws, strength, self.normalisation)
         if self._mixing is not None:
             images = self._mixing.mix(images, self._random)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from records.files import is_full_disk
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw
 from train_core.engine.buffers import EngineShape, network_on
@@ -89,14 +90,25 @@ class Features:
         return list(whole.split(np.diff(self._starts).tolist()))
 
     def _read(self, view: int) -> np.ndarray:
-        file = self._file(view)
-        return self._kept(view) if file is None else file.read(self._rows)
+        file, name = self._file(view), self._name(view)
+        if file is None or name in self._data.computed:
+            return self._data.computed[name]
+        return file.read(self._rows)
 
     def _fill(self, view: int) -> Iterator[int]:
         file = self._file(view)
-        if file is None:
+        if file is None or self._name(view) in self._data.computed:
             yield from self._fill_memory(view)
             return
+        try:
+            yield from self._fill_file(file, view)
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            # The cache can only be read, for instance.
+            yield from self._fill_memory(view)
+
+    def _fill_file(self, file: FeatureFile, view: int) -> Iterator[int]:
         while (missing := file.missing(self._rows)).any():
             yield int((~missing).sum())
             with file.lock(seconds=1) as mine:
@@ -124,10 +136,6 @@ class Features:
             yield done
         self._data.computed[self._name(view)] = np.concatenate(found)
 
-    def _kept(self, view: int) -> np.ndarray:
-        kept: np.ndarray = self._data.computed[self._name(view)]
-        return kept
-
     @torch.inference_mode()
     def _compute(self, rows: np.ndarray, view: int) -> np.ndarray:
         """`(len(rows), F)` float32."""
@@ -146,7 +154,7 @@ class Features:
         """`(len(rows), S, S, 3)` uint8 on the device."""
         data = self._data
         if data.stored is not None:
-            return torch.from_numpy(data.stored.images[rows]).to(data.device)
+            return torch.from_numpy(data.stored.images.take(rows)).to(data.device)
         trained = rows < self._starts[1]
         held_out = torch.from_numpy(rows[~trained] - self._starts[1])
         images = [data.train.images[torch.from_numpy(rows[trained])]]

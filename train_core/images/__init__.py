@@ -1,4 +1,7 @@
-"""A data set on the device: uint8 images, labels, and what the training part says about them."""
+"""A data set on the device: uint8 images, labels, and what the training part says about them.
+
+Images that the device has no room for stay where they are, and come to it a few at a time.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,9 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from records.pixels import SMALL
+from train_core.config import ImagePlace
 from train_core.data.config import DataConfig
-from train_core.data.prepare import PreparedData, load_part
-from train_core.device import has_float64
+from train_core.data.prepare import PreparedData, image_rows, load_labels
+from train_core.data.stored import ImageRows
+from train_core.device import has_float64, place_images
+from train_core.images.off_device import Images, OffDevice
 from train_core.images.view import View
 
 _EPS = 5e-4
@@ -23,9 +29,9 @@ _FLAT = 1e-5
 
 @dataclass(frozen=True)
 class Part:
-    """Images `(N, H, W, 3)` uint8 and labels `(N,)` int64, in [0, classes), on one device."""
+    """Images `(N, H, W, 3)` uint8 and labels `(N,)` int64, in [0, classes), for one device."""
 
-    images: Tensor
+    images: Images
     labels: Tensor
 
     @classmethod
@@ -35,6 +41,22 @@ class Part:
         owned = images if images.flags.writeable else images.copy()
         pixels = torch.from_numpy(np.ascontiguousarray(owned)).to(device)
         return cls(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
+
+    @classmethod
+    def placed(
+        cls, rows: ImageRows, labels: np.ndarray, device: torch.device, place: ImagePlace
+    ) -> "Part":
+        """Images of the cache's file where they shall be: `device`, `host`, or left in `cache`."""
+        on_device = torch.from_numpy(labels.astype(np.int64)).to(device)
+        if place == "cache":
+            return cls(OffDevice(rows, device), on_device)
+        where = torch.device("cpu") if place == "host" else device
+        pixels, start = torch.empty(rows.shape, dtype=torch.uint8, device=where), 0
+        for piece in rows.pieces():
+            pixels[start : start + len(piece)] = torch.from_numpy(piece)
+            start += len(piece)
+        images = OffDevice(ImageRows(pixels.numpy()), device) if place == "host" else pixels
+        return cls(images, on_device)
 
     def subsample(self, at_most: int) -> "Part":
         """Every second image, or every third, and so on: evenly spread, and without a copy."""
@@ -81,14 +103,14 @@ class StoredRows:
     """Where images lie in the cache: what is computed of them there is shared by all trainings.
 
     Attributes:
-        images: Of the whole training part, `(N, H, W, 3)` uint8, mapped from their file.
+        images: Of the whole training part, `(N, H, W, 3)` uint8, in their file.
         sha256: Of that part's content.
         folder: For what is computed of it.
         train: Rows, in the order of `ImageData.train`.
         validation: As `train`.
     """
 
-    images: np.ndarray
+    images: ImageRows
     sha256: str
     folder: Path
     train: np.ndarray
@@ -100,8 +122,9 @@ class ImageData:
     """What a training sees: a training part, perhaps a validation part, and never the test part.
 
     `classes` are the names by label; `mirror` says whether a mirrored image still shows its class;
-    `crop_size` is the side of the images' centre that is seen at most, None = all. `stored` says
-    where all of them are in the cache; without it, `computed` keeps what is computed of them.
+    `crop_size` is the side of the images' centre that is seen at most, None = all; `where` says in
+    words where the images are, and why. `stored` says where all of them are in the cache; without
+    it, `computed` keeps what is computed of them.
     """
 
     train: Part
@@ -109,6 +132,7 @@ class ImageData:
     classes: tuple[str, ...]
     mirror: bool
     crop_size: int | None = None
+    where: str = ""
     stored: StoredRows | None = None
     computed: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
@@ -153,41 +177,69 @@ def images_at_once(side: int) -> int:
 
 
 def load_training_data(
-    prepared: PreparedData, config: DataConfig, device: torch.device
+    prepared: PreparedData,
+    config: DataConfig,
+    device: torch.device,
+    place: ImagePlace = "auto",
+    workers: int | None = None,
 ) -> ImageData:
-    """The training and validation images of a prepared data set; the test file stays closed."""
-    arrays = load_part(prepared, "train")
+    """The training and validation images of a prepared data set; the test file stays closed.
+
+    They are at a place that was chosen, or where there is room; see `place_images`.
+    """
+    images, labels = image_rows(prepared, "train"), load_labels(prepared, "train")
     chosen = prepared.rows(config)
+    count = len(chosen.train) + len(chosen.validation)
+    place, where = place_images(_bytes(images, count), device, place, workers)
 
     def part(rows: np.ndarray) -> Part:
-        return Part.of(arrays.images[rows], arrays.labels[rows], device)
+        return Part.placed(images.at(rows), labels[rows], device, place)
 
     validation = part(chosen.validation) if len(chosen.validation) else None
     stored = stored_rows(prepared, chosen.train, chosen.validation)
-    known = prepared.classes, prepared.mirror, prepared.crop_size, stored
+    known = prepared.classes, prepared.mirror, prepared.crop_size, where, stored
     return ImageData(part(chosen.train), validation, *known)
+
+
+def load_rows(
+    prepared: PreparedData,
+    rows: np.ndarray,
+    device: torch.device,
+    place: ImagePlace = "auto",
+    workers: int | None = None,
+) -> tuple[Part, str]:
+    """These rows of the training part, some perhaps twice, and where they are, in words."""
+    images, labels = image_rows(prepared, "train"), load_labels(prepared, "train")
+    place, where = place_images(_bytes(images, len(rows)), device, place, workers)
+    return Part.placed(images.at(rows), labels[rows], device, place), where
 
 
 def stored_rows(prepared: PreparedData, train: np.ndarray, validation: np.ndarray) -> StoredRows:
     """Where these rows of the training part, in this order, lie in the cache."""
-    images, folder = load_part(prepared, "train").images, Path(prepared.folder).parent
+    images, folder = image_rows(prepared, "train"), Path(prepared.folder).parent
     return StoredRows(images, prepared.train.sha256, folder / "features", train, validation)
 
 
-def load_test_part(prepared: PreparedData, device: torch.device) -> Part:
+def load_test_part(
+    prepared: PreparedData, device: torch.device, place: ImagePlace = "auto"
+) -> Part:
     """The test images: for the one evaluation after everything is decided."""
-    arrays = load_part(prepared, "test")
-    return Part.of(arrays.images, arrays.labels, device)
+    images, labels = image_rows(prepared, "test"), load_labels(prepared, "test")
+    place = place_images(_bytes(images, len(images)), device, place).place
+    return Part.placed(images, labels, device, place)
 
 
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+def _bytes(images: ImageRows, count: int) -> int:
+    return count * int(np.prod(images.shape[1:]))
+
+
+def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel of `(N, H, W, 3)` uint8 training images.
 
     Two `(3,)` float32 tensors, in units of the full range: black = 0, white = 1.
     """
-    counts = torch.stack(
-        [_counts(batch) for batch in images.split(50 * images_at_once(images.shape[1]))]
-    ).sum(0)
+    pieces = map(_in_reach, images.split(images_at_once(images.shape[1])))
+    counts = torch.stack([_counts(piece) for piece in pieces]).sum(0)
     levels = torch.arange(256, dtype=torch.float64, device=counts.device) / 255
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = share @ levels
@@ -199,7 +251,7 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _counts(images: Tensor) -> Tensor:
     """How often each channel has each level, `(3, 256)` int64."""
-    channels = _in_reach(images).flatten(0, 2).T
+    channels = images.flatten(0, 2).T
     return torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
 
 

@@ -3,8 +3,7 @@
 A network is a backbone and a `head`. Fine-tuning sees the three apart: `features(images)` is the
 backbone's embedding, `head` the last layer, and `stage_parameters()` the backbone's parameters in
 stages, from the pixels to the embedding, for layer-wise learning rates and for freezing the first
-of them. To freeze a stage is to leave its parameters as they are and to keep the modules that own
-them in evaluation mode, so that batch statistics stay too.
+of them.
 """
 
 from abc import ABC, abstractmethod
@@ -179,6 +178,32 @@ class Classifier(nn.Module, ABC):
         """
         head = set(self.head.parameters())
         return [[p for p in self.parameters() if p not in head]]
+
+    def freeze(self, stages: int) -> None:
+        """Leave the first stages of the backbone as they are: without gradients.
+
+        Modules that own nothing else stay in evaluation mode, so that batch statistics stay too.
+        Where there are no more stages than that, the whole backbone is left.
+        """
+        for stage in self.stage_parameters()[:stages]:
+            for parameter in stage:
+                parameter.requires_grad_(False)
+        for module in self.modules() if stages else ():
+            own = list(module.parameters())
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
+
+    def learning_shares(self, backbone_lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
+        """What multiplies the learning rate and the decay of each parameter, in [0, 1].
+
+        1 for the head, `backbone_lr` for the last stage, times `layer_decay` for every stage
+        before it (discriminative fine-tuning; Howard and Ruder, 2018), 0 for what is frozen.
+        """
+        shares = dict.fromkeys(self.head.parameters(), 1.0)
+        for distance, stage in enumerate(reversed(self.stage_parameters())):
+            share = backbone_lr * layer_decay**distance
+            shares |= {p: share if p.requires_grad else 0.0 for p in stage}
+        return shares
 
     def expect(self, batch_size: int) -> None:
         """Allocate the noise of all layers that need some, for batches of this size."""
