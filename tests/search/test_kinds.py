@@ -12,6 +12,7 @@ from search.workers.tasks import ComputeFeatures, MeasureSpeed
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import new_worker, run_task
+from tests.search.processes import TINY
 from train_core.networks import NetworkShape, build_network
 
 NETWORK = "timm/test_efficientnet"
@@ -26,7 +27,7 @@ def mixed(tiny_plan, tmp_path):
     network = build_network(NetworkShape.of(NETWORK, {"image_size": 16}, 10))
     network.reset(torch.Generator().manual_seed(0), torch.empty(0))
     file = tmp_path / "weights.pth"
-    torch.save({k: v for k, v in network.state_dict().items() if "head." not in k}, file)
+    torch.save({k: v for k, v in network.state_dict().items() if not k.startswith("head.")}, file)
     training = {"network": NETWORK, "weights": str(file), "batch_size": 16, "epochs": 1}
     space = {"fixed": ["batch_size", "drop_path"], "parameters": SHORT}
 
@@ -69,9 +70,9 @@ def test_probes_come_first_and_fine_tunings_begin_with_the_best(mixed, worker) -
 
 
 @pytest.mark.slow
-def test_a_stopped_search_goes_on_with_the_same_trials(mixed, tmp_path) -> None:
+def test_a_stopped_search_goes_on_with_the_same_trials(mixed) -> None:
     whole, _ = searched(mixed(), new_worker())
-    plan = mixed(study={"name": "stopped", "seed": 0})
+    plan = mixed(study={**TINY["study"], "name": "stopped"})
     study, worker = make_or_resume(plan.place, plan.purpose()), new_worker()
     for event in RunTrials(plan, None).run(worker):
         if isinstance(event, Began) and event.trial == 4:
