@@ -9,8 +9,8 @@ from torch import Tensor
 from records.outcome import EpochRecord
 from train_core.config import TrainConfig
 from train_core.engine.buffers import Buffers
-from train_core.engine.features import Features
-from train_core.engine.regression import LinearHead, fit_head
+from train_core.engine.frozen.features import Features
+from train_core.engine.frozen.regression import LinearHead, fit_head
 from train_core.images import ImageData
 
 
