@@ -36,6 +36,7 @@ from train_core.data.stored import (
     counts_by_part,
     read_known,
     read_ties,
+    state_of,
     write_part,
 )
 
@@ -200,7 +201,7 @@ def _cached(folder: Path) -> PreparedData | None:
         prepared = PreparedData.model_validate({**place, **facts})
         for part in _PARTS:
             read_known(folder, part)  # As there were none in early versions.
-        state = _state(folder)
+        state = state_of(folder, _PARTS)
         if not _hashes_hold(folder, state):
             for part in _PARTS:
                 if getattr(prepared, part).sha256 != _sha256(folder, part):
@@ -233,7 +234,7 @@ def _build(
         facts["content"] = f"{count:,} pictures, {_digest(content())}"
         facts["skipped"] = source.skipped()
         write_whole(built / _FACTS, json.dumps(facts, indent=1, default=BaseModel.model_dump))
-        write_whole(built / _HASHED, json.dumps(_state(built)))
+        write_whole(built / _HASHED, json.dumps(state_of(built, _PARTS)))
         if folder.exists():  # Damaged.
             folder.replace(Path(scratch) / "damaged")
         built.replace(folder)
@@ -256,11 +257,6 @@ def _sha256(folder: Path, part: str) -> str:
             while block := file.read(1 << 20):
                 whole.update(block)
     return whole.hexdigest()
-
-
-def _state(folder: Path) -> dict[str, list[int]]:
-    stats = {path.name: path.stat() for part in _PARTS for path in array_files(folder, part)}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _hashes_hold(folder: Path, state: dict[str, list[int]]) -> bool:

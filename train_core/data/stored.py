@@ -140,6 +140,12 @@ def array_files(folder: Path, part: str) -> tuple[Path, Path]:
     return folder / f"{part}.images.npy", folder / f"{part}.labels.npy"
 
 
+def state_of(folder: Path, parts: Sequence[str]) -> dict[str, list[int]]:
+    """Size and time of the last change of their array files, by name: a cheap look for changes."""
+    stats = {path.name: path.stat() for part in parts for path in array_files(folder, part)}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
 def known_file(folder: Path, part: str) -> Path:
     """That of what is known of every row besides its image and label."""
     return folder / f"{part}.rows.json"
