@@ -206,23 +206,12 @@ def test_a_norm_that_works_elsewhere_stays() -> None:
 
 @pytest.mark.slow
 def test_a_fine_tuning_starts_from_the_probe_and_learns(make, data) -> None:
-    engines, still = EnginePool(data), make("fine_tune", lr=1e-9, weight_decay=0.0, epochs=1)
     (probe,) = fit(make(), data)
-    list(fit(still, data, engines))
-    # Batch statistics move; the weights do not.
-    head = engines.engine(still).average.head.weight
-    probes = EnginePool(data)
-    list(fit(make(), data, probes))
-    assert torch.allclose(head, probes.engine(make()).average.head.weight, atol=1e-5)
-    frozen = replace_all(still, frozen_stages=32)
-    (record,) = fit(frozen, data)
+    # Without a step, the same network: batch statistics stay too.
+    (record,) = fit(make("fine_tune", lr=1e-9, weight_decay=0.0, epochs=1), data)
     assert record.val_loss == pytest.approx(probe.val_loss, abs=1e-3)
-    tuned = list(fit(make("fine_tune", epochs=6, lr=2.0), data))
+    tuned = list(fit(make("fine_tune", epochs=6, lr=0.1), data))
     assert tuned[-1].train_loss < tuned[0].train_loss
-
-
-def replace_all(config: TrainConfig, **changes) -> TrainConfig:
-    return TrainConfig.model_validate({**config.model_dump(), **changes})
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -235,16 +224,14 @@ def test_frozen_stages_stay_and_the_others_move_by_their_shares(optimizer, make,
     engine = engines.engine(config)
     engine.start(config)
     before = [p.clone() for stage in engine.average.stage_parameters() for p in stage]
-    statistics = engine.average.body.bn1.running_mean.clone()
-    last = engine.average.body.bn2.running_mean.clone()
+    statistics = engine.average.body.bn2.running_mean.clone()
     list(fit(config, data, engines))
     after = [p for stage in engine.average.stage_parameters() for p in stage]
     frozen = sum(len(stage) for stage in engine.average.stage_parameters()[:2])
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert all(same[:frozen])
     assert not any(same[frozen:])
-    assert torch.equal(engine.average.body.bn1.running_mean, statistics)
-    assert not torch.equal(engine.average.body.bn2.running_mean, last)
+    assert torch.equal(engine.average.body.bn2.running_mean, statistics)
     stages = engine._live.stage_parameters()
     first = [engine._state.view(engine._shares, stage[0]) for stage in stages]
     found = [float(share.flatten()[0]) for share in first]

@@ -38,11 +38,12 @@ class Engine(Buffers):
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = network_on(shape.network, data.device).train()
-        self._live.freeze(shape.frozen_stages)
         self._state = FlatState(self._live, trained=True)
         self._average_state = FlatState(self.average, trained=False)
         # Where all weights learn alike, there is nothing to multiply.
         staged = shape.method == "fine_tune"
+        if staged:
+            self._live.freeze(shape.frozen_stages)
         self._shares = torch.ones_like(self._state.weights) if staged else None
         self._optimizer = build_optimizer(shape.optimizer, self._live, self._state, self._shares)
         self._random = torch.Generator(data.device)

@@ -180,17 +180,19 @@ class Classifier(nn.Module, ABC):
         return [[p for p in self.parameters() if p not in head]]
 
     def freeze(self, stages: int) -> None:
-        """Leave the first stages of the backbone as they are: without gradients.
+        """Leave the batch statistics and the first stages of the backbone as they are.
 
-        Modules that own nothing else stay in evaluation mode, so that batch statistics stay too.
-        Where there are no more stages than that, the whole backbone is left.
+        Frozen stages have no gradients. Where there are no more stages than that, the whole
+        backbone is left. Statistics of small augmented batches are not those of the pictures that
+        the weights are good at: following them costs more accuracy than learning brings.
         """
         for stage in self.stage_parameters()[:stages]:
             for parameter in stage:
                 parameter.requires_grad_(False)
-        for module in self.modules() if stages else ():
+        for module in self.modules():
             own = list(module.parameters())
-            if own and not any(parameter.requires_grad for parameter in own):
+            left = own and not any(parameter.requires_grad for parameter in own)
+            if left or isinstance(module, BatchNorm | nn.modules.batchnorm._BatchNorm):
                 module.eval()
 
     def learning_shares(self, backbone_lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
