@@ -7,6 +7,7 @@ from typing import Protocol
 from records.words import count, duration
 from search.plan import Plan
 from search.plan.clock import FEATURES, Clock, Speeds
+from search.plan.ration import epochs_that_fit, least_epochs
 
 
 class Done(Protocol):
@@ -84,6 +85,12 @@ def _reduced(plan: Plan, clock: Clock) -> Iterator[str]:
         yield (
             f"probes see {clock.resolution} pixels instead of {plan.side}, at which all pictures "
             f"would take {duration(whole)}: a budget of {duration(whole / FEATURES)} has room"
+        )
+    least, fits = least_epochs(plan), epochs_that_fit(plan, [], time.time())
+    if plan.probes is not None and fits < least:
+        yield (
+            f"no fine-tuning fits beside the probes: one of {count(least)} epochs would have to "
+            f"be confirmed and trained again"
         )
     if clock.views == 0 and "views" in {*plan.space.keys()}:
         yield "no augmented views, which would take too much of it"

@@ -228,9 +228,13 @@ def epochs_that_fit(plan: Plan, trials: Sequence[TrialRecord], now: float) -> in
     return int((left / trials_to_come - before) / each) if each else 0
 
 
+def least_epochs(plan: Plan) -> int:
+    """Epochs of the shortest fine-tuning."""
+    return min(_lengths(plan.space), default=plan.training.epochs)
+
+
 def _fine_tuning_fits(plan: Plan, trials: Sequence[TrialRecord], now: float) -> bool:
-    least = min(_lengths(plan.space), default=plan.training.epochs)
-    return epochs_that_fit(plan, trials, now) >= least
+    return epochs_that_fit(plan, trials, now) >= least_epochs(plan)
 
 
 def _fine_tuning_seconds(plan: Plan, trials: Sequence[TrialRecord]) -> tuple[float, float]:

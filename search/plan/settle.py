@@ -125,6 +125,11 @@ def _space(config: SearchConfig, training: TrainConfig) -> Space:
             f"space 'pretrained' must go with recipe 'pretrained', but got recipe '{recipe}': "
             f"choose another one with --space, or --recipe pretrained"
         )
+    if recipe == "pretrained" and config.study.pruner == "hyperband":
+        raise ValueError(
+            "pruner 'hyperband' compares trainings of one length, so it must not go with recipe "
+            "'pretrained': set pruner = 'median' or 'none' under [study]"
+        )
     varying = ("method",) if recipe == "pretrained" else ()
     fixed = {**training.model_dump(), "recipe": recipe}
     space = build_space(config, training).given(fixed, varying)

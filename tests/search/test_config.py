@@ -19,11 +19,11 @@ from train_core.data.prepare import prepare
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",
     "--storage", "--workers", "--timeout", "--seed", "--runs", "--dashboard",
-    "--budget",
+    "--budget", "--image-size",
 }  # fmt: skip
 
 
-def test_the_flags_are_these_thirteen() -> None:
+def test_the_flags_are_these() -> None:
     options = {name for parameter in get_command(app).params for name in parameter.opts}
     assert options == FLAGS
 
@@ -151,7 +151,7 @@ def test_the_name_says_data_and_recipe(tiny_config) -> None:
         ({"parameters": {"seed": {"type": "int", "low": 1, "high": 9}}},
          "seed cannot be searched"),
         ({"parameters": {"lr": 3}}, "must be a table"),
-        ({"name": "nowhere.toml"}, "default, extended or a readable TOML file"),
+        ({"name": "nowhere.toml"}, "default, extended, pretrained or a readable TOML file"),
         ({"fixed": ["wdith"]}, "must name a known key, but got 'wdith'"),
     ],
 )  # fmt: skip

@@ -36,9 +36,11 @@ def record(number: int, accuracy: float = 0.5, seconds: float = 10.0, **config) 
 
 
 @pytest.fixture
-def mixed(tiny_plan):
-    """A plan of probes and fine-tunings; keywords replace sections."""
-    return lambda **changes: tiny_plan(**{**LARGE, **changes})
+def mixed(tiny_plan, tmp_path):
+    """A plan of probes and fine-tunings, scored on one split; keywords replace sections."""
+    pictures, root = str(tmp_path / "pictures"), str(tmp_path / "data")
+    data = {"dataset": pictures, "root": root, "image_size": 16, "folds": 1}
+    return lambda **changes: tiny_plan(**{**LARGE, "data": data, **changes})
 
 
 @pytest.fixture
@@ -88,6 +90,8 @@ def test_probes_belong_to_one_recipe(tiny_plan) -> None:
         tiny_plan(probes=3)
     with pytest.raises(ValueError, match="space 'pretrained' must go with recipe"):
         tiny_plan(space={"name": "pretrained"})
+    with pytest.raises(ValueError, match="'hyperband' compares trainings of one length"):
+        tiny_plan(**LARGE, study={"pruner": "hyperband"})
     epochs = {"type": "int", "low": 1, "high": 3}
     with pytest.raises(ValueError, match="epochs cannot be searched"):
         tiny_plan(space={"parameters": {"epochs": epochs}})
@@ -127,7 +131,7 @@ def test_the_largest_resolution_whose_pass_fits_is_taken() -> None:
 def test_a_budget_cuts_resolution_and_views(mixed) -> None:
     plan = mixed(trials=None, budget=600)
     data = plan.data.model_copy(update={"crop_size": 224})
-    plan = plan.model_copy(update={"data": data, "train_count": 6000})
+    plan = plan.model_copy(update={"data": data, "train_count": 6000, "final_count": 6000})
     slow = with_clock(plan, NOW, 1, Speeds(features=15.0))
     assert (slow.clock.resolution, slow.clock.views) == (192, 0)
     probe = settled_for(slow, 0, [], NOW)
@@ -138,6 +142,7 @@ def test_a_budget_cuts_resolution_and_views(mixed) -> None:
     said = [line for _, line in times(slow, 1, slow.clock.speeds, count([], None))]
     assert any("probes see 192 pixels instead of 224" in line for line in said)
     assert any("no augmented views" in line for line in said)
+    assert any("no fine-tuning fits" in line for line in said)
 
 
 def test_probes_give_way_to_fine_tunings_that_fit(timed) -> None:
