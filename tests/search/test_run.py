@@ -40,8 +40,8 @@ def hook(event, args):
         note(os.path.basename(args[0]))
     if event == "open" and "pictures/test/" in str(args[0]):
         note("picture of the test")
-    if event == "import" and args[0] == "torch":
-        note("torch")
+    if event == "import" and args[0] in ("torch", "sklearn", "optuna_dashboard"):
+        note(args[0])
 
 sys.addaudithook(hook)
 """
@@ -120,6 +120,13 @@ def test_the_parent_imports_no_torch(watched) -> None:
     """It stays small and quick to start, and no fault of CUDA can take it along."""
     importers = {note.split()[0] for note in watched[2] if note.endswith(" torch")}
     assert importers == {"worker-0", "worker-1", "final-0"}
+
+
+def test_the_end_of_a_search_does_not_wait_for_imports_that_it_can_do_without(watched) -> None:
+    notes = watched[2]
+    assert not [note for note in notes if note.endswith(" optuna_dashboard")]
+    # The report needs it, in the parent.
+    assert "final-0 sklearn" not in notes
 
 
 def test_the_storage_can_be_elsewhere(watched) -> None:

@@ -90,7 +90,7 @@ def test_a_model_without_maps_predicts_and_says_that_it_has_none(
         found.explain(images)
 
 
-def test_overlays_are_written_one_per_picture(run_module, explained, tmp_path) -> None:
+def test_overlays_are_written_one_per_picture(run_module, run_here, explained, tmp_path) -> None:
     for number, place in enumerate(("a/one.png", "b/one.png", "b/ONE.tif", "b/two.png")):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         Image.fromarray(IMAGES[number]).save(tmp_path / place)
@@ -105,7 +105,7 @@ def test_overlays_are_written_one_per_picture(run_module, explained, tmp_path) -
     assert set(written) == {"one.jpg", "ONE-2.jpg", "one-3.jpg", "two.jpg"}
     for name, number in (("one", 0), ("ONE-2", 2), ("one-3", 1), ("two", 3)):
         assert corner_of(opened(written[f"{name}.jpg"])) == tuple(PLACES[number])
-    again = run_module(*words)
+    again = run_here(*words)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr.startswith("error: --explain must be a new or an empty folder, but 'lo")
     assert again.stderr.count("\n") == 1
@@ -118,11 +118,11 @@ def test_overlays_are_written_one_per_picture(run_module, explained, tmp_path) -
         (None, "file/new", "--explain must be a folder that can be made, but 'file/new': Not a"),
     ],
 )
-def test_mistakes_are_one_line(run_module, explained, tmp_path, folder, words, message) -> None:
+def test_mistakes_are_one_line(run_here, explained, tmp_path, folder, words, message) -> None:
     (tmp_path / "file").touch()
     Image.fromarray(IMAGES[0]).save(tmp_path / "one.png")
     model = folder or explained
-    done = run_module("serve.predict", "one.png", "--model", model, "--explain", words)
+    done = run_here("serve.predict", "one.png", "--model", model, "--explain", words)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
