@@ -136,13 +136,14 @@ def next_method(plan: Plan, index: int, trials: Sequence[TrialRecord], now: floa
 def may_start(plan: Plan, trials: Sequence[TrialRecord], now: float) -> bool:
     """Whether another trial may start, so that what follows the trials still fits.
 
-    Without a result there would be nothing to export: then one starts while time is left.
+    Without a result there would be nothing to export: then one starts while time is left, and the
+    very first one always, since a late model is better than none.
     """
     if (clock := plan.clock) is None:
         return True
     results = ranked(trials)
     if not results:
-        return now < clock.ends
+        return now < clock.ends or all(t.state == State.REQUEUED for t in trials)
     index = sum(t.state != State.REQUEUED for t in trials)
     method = next_method(plan, index, trials, now)
     if method == "fine_tune" and plan.probes is not None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from records.outcome import State
 from records.trial import TrialRecord
 from search.config import load_search_config
 from search.display.estimate import times
@@ -177,7 +178,10 @@ def test_no_trial_starts_that_would_leave_too_little_for_the_end(timed) -> None:
     assert may_start(plan, trials, NOW + 349)
     assert not may_start(plan, trials, NOW + 351)
     assert may_start(plan, [], NOW + 599)  # Without a result, there is nothing to export.
-    assert not may_start(plan, [], NOW + 601)
+    assert may_start(plan, [], NOW + 601)  # A late model is better than none.
+    failed = record(0).model_copy(update={"state": State.FAILED})
+    assert may_start(plan, [failed], NOW + 599)
+    assert not may_start(plan, [failed], NOW + 601)
 
 
 def test_a_search_without_a_budget_has_no_last_moment(mixed) -> None:
