@@ -11,7 +11,7 @@ from search.workers.events import Began, Progressed
 from search.workers.tasks import ComputeFeatures, MeasureSpeed
 from studies.attributes import trial_records
 from studies.study import make_or_resume
-from tests.search.conftest import new_worker, run_task
+from tests.search.conftest import config_in, new_worker, run_task
 from train_core.networks import NetworkShape, build_network
 
 NETWORK = "timm/test_efficientnet"
@@ -26,7 +26,7 @@ def mixed(tiny_plan, tmp_path):
     network = build_network(NetworkShape.of(NETWORK, {"image_size": 16}, 10))
     network.reset(torch.Generator().manual_seed(0), torch.empty(0))
     file = tmp_path / "weights.pth"
-    torch.save({k: v for k, v in network.state_dict().items() if "head." not in k}, file)
+    torch.save({k: v for k, v in network.state_dict().items() if not k.startswith("head.")}, file)
     training = {"network": NETWORK, "weights": str(file), "batch_size": 16, "epochs": 1}
     space = {"fixed": ["batch_size", "drop_path"], "parameters": SHORT}
 
@@ -35,6 +35,27 @@ def mixed(tiny_plan, tmp_path):
         return tiny_plan(**{**kinds, **changes})
 
     return plan
+
+
+def test_on_folds_features_are_computed_once_and_probes_differ_by_their_folds(
+    mixed, tmp_path, worker
+) -> None:
+    known = config_in(tmp_path).data.model_dump(exclude_none=True)
+    usual = mixed(trials=2, data={k: v for k, v in known.items() if k != "folds"})
+    assert usual.folds == 5  # Fewer than 1,000 pictures of a folder.
+    plan = mixed(trials=4, probes=3, data={**known, "folds": 3})
+    run_task(ComputeFeatures(plan), worker)
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("data/cache/features/**/*")}
+    study = make_or_resume(plan.place, plan.purpose())
+    run_task(RunTrials(plan, None), worker)
+    trials = trial_records(study)
+    assert [t.method for t in trials] == ["probe"] * 3 + ["fine_tune"]
+    assert [len(t.fold_scores) for t in trials[:3]] == [3] * 3
+    assert [sorted(t.curve) for t in trials[:3]] == [[1, 2, 3]] * 3
+    assert kept
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert not any(t.deterministic for t in trials)
+    assert len(missing(plan, study, trials[:1])) == plan.config.confirm.seeds
 
 
 def searched(plan, worker):

@@ -127,7 +127,7 @@ def test_the_largest_resolution_whose_pass_fits_is_taken() -> None:
 def test_a_budget_cuts_resolution_and_views(mixed) -> None:
     plan = mixed(trials=None, budget=600)
     data = plan.data.model_copy(update={"crop_size": 224})
-    plan = plan.model_copy(update={"data": data, "train_count": 6000})
+    plan = plan.model_copy(update={"data": data, "train_count": 6000, "final_count": 6006})
     slow = with_clock(plan, NOW, 1, Speeds(features=15.0))
     assert (slow.clock.resolution, slow.clock.views) == (192, 0)
     probe = settled_for(slow, 0, [], NOW)
