@@ -8,10 +8,11 @@ from search.display.progress import PlainLines, in_words
 from search.finalize.confirm import candidates, missing, missing_further, with_further
 from search.trial import RunTrials
 from search.workers.events import Began, Progressed
-from search.workers.tasks import ComputeFeatures, MeasureSpeed
+from search.workers.tasks import ComputeFeatures, MeasureSpeed, probe_of
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import config_in, new_worker, run_task
+from train_core.engine import feature_steps, features_needed
 from train_core.networks import NetworkShape, build_network
 
 NETWORK = "timm/test_efficientnet"
@@ -45,15 +46,15 @@ def test_on_folds_features_are_computed_once_and_probes_differ_by_their_folds(
     assert usual.folds == 5  # Fewer than 1,000 pictures of a folder.
     plan = mixed(trials=4, probes=3, data={**known, "folds": 3})
     run_task(ComputeFeatures(plan), worker)
-    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("data/cache/features/**/*")}
+    config = probe_of(plan)
+    for pool in worker.folds(plan.data, plan.config.data).pools:
+        assert next(feature_steps(config, pool.data)) == features_needed(config, pool.data)
     study = make_or_resume(plan.place, plan.purpose())
     run_task(RunTrials(plan, None), worker)
     trials = trial_records(study)
     assert [t.method for t in trials] == ["probe"] * 3 + ["fine_tune"]
     assert [len(t.fold_scores) for t in trials[:3]] == [3] * 3
     assert [sorted(t.curve) for t in trials[:3]] == [[1, 2, 3]] * 3
-    assert kept
-    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
     assert not any(t.deterministic for t in trials)
     assert len(missing(plan, study, trials[:1])) == plan.config.confirm.seeds
 
