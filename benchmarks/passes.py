@@ -15,7 +15,7 @@ from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device
 from train_core.engine import EnginePool
 from train_core.fit import fit
-from train_core.images import load_training_data
+from train_core.images import ImageData, load_training_data
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
                 )  # fmt: skip
 
 
-def _images(folder: str, options: argparse.Namespace):
+def _images(folder: str, options: argparse.Namespace) -> ImageData:
     config = DataConfig(dataset=folder, root=options.root, image_size=32, validation_fraction=0.1)
     prepared = prepare(config)
     count = min(options.images, len(prepared.rows(config).train))

@@ -15,7 +15,7 @@ from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.device import is_out_of_memory, synchronize
 from train_core.engine import Engine, EnginePool, EngineShape, Folds, Probe
-from train_core.engine.probe import first_head
+from train_core.engine.frozen.probe import first_head
 from train_core.images import ImageData, Part
 from train_core.model import scores
 

@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from search.export.int8 import Quantisation, quantisation, write_int8
-from search.export.onnx import DYNAMIC, PlainImages, example, export_onnx, require_close, run_onnx
+from search.export.onnx import DYNAMIC, example, export_onnx, require_close, run_onnx, traceable
 from search.export.tensorflow import run_tensorflow, write_tensorflow
 from studies.study import Place
 from train_core.data.decode import resize_all
@@ -111,9 +110,7 @@ def in_one_step(target: Path, beside: Path) -> Iterator[Path]:
 
 def _write_torch(path: Path, model: TrainedModel) -> None:
     """Write a program; `torch.export.load(path).module()` is the network, without this project."""
-    # A copy, since the model must stay; channels that come last would be written with a warning.
-    network = deepcopy(PlainImages(model)).to(memory_format=torch.contiguous_format)
-    program = torch.export.export(network, (example(model),), dynamic_shapes=DYNAMIC)
+    program = torch.export.export(traceable(model), (example(model),), dynamic_shapes=DYNAMIC)
     # The folders of whoever exports.
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ class PlainImages(nn.Module):
     def pixels(self, images: Tensor) -> Tensor:
         """What the network gets, `(batch, 3, side, side)` float32."""
         seen = images if self.view is None else self.view.cropped(images)
-        pixels = (seen.float() * self.gain + self.offset).permute(0, 3, 1, 2)
+        pixels = (seen.float() * self.gain + self.offset).permute(0, 3, 1, 2).contiguous()
         if self.view is not None and self.view.side != self.view.crop:
             pixels = resample(pixels, self.matrix)
         return pixels
@@ -72,6 +73,16 @@ class Explained(PlainImages):
         assert maps is not None
         logits = self.network.logits(embedding)
         return logits.softmax(1), embedding, self.network.activation(maps)
+
+
+def traceable(model: TrainedModel, *, explained: bool = False) -> PlainImages:
+    """A copy to make a graph of, `Explained` or not, since the model must stay as it is.
+
+    Its channels come first: otherwise torch's pooling of a whole map is written as arithmetic on
+    places in memory, which nobody else understands.
+    """
+    made = Explained(model) if explained else PlainImages(model)
+    return deepcopy(made).to(memory_format=torch.contiguous_format)
 
 
 def example(model: TrainedModel) -> Tensor:
@@ -100,7 +111,7 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            Explained(model) if explained else PlainImages(model),
+            traceable(model, explained=explained),
             (example(model),),
             input_names=["images"],
             output_names=names,

@@ -155,9 +155,10 @@ def test_every_picture_is_shown() -> None:
 
 
 def test_docs_are_short() -> None:
-    words = " ".join(path.read_text() for path in DOCS).split()
-    # The lines of a table are no words.
-    assert sum(any(c.isalnum() for c in word) for word in words) < 8_000
+    lines = "\n".join(path.read_text() for path in DOCS).splitlines()
+    # A table is looked up and not read: it grows with every key and every fault.
+    words = " ".join(line for line in lines if not line.startswith("|")).split()
+    assert sum(any(c.isalnum() for c in word) for word in words) < 6_000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

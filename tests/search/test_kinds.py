@@ -12,6 +12,7 @@ from search.workers.tasks import ComputeFeatures, MeasureSpeed, probe_of
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import config_in, new_worker, run_task
+from tests.search.processes import TINY
 from train_core.engine import feature_steps, features_needed
 from train_core.networks import NetworkShape, build_network
 
@@ -91,9 +92,9 @@ def test_probes_come_first_and_fine_tunings_begin_with_the_best(mixed, worker) -
 
 
 @pytest.mark.slow
-def test_a_stopped_search_goes_on_with_the_same_trials(mixed, tmp_path) -> None:
+def test_a_stopped_search_goes_on_with_the_same_trials(mixed) -> None:
     whole, _ = searched(mixed(), new_worker())
-    plan = mixed(study={"name": "stopped", "seed": 0})
+    plan = mixed(study={**TINY["study"], "name": "stopped"})
     study, worker = make_or_resume(plan.place, plan.purpose()), new_worker()
     for event in RunTrials(plan, None).run(worker):
         if isinstance(event, Began) and event.trial == 4:

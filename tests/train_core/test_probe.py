@@ -13,13 +13,13 @@ from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.data.stored import ImageRows
 from train_core.engine import EnginePool, feature_steps, features_needed
-from train_core.engine import features as module
-from train_core.engine.features import Features
+from train_core.engine.frozen import features as module
+from train_core.engine.frozen.features import Features
+from train_core.engine.frozen.folding import folded
 from train_core.fit import fit
 from train_core.images import StoredRows
 from train_core.model import embeddings, score, trained_model
 from train_core.networks import NetworkShape, build_network
-from train_core.networks.foreign.folding import folded
 
 NETWORK = "timm/test_efficientnet"
 

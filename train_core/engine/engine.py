@@ -15,10 +15,10 @@ from train_core.engine.augment import augment, draw, flips
 from train_core.engine.buffers import Buffers, EngineShape, network_on
 from train_core.engine.feed import Feed
 from train_core.engine.flat import FlatState
+from train_core.engine.frozen.probe import put_head
+from train_core.engine.frozen.regression import LinearHead
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
 from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
-from train_core.engine.probe import put_head
-from train_core.engine.regression import LinearHead
 from train_core.images import ImageData
 from train_core.images.mixing import Mixing
 from train_core.images.off_device import OffDevice

@@ -7,7 +7,7 @@ from train_core.config import TrainConfig
 from train_core.device import free_unused_memory
 from train_core.engine.buffers import EngineShape
 from train_core.engine.engine import Engine
-from train_core.engine.probe import Probe
+from train_core.engine.frozen.probe import Probe
 from train_core.images import ImageData
 from train_core.images.folds import FoldData
 

@@ -71,9 +71,10 @@ class ConvNet(Classifier):
         of places, so that the mean over them is the maximum.
         """
         maps = self._last_map(images)
-        pooled = maps.amax((2, 3), keepdim=True)
-        top = (maps == pooled).to(maps.dtype)
-        return pooled.flatten(1), pooled * top / top.mean((2, 3), keepdim=True)
+        pooled = maps.amax((2, 3))
+        maxima = pooled[:, :, None, None]
+        top = (maps == maxima).to(maps.dtype)
+        return pooled, maxima * top / top.mean((2, 3), keepdim=True)
 
     def _last_map(self, images: Tensor) -> Tensor:
         x = F.silu(F.conv2d(images, self.whitening), inplace=True)

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from train_core.engine.regression import fit_head
+from train_core.engine.frozen.regression import fit_head
 
 
 def examples(count: int, features: int, classes: int = 4, seed: int = 0):

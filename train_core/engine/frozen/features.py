@@ -18,11 +18,11 @@ from records.files import is_full_disk
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw
 from train_core.engine.buffers import EngineShape, network_on
-from train_core.engine.feature_files import FeatureFile
+from train_core.engine.frozen.feature_files import FeatureFile
+from train_core.engine.frozen.folding import folded
 from train_core.images import ImageData, Normalisation, images_at_once
 from train_core.networks import NetworkShape, build_network
 from train_core.networks.base import Classifier
-from train_core.networks.foreign.folding import folded
 from train_core.networks.weights.files import find_weights
 from train_core.networks.weights.initial import initial_weights
 

@@ -10,9 +10,9 @@ from records.outcome import EpochRecord
 from records.words import Objective
 from train_core.config import TrainConfig
 from train_core.engine.buffers import Buffers
-from train_core.engine.features import Features
+from train_core.engine.frozen.features import Features
+from train_core.engine.frozen.regression import LinearHead, fit_head
 from train_core.engine.passes import quality
-from train_core.engine.regression import LinearHead, fit_head
 from train_core.images import ImageData
 
 
