@@ -24,6 +24,8 @@ from train_core.data.prepare import prepare
 def config_in(folder: Path, **changes) -> SearchConfig:
     """A search config on `pictures/` in a folder; keywords replace whole sections."""
     data = {"dataset": str(folder / "pictures"), "root": str(folder / "data"), "image_size": 16}
+    # One, as for more pictures; `tests.search.test_folds` has several.
+    data["folds"] = 1
     values = {**TINY, "runs": str(folder / "runs"), "data": data, **changes}
     values["study"] = {"name": "tiny", **values["study"]}
     return SearchConfig.model_validate(values)

@@ -8,11 +8,12 @@ from search.display.progress import PlainLines, in_words
 from search.finalize.confirm import candidates, missing, missing_further, with_further
 from search.trial import RunTrials
 from search.workers.events import Began, Progressed
-from search.workers.tasks import ComputeFeatures, MeasureSpeed
+from search.workers.tasks import ComputeFeatures, MeasureSpeed, probe_of
 from studies.attributes import trial_records
 from studies.study import make_or_resume
-from tests.search.conftest import new_worker, run_task
+from tests.search.conftest import config_in, new_worker, run_task
 from tests.search.processes import TINY
+from train_core.engine import feature_steps, features_needed
 from train_core.networks import NetworkShape, build_network
 
 NETWORK = "timm/test_efficientnet"
@@ -36,6 +37,27 @@ def mixed(tiny_plan, tmp_path):
         return tiny_plan(**{**kinds, **changes})
 
     return plan
+
+
+def test_on_folds_features_are_computed_once_and_probes_differ_by_their_folds(
+    mixed, tmp_path, worker
+) -> None:
+    known = config_in(tmp_path).data.model_dump(exclude_none=True)
+    usual = mixed(trials=2, data={k: v for k, v in known.items() if k != "folds"})
+    assert usual.folds == 5  # Fewer than 1,000 pictures of a folder.
+    plan = mixed(trials=4, probes=3, data={**known, "folds": 3})
+    run_task(ComputeFeatures(plan), worker)
+    config = probe_of(plan)
+    for pool in worker.folds(plan.data, plan.config.data).pools:
+        assert next(feature_steps(config, pool.data)) == features_needed(config, pool.data)
+    study = make_or_resume(plan.place, plan.purpose())
+    run_task(RunTrials(plan, None), worker)
+    trials = trial_records(study)
+    assert [t.method for t in trials] == ["probe"] * 3 + ["fine_tune"]
+    assert [len(t.fold_scores) for t in trials[:3]] == [3] * 3
+    assert [sorted(t.curve) for t in trials[:3]] == [[1, 2, 3]] * 3
+    assert not any(t.deterministic for t in trials)
+    assert len(missing(plan, study, trials[:1])) == plan.config.confirm.seeds
 
 
 def searched(plan, worker):
