@@ -34,6 +34,7 @@ from train_core.data.stored import (
     ImageRows,
     array_files,
     counts_by_part,
+    part_sha256,
     read_known,
     read_ties,
     write_part,
@@ -203,7 +204,7 @@ def _cached(folder: Path) -> PreparedData | None:
         state = _state(folder)
         if not _hashes_hold(folder, state):
             for part in _PARTS:
-                if getattr(prepared, part).sha256 != _sha256(folder, part):
+                if getattr(prepared, part).sha256 != part_sha256(folder, part):
                     return None
             # Where the cache can only be read, the next start has to hash again.
             with suppress(OSError):
@@ -226,7 +227,7 @@ def _build(
         for part in _PARTS:
             arrays = source.read(part)
             write_part(built, part, arrays)
-            facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
+            facts[part] = {"count": len(arrays.labels), "sha256": part_sha256(built, part)}
             counts |= counts_by_part(arrays, part, source.classes)
         facts["findings"] = {**source.listed, **source.found(), "counts": counts, **_sizes(config)}
         count = sum(facts[part]["count"] for part in _PARTS)
@@ -247,15 +248,6 @@ def _sizes(config: DataConfig) -> dict[str, Any]:
     assert config.image_size is not None
     side = stored_side(config.image_size, config.fit)
     return {"image_size": side, "crop_size": config.image_size, "fit": config.fit}
-
-
-def _sha256(folder: Path, part: str) -> str:
-    whole = hashlib.sha256()
-    for path in array_files(folder, part):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                whole.update(block)
-    return whole.hexdigest()
 
 
 def _state(folder: Path) -> dict[str, list[int]]:

@@ -3,6 +3,7 @@
 Images are read and written a few rows at a time: all of them may be more than fits into memory.
 """
 
+import hashlib
 import json
 import weakref
 from collections import deque
@@ -138,6 +139,16 @@ class ImageRows(Sequence[np.ndarray]):
 def array_files(folder: Path, part: str) -> tuple[Path, Path]:
     """Those of the images and of the labels."""
     return folder / f"{part}.images.npy", folder / f"{part}.labels.npy"
+
+
+def part_sha256(folder: Path, part: str) -> str:
+    """Hash of a part's images and labels, as in the cache."""
+    whole = hashlib.sha256()
+    for path in array_files(folder, part):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                whole.update(block)
+    return whole.hexdigest()
 
 
 def known_file(folder: Path, part: str) -> Path:
