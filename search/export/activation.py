@@ -1,12 +1,11 @@
 """Where a model looks: class-activation maps of a network, if it has any that are exact."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from records.pixels.heat import heat
+from train_core.images.off_device import Images
 from train_core.model import TrainedModel
 
 # Values per picture; more would take more memory than the network itself.
@@ -46,26 +45,27 @@ def map_size(model: TrainedModel, images: Tensor) -> tuple[int, int] | str:
 
 @torch.no_grad()
 def heat_of_errors(
-    model: TrainedModel, shown: Mapping[str, np.ndarray], maps: tuple[int, int] | str
+    model: TrainedModel, images: Images, rows: list[int], maps: tuple[int, int] | str
 ) -> dict[str, np.ndarray]:
-    """Where a model sees the class that it predicts, in the wrong ones of the shown pictures.
+    """Where a model sees the class that it predicts, in pictures that it is wrong about.
 
     Args:
         model: On the CPU.
-        shown: What `shown_pictures` returns.
+        images: `(N, side, side, 3)` uint8, the test images.
+        rows: Those that it is wrong about.
         maps: What `map_size` returns.
 
     Returns:
-        "heat" `(wrong_count, h, w)` float16 in [0, 1]; nothing, if it has no maps.
+        "heat" `(len(rows), h, w)` float16 in [0, 1]; nothing, if it has no maps.
     """
     if isinstance(maps, str):
         return {}
-    network, found = model.network, np.zeros((int(shown["wrong_count"]), *maps), np.float16)
+    network, found = model.network, np.zeros((len(rows), *maps), np.float16)
     for start in range(0, len(found), _AT_ONCE):
-        rows = slice(start, min(start + _AT_ONCE, len(found)))
-        pixels = model.normalisation(torch.from_numpy(shown["pictures"][rows]))
+        some = slice(start, min(start + _AT_ONCE, len(found)))
+        pixels = model.normalisation(images[rows[some]].cpu())
         embedding, last = network.features_and_map(pixels)
         assert last is not None
         predicted = network.logits(embedding).argmax(1)
-        found[rows] = heat(network.activation(last).numpy(), predicted.numpy())
+        found[some] = heat(network.activation(last).numpy(), predicted.numpy())
     return {"heat": found}

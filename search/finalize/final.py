@@ -235,7 +235,8 @@ def _export(
                 write_whole(built / name, content)
                 continue
             if name == "evaluation.npz":
-                content = {**content, **heat_of_errors(saved, content, maps)}
+                wrong = content["picture_rows"][: int(content["wrong_count"])].tolist()
+                content = {**content, **heat_of_errors(saved, images, wrong, maps)}
             np.savez_compressed(built / name, **content)
         if folder.exists():
             numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(1))

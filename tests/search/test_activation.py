@@ -127,7 +127,7 @@ def test_what_cannot_show_it_says_why(network, side, reason, tmp_path) -> None:
     model, images = untrained(network, side), noise(2, side)
     assert reason in map_size(model, images)
     export_onnx(tmp_path / "model.onnx", model, images)
-    assert heat_of_errors(model, {}, reason) == {}
+    assert heat_of_errors(model, images, [0], reason) == {}
     with pytest.raises(Exception, match=ACTIVATION):
         run_activation(tmp_path / "model.onnx", images.numpy())
 

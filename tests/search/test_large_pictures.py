@@ -63,6 +63,7 @@ def test_what_is_written_says_the_sizes(made) -> None:
     with np.load(best / "evaluation.npz") as held:
         assert held["pictures"].shape[1:] == (96, 96, 3)
         assert held["augmented"].shape[2:] == (32, 32, 3)
+        assert len(held["heat"]) == held["wrong_count"] > 0
 
 
 def test_the_export_sees_what_the_training_saw(made) -> None:

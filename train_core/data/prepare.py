@@ -34,6 +34,7 @@ from train_core.data.stored import (
     ImageRows,
     array_files,
     counts_by_part,
+    part_sha256,
     read_known,
     read_ties,
     state_of,
@@ -204,7 +205,7 @@ def _cached(folder: Path) -> PreparedData | None:
         state = state_of(folder, _PARTS)
         if not _hashes_hold(folder, state):
             for part in _PARTS:
-                if getattr(prepared, part).sha256 != _sha256(folder, part):
+                if getattr(prepared, part).sha256 != part_sha256(folder, part):
                     return None
             # Where the cache can only be read, the next start has to hash again.
             with suppress(OSError):
@@ -227,7 +228,7 @@ def _build(
         for part in _PARTS:
             arrays = source.read(part)
             write_part(built, part, arrays)
-            facts[part] = {"count": len(arrays.labels), "sha256": _sha256(built, part)}
+            facts[part] = {"count": len(arrays.labels), "sha256": part_sha256(built, part)}
             counts |= counts_by_part(arrays, part, source.classes)
         facts["findings"] = {**source.listed, **source.found(), "counts": counts, **_sizes(config)}
         count = sum(facts[part]["count"] for part in _PARTS)
@@ -248,15 +249,6 @@ def _sizes(config: DataConfig) -> dict[str, Any]:
     assert config.image_size is not None
     side = stored_side(config.image_size, config.fit)
     return {"image_size": side, "crop_size": config.image_size, "fit": config.fit}
-
-
-def _sha256(folder: Path, part: str) -> str:
-    whole = hashlib.sha256()
-    for path in array_files(folder, part):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                whole.update(block)
-    return whole.hexdigest()
 
 
 def _hashes_hold(folder: Path, state: dict[str, list[int]]) -> bool:

@@ -3,6 +3,7 @@
 Images are read and written a few rows at a time: all of them may be more than fits into memory.
 """
 
+import hashlib
 import json
 import weakref
 from collections import deque
@@ -144,6 +145,16 @@ def state_of(folder: Path, parts: Sequence[str]) -> dict[str, list[int]]:
     """Size and time of the last change of their array files, by name: a cheap look for changes."""
     stats = {path.name: path.stat() for part in parts for path in array_files(folder, part)}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def part_sha256(folder: Path, part: str) -> str:
+    """Hash of a part's images and labels, as in the cache."""
+    whole = hashlib.sha256()
+    for path in array_files(folder, part):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                whole.update(block)
+    return whole.hexdigest()
 
 
 def known_file(folder: Path, part: str) -> Path:

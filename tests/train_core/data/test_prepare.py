@@ -83,7 +83,7 @@ def test_arrays_are_only_hashed_when_they_may_have_changed(config, cache, monkey
     for path in cache.glob("*/*.npy"):
         os.utime(path, ns=(10**18, 10**18))
     assert not rebuilt(config, cache)
-    monkeypatch.setattr("train_core.data.prepare._sha256", None)
+    monkeypatch.setattr("train_core.data.prepare.part_sha256", None)
     assert prepare(config) == first
 
 
