@@ -32,6 +32,12 @@ def place(request, tmp_path) -> Place:
     return Place(f"test-{tmp_path.name}", tmp_path, url)
 
 
+@pytest.fixture
+def here(tmp_path) -> Place:
+    """A study in SQLite, for rules that ask no more of a storage than others at every `place`."""
+    return Place("test", tmp_path)
+
+
 def purpose(**changes) -> Purpose:
     return Purpose({"epochs": 6, "lr": {"low": 0.1}, **changes}, {"trials": 5}, FIRST)
 

@@ -48,8 +48,8 @@ def test_ends_with_exactly_the_total(place) -> None:
     assert len(drain(place, 8)) == 3
 
 
-def test_the_first_trial_is_the_default(place) -> None:
-    assert drain(place, 2)[0] == FIRST
+def test_the_first_trial_is_the_default(here) -> None:
+    assert drain(here, 2)[0] == FIRST
 
 
 def test_several_trials_at_once_are_no_more_than_are_missing(place) -> None:
@@ -71,8 +71,8 @@ def test_a_claim_holds_all_that_a_worker_needs(place) -> None:
     assert (record.config, record.params) == (claim.config, FIRST)  # Before any training.
 
 
-def test_pruned_trials_count_and_failed_ones_do_not(place) -> None:
-    broker = broker_of(begun(place), place, 2)
+def test_pruned_trials_count_and_failed_ones_do_not(here) -> None:
+    broker = broker_of(begun(here), here, 2)
     broker.settle(claimed(broker), ended(State.FAILED))
     broker.settle(claimed(broker), ended(State.PRUNED))
     broker.settle(claimed(broker), ended(State.COMPLETE, 0.5))
@@ -180,9 +180,9 @@ def test_a_trial_that_kills_its_workers_is_given_up(place) -> None:
     assert finished(study.get_trials()) == 1
 
 
-def test_a_trial_that_gets_further_each_time_is_not_given_up(place) -> None:
-    study = begun(place)
-    broker = broker_of(study, place, 1)
+def test_a_trial_that_gets_further_each_time_is_not_given_up(here) -> None:
+    study = begun(here)
+    broker = broker_of(study, here, 1)
     for epochs in range(6):
         claim = claimed(broker)
         assert (claim.index, claim.passed) == (0, max(epochs - 1, 0))
@@ -190,9 +190,9 @@ def test_a_trial_that_gets_further_each_time_is_not_given_up(place) -> None:
         dies(study, claim)
 
 
-def test_being_requeued_is_no_death(place) -> None:
-    study = begun(place)
-    broker = broker_of(study, place, 1)
+def test_being_requeued_is_no_death(here) -> None:
+    study = begun(here)
+    broker = broker_of(study, here, 1)
     for stops in (0, 0, 4):
         for _ in range(stops):
             claims = broker.claim(1)
@@ -212,9 +212,9 @@ def complete_one(broker: SqlBroker, accuracy: float) -> None:
     broker.settle(claim, ended(State.COMPLETE, *[accuracy] * 3))
 
 
-def test_a_resumed_trial_is_judged_on_new_epochs_only(place) -> None:
-    study = begun(place, MEDIAN)
-    broker = broker_of(study, place, 9)
+def test_a_resumed_trial_is_judged_on_new_epochs_only(here) -> None:
+    study = begun(here, MEDIAN)
+    broker = broker_of(study, here, 9)
     behind = claimed(broker)
     reports(broker, behind, 2)  # Nobody to fall behind yet.
     for _ in range(3):
@@ -232,10 +232,10 @@ def test_a_resumed_trial_is_judged_on_new_epochs_only(place) -> None:
     assert broker.report(fresh, epoch(2, 0.5)) == Answer.PRUNE
 
 
-def test_an_epoch_after_which_a_trial_was_pruned_was_not_passed(place) -> None:
+def test_an_epoch_after_which_a_trial_was_pruned_was_not_passed(here) -> None:
     """Its worker dies before it could settle: whoever goes on prunes it there too."""
-    study = begun(place, MEDIAN)
-    broker = broker_of(study, place, 9)
+    study = begun(here, MEDIAN)
+    broker = broker_of(study, here, 9)
     complete_one(broker, 0.9)
     claim = claimed(broker)
     for _ in range(2):
@@ -246,16 +246,16 @@ def test_an_epoch_after_which_a_trial_was_pruned_was_not_passed(place) -> None:
         assert claim.passed == 1
 
 
-def test_a_trial_is_never_pruned_after_its_last_epoch(place) -> None:
-    broker = broker_of(begun(place, MEDIAN), place, 9)
+def test_a_trial_is_never_pruned_after_its_last_epoch(here) -> None:
+    broker = broker_of(begun(here, MEDIAN), here, 9)
     complete_one(broker, 0.9)
     claim = claimed(broker)
     assert broker.report(claim, epoch(3, 0.5)) == Answer.GO
 
 
-def test_a_point_that_makes_no_config_is_a_failed_trial(place) -> None:
-    study = begun(place)
-    broker = broker_of(study, place, 2)
+def test_a_point_that_makes_no_config_is_a_failed_trial(here) -> None:
+    study = begun(here)
+    broker = broker_of(study, here, 2)
     broker._configure = {}.__getitem__  # Takes one argument.
     claims = broker.claim(1)
     assert (claims.trials, claims.wait) == ((), True)
@@ -296,19 +296,19 @@ def test_killed_workers_lose_nothing(place) -> None:
     assert TrialState.RUNNING not in {t.state for t in trials}
 
 
-def test_failures_in_a_row_stop_the_search_with_the_first_cause(place) -> None:
-    study = begun(place)
-    broker = broker_of(study, place, 100)
+def test_failures_in_a_row_stop_the_search_with_the_first_cause(here) -> None:
+    study = begun(here)
+    broker = broker_of(study, here, 100)
     for number in range(MAX_FAILURES):
         broker.settle(claimed(broker), ended(State.FAILED, reason=f"cause {number}"))
     with pytest.raises(TooManyFailures, match=r"5 trials in a row .*\(trial 0\) with: cause 0"):
         broker.claim(1)
     # Whoever starts again, perhaps with a mended machine, gets a new chance.
-    assert broker_of(study, place, 100).claim(1).trials
+    assert broker_of(study, here, 100).claim(1).trials
 
 
-def test_a_failure_now_and_then_does_not_stop_the_search(place) -> None:
-    broker = broker_of(begun(place), place, 100)
+def test_a_failure_now_and_then_does_not_stop_the_search(here) -> None:
+    broker = broker_of(begun(here), here, 100)
     for number in range(12):
         failed = number % 3 < 2
         outcome = ended(State.FAILED) if failed else ended(State.COMPLETE, 0.5)
