@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from records.pixels.heat import heat
+from train_core.data.decode import resize_all
 from train_core.model import TrainedModel
 
 # Values per picture; more would take more memory than the network itself.
@@ -63,7 +64,9 @@ def heat_of_errors(
     network, found = model.network, np.zeros((int(shown["wrong_count"]), *maps), np.float16)
     for start in range(0, len(found), _AT_ONCE):
         rows = slice(start, min(start + _AT_ONCE, len(found)))
-        pixels = model.normalisation(torch.from_numpy(shown["pictures"][rows]))
+        # Large ones were made small for reports.
+        pictures = resize_all(shown["pictures"][rows], model.image_size)
+        pixels = model.normalisation(torch.from_numpy(pictures))
         embedding, last = network.features_and_map(pixels)
         assert last is not None
         predicted = network.logits(embedding).argmax(1)
