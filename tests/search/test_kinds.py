@@ -30,10 +30,18 @@ def mixed(tiny_plan, tmp_path):
     file = tmp_path / "weights.pth"
     torch.save({k: v for k, v in network.state_dict().items() if not k.startswith("head.")}, file)
     training = {"network": NETWORK, "weights": str(file), "batch_size": 16, "epochs": 1}
+    pictures, root = str(tmp_path / "pictures"), str(tmp_path / "data")
+    data = {"dataset": pictures, "root": root, "image_size": 16, "folds": 1}
     space = {"fixed": ["batch_size", "drop_path"], "parameters": SHORT}
 
     def plan(**changes):
-        kinds = {"recipe": "pretrained", "probes": 3, "training": training, "space": space}
+        kinds = {
+            "recipe": "pretrained",
+            "probes": 3,
+            "training": training,
+            "space": space,
+            "data": data,
+        }
         return tiny_plan(**{**kinds, **changes})
 
     return plan
