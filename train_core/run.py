@@ -10,6 +10,7 @@ from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
 from train_core.config import DeviceName, RunConfig, refuse_larger, resolve_run
+from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def main(
     with user_mistakes():
         tables, source = read_toml(config), f"file '{config}'"
         data = at_absolute_paths(resolve_run(tables, source).data)
+        _refuse_folds(data)
         prepared = prepare(data)
         rows = prepared.rows(data)
         run = resolve_run(tables, source, len(rows.train))
@@ -39,6 +41,14 @@ def main(
         refuse_larger(run.training.resolution, prepared.crop_size)
         run = run.model_copy(update={"data": kept})
     return _train(run, prepared, test, out, device)
+
+
+def _refuse_folds(data: DataConfig) -> None:
+    if (data.folds or 1) > 1 and not data.train_on_validation:
+        raise ValueError(
+            f"folds must be 1 for a single training, which has one validation part, but got "
+            f"{data.folds}: leave it out of [data]; a search trains on every fold"
+        )
 
 
 def _train(

@@ -17,8 +17,8 @@ from train_core.engine.frozen import features as module
 from train_core.engine.frozen.features import Features
 from train_core.engine.frozen.folding import folded
 from train_core.fit import fit
-from train_core.images import StoredRows
-from train_core.model import embeddings, score, trained_model
+from train_core.images import Part, StoredRows
+from train_core.model import embeddings, probabilities, score, trained_model
 from train_core.networks import NetworkShape, build_network
 
 NETWORK = "timm/test_efficientnet"
@@ -88,6 +88,19 @@ def test_a_penalty_and_views_are_what_a_probe_is_about(make, data) -> None:
     }
     assert losses[1e-3, 0] < losses[1.0, 0]
     assert losses[1e-3, 0] < losses[1e-3, 3]
+
+
+def test_class_weights_reach_the_last_layer_of_a_probe(make, data) -> None:
+    rare = (data.train.labels > 0) | (torch.arange(len(data.train)) < 40)
+    few = replace(data, train=Part(data.train.images[rare], data.train.labels[rare]))
+    engines, said = EnginePool(few), {}
+    for kind in ("none", "balanced"):
+        config = make(class_weights=kind, l2=1.0)
+        list(fit(config, few, engines))
+        model = trained_model(engines.engine(config))
+        shown = probabilities(model.network, data.validation.images, model.normalisation)
+        said[kind] = shown[:, 0].mean()
+    assert said["balanced"] > said["none"]
 
 
 def test_features_are_those_of_the_network_and_the_second_view_is_mirrored(make, data) -> None:

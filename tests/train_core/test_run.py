@@ -66,6 +66,14 @@ def test_more_images_than_there_are_is_a_mistake(run_here, tiny) -> None:
     assert done.stdout == ""
 
 
+def test_a_single_training_has_no_folds(run_here, tiny) -> None:
+    config = tiny()
+    config.write_text(config.read_text().replace("[training]", "folds = 5\n[training]"))
+    done = run_here("train_core.run", config)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: folds must be 1 for a single training")
+
+
 def test_a_folder_that_cannot_be_opened_is_a_mistake(run_module, tiny, image_folder) -> None:
     closed = image_folder / "train" / "b" / "closed"
     closed.mkdir(mode=0)

@@ -14,6 +14,7 @@ from train_core.engine.frozen.features import Features
 from train_core.engine.frozen.regression import LinearHead, fit_head
 from train_core.engine.passes import quality
 from train_core.images import ImageData
+from train_core.images.mixing import class_weights
 
 
 class Probe(Buffers):
@@ -53,8 +54,11 @@ def put_head(layer: torch.nn.Linear, head: LinearHead) -> None:
 
 
 def _head(config: TrainConfig, data: ImageData, views: list[Tensor]) -> LinearHead:
-    labels = data.train.labels.repeat(len(views))
-    return fit_head(torch.cat(views), labels, len(data.classes), config.l2)
+    labels, classes = data.train.labels.repeat(len(views)), len(data.classes)
+    weights = None
+    if config.class_weights != "none":
+        weights = class_weights(config.class_weights, labels, classes)[labels]
+    return fit_head(torch.cat(views), labels, classes, config.l2, weights)
 
 
 def _score(
