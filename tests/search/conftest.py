@@ -86,6 +86,7 @@ class OnePool:
     def __init__(self, worker: Worker) -> None:
         self.worker, self.stop = worker, multiprocessing.get_context("spawn").Event()
         self.threads, self.device, self.patience = 1, "cpu", Patience()
+        self.images = "auto"
 
     def __enter__(self):
         return self

@@ -142,7 +142,7 @@ def test_the_storage_can_be_elsewhere(watched) -> None:
     [
         (["--trials", "0"], "trials must be greater than or equal to 1, but got 0"),
         (["--trials", "many"], "Invalid value for '--trials'"),
-        (["--recipe", "slow"], "recipe must be 'cpu', 'fast' or 'accurate'"),
+        (["--recipe", "slow"], "recipe must be 'cpu', 'fast', 'accurate' or 'pretrained'"),
         (["--space", "wide", "--dataset", "digits"], "a space must be one of default, extended"),
         (["--storage", "nonsense", "--dataset", "digits"], "storage must be the URL"),
         (["--config", "nowhere.toml"], "a config must be a readable file"),

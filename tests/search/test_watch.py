@@ -235,7 +235,7 @@ def test_a_report_that_cannot_be_drawn_is_a_warning(tiny_plan, capsys) -> None:
     plan = tiny_plan()
     make_or_resume(plan.place, plan.purpose())
     (plan.folder / "report").write_text("this is no folder")
-    _draw(plan.place)
+    _draw([plan.place])
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch("warning: the report could not be drawn .*python -m reports.run.*\n", err)
