@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from records.machine import free_memory
+from records.machine.memory import free_memory
 from records.words import storage
 from train_core.config import DeviceName, ImagePlace, Precision
 

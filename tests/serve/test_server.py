@@ -40,11 +40,16 @@ sys.addaudithook(watch)
 """
 
 SLOW = """
-import time, serve.model as m
+import os, time, serve.model as m
 was = m.Model.predict
-m.Model.predict = lambda *a: (time.sleep(0.3), was(*a))[1]
+def slow(*args, **options):
+    while os.path.exists(os.environ.get("HELD", "")):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    return was(*args, **options)
+m.Model.predict = slow
 """
-"""A network that takes long, as a large one would."""
+"""A network that takes long, as a large one would, and as long as there is a file HELD."""
 
 
 def ask(service, *contents: bytes, headers=(), path: str = "/api/predict"):
@@ -119,15 +124,18 @@ def test_nothing_is_written_but_counts_that_are_gone_at_the_end(
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", None)])
-def test_when_it_is_told_to_end_those_who_wait_are_answered(start, best, end) -> None:
+def test_when_it_is_told_to_end_those_who_wait_are_answered(start, best, tmp_path, end) -> None:
     """What a terminal sends reaches every process; what people sent stays out of the log."""
-    service = start("--model", best, "--processes", 2, code=SLOW)
+    held = tmp_path / "held"
+    service = start("--model", best, "--processes", 2, code=SLOW, env={"HELD": str(held)})
+    held.touch()
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(ask, service, encoded(stripe()))
         wait_until(lambda: b"convsearch_waiting_images 1.0" in service.get("/metrics"))
         everybody = [service.process.pid, *(child.pid for child in service.children())]
         for process in everybody[:1] if end == signal.SIGTERM else everybody:
             os.kill(process, end)
+        held.unlink()
         assert asked.result()["predictions"]
     output, errors = service.process.communicate(timeout=30)
     assert (service.process.returncode, output) == (0, "")

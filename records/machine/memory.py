@@ -1,24 +1,11 @@
-"""This process and its machine: cores, memory, versions, and an end when the parent is gone."""
+"""How much memory is free; apart from the rest, as it needs psutil, which serving does not."""
 
-import os
-import platform
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 
-_PACKAGES = ("convsearch", "torch", "optuna", "numpy")
-
-
-def cores() -> int:
-    """CPU cores that this process may use, by its affinity and by its container's quota."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
+import psutil
 
 
 def free_memory() -> int:
@@ -26,8 +13,6 @@ def free_memory() -> int:
 
     What the system keeps of files counts as free, as it is given back when it is asked for.
     """
-    import psutil
-
     groups = ""
     with suppress(OSError):  # Only Linux has them.
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
@@ -61,8 +46,6 @@ def left_in_groups(groups: str, mounted: Path) -> Iterator[int]:
 
 def _left_of_own() -> Iterator[int]:
     """What the limits on this process still allow."""
-    import psutil
-
     with suppress(ImportError):  # Not on Windows.
         import resource
 
@@ -71,27 +54,3 @@ def _left_of_own() -> Iterator[int]:
             most = resource.getrlimit(limit)[0]
             if most != resource.RLIM_INFINITY and hasattr(held, name):
                 yield most - getattr(held, name)
-
-
-def versions() -> dict[str, str]:
-    """What results depend on: package -> its version, and Python's."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
-
-
-def die_with_parent() -> None:
-    """End this process as soon as the one that started it is gone, however that went."""
-    parent = parent_process()
-    assert parent is not None
-
-    def wait_and_exit() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait_and_exit, daemon=True).start()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # Run from its folder, without `pip install`.
-        return "not installed"

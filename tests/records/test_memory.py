@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from records.machine import free_memory, left_in_groups
+from records.machine.memory import free_memory, left_in_groups
 
 
 def group(folder, **numbers: object) -> None:
@@ -41,7 +41,7 @@ def test_a_limit_of_the_process_counts(which) -> None:
     resource = pytest.importorskip("resource")
     assert free_memory() > 10_000_000
     script = (
-        "import resource; from records.machine import free_memory; "
+        "import resource; from records.machine.memory import free_memory; "
         f"resource.setrlimit(resource.{which}, (500_000_000, -1)); print(free_memory())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
