@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,17 +24,18 @@ class _Handler(BaseHTTPRequestHandler):
             path = path.removeprefix(self.prefix) or "/"
         headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        onward = HTTPConnection(*self.goal, timeout=30)
-        onward.request(self.command, path, body, {**headers, **self.adds})
-        answer = onward.getresponse()
-        content = answer.read()
+        # Closed whatever follows, since a browser whose page is closed waits for no answer.
+        with closing(HTTPConnection(*self.goal, timeout=30)) as onward:
+            onward.request(self.command, path, body, {**headers, **self.adds})
+            answer = onward.getresponse()
+            content = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("date", "connection"):
                 self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        onward.close()
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(content)
 
     do_POST = do_GET
 
