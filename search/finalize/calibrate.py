@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from records.files import write_whole
-from search.finalize.familiarity import Gap, gap
+from search.finalize.familiarity import Gap, gap, gap_between
 from search.plan import Plan
 from train_core.config import TrainConfig
 
@@ -35,6 +35,10 @@ class HeldOut(NamedTuple):
     probabilities: np.ndarray  # `(confirmations, N, classes)` float32.
     rows: np.ndarray | None = None  # `(N,)` int64, of the training part; None = not known.
 
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """The content of `validation.npz`."""
+        return {"labels": self.labels, "probabilities": self.probabilities}
+
 
 def keep_predictions(
     plan: Plan, trial: int, config: TrainConfig, folds: "Folds", fold: int
@@ -44,14 +48,21 @@ def keep_predictions(
 
     Its training has just ended: the weights are still in its engine.
     """
+    from train_core.engine import known_features
     from train_core.model import probabilities
 
     pool = folds.pools[fold - 1]
     data, engine = pool.data, pool.engine(config)
     if data.validation is None:
         return
-    predicted = probabilities(engine.average, data.validation.images, engine.normalisation)
-    distances = gap(engine.average, data, engine.normalisation)
+    if (known := known_features(config, data)) is not None:
+        # What a probe made its answers from, without a pass over the images.
+        learned, new = known
+        predicted = engine.average.logits(new).softmax(1)
+        distances = gap_between(learned, new)
+    else:
+        predicted = probabilities(engine.average, data.validation.images, engine.normalisation)
+        distances = gap(engine.average, data, engine.normalisation)
     content = BytesIO()
     np.savez_compressed(
         content,

@@ -10,7 +10,7 @@ distances among the training images of the exported model.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from records.evaluation import FamiliarityFacts
 from records.statistics import directions, neighbour_distances
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from train_core.images import ImageData, Normalisation, Part
     from train_core.images.off_device import Images
     from train_core.model import TrainedModel
@@ -30,6 +32,7 @@ NO_GAPS = (
     "no familiarity.npz: the confirmations of the winner kept no distances, since they diverged "
     "or an earlier version made them, so pictures of none of the classes can pass as sure"
 )
+_Rows = TypeVar("_Rows", "Tensor", "Images")
 _MANY = 100  # Held-out images: five of them lie beyond the limit.
 _FARTHEST = 2.0  # No two pictures are further apart, whatever the confirmations make of it.
 _CLOSEST = 1e-6  # In units of distance: what float32 can tell apart.
@@ -69,17 +72,26 @@ def gap(network: "Classifier", data: "ImageData", normalisation: "Normalisation"
     assert data.validation is not None
     known = _embeddings(network, data.train.images, normalisation)
     new = _embeddings(network, data.validation.images, normalisation)
-    return Gap(_among(known), neighbour_distances(known, new, _neighbours(known)))
+    return _gap(known, new)
+
+
+def gap_between(learned: "Tensor", held_out: "Tensor") -> Gap:
+    """The same, where the embeddings are known already: `(N, features)` float32 each."""
+    return _gap(*(directions(_some(one).cpu().numpy()) for one in (learned, held_out)))
 
 
 def familiarity(
-    model: "TrainedModel", train: "Part", gaps: Sequence[Gap]
+    model: "TrainedModel", train: "Part", gaps: Sequence[Gap], learned: "Tensor | None" = None
 ) -> dict[str, np.ndarray]:
     """The content of `familiarity.npz`, for a model that was trained on these images.
 
-    `gaps` are those of confirmations, at least one.
+    `gaps` are those of confirmations, at least one; `learned` are the images' embeddings
+    `(N, features)`, where they are known already.
     """
-    known = _embeddings(model.network, train.images, model.normalisation)
+    if learned is None:
+        known = _embeddings(model.network, train.images, model.normalisation)
+    else:
+        known = directions(_some(learned).cpu().numpy())
     limits = [min(one.limit(_among(known)), _FARTHEST) for one in gaps]
     return {
         "known": known.astype(np.float16),
@@ -106,8 +118,15 @@ def _embeddings(network: "Classifier", images: "Images", norm: "Normalisation") 
     """`(N, features)` float32 of length 1: of `MOST` images, evenly spread, or of all."""
     from train_core.model import embeddings
 
-    chosen = images[:: max(1, -(-len(images) // MOST))]
-    return directions(embeddings(network, chosen, norm).cpu().numpy())
+    return directions(embeddings(network, _some(images), norm).cpu().numpy())
+
+
+def _some(of_images: _Rows) -> _Rows:
+    return of_images[:: max(1, -(-len(of_images) // MOST))]
+
+
+def _gap(known: np.ndarray, new: np.ndarray) -> Gap:
+    return Gap(_among(known), neighbour_distances(known, new, _neighbours(known)))
 
 
 def _among(known: np.ndarray) -> np.ndarray:

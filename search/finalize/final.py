@@ -62,6 +62,7 @@ class Finalize:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
         from search.export.evaluation import augmented_pictures, evaluate
         from train_core.device import device_name
+        from train_core.engine import known_features
         from train_core.model import trained_model
 
         # The same images, with the validation part given to the training.
@@ -86,14 +87,16 @@ class Finalize:
         files: dict[str, Any] = {"predictions.csv": answers.table}
         files["evaluation.npz"] = {**answers.pictures, **augmented}
         if held_out is not None:
-            labels, said = held_out.labels, held_out.probabilities
-            files["validation.npz"] = {"labels": labels, "probabilities": said}
+            files["validation.npz"] = held_out.as_arrays()
         if answers.label_errors is not None:
             metrics = metrics.model_copy(update={"label_errors": answers.label_errors})
         if gaps:
-            files["familiarity.npz"] = known = familiarity(model, engines.data.train, gaps)
-            found = beyond(model, known, tested.images)
-            metrics = metrics.model_copy(update={"familiarity": found})
+            learned = next(iter(known_features(config, engines.data) or ()), None)
+            files["familiarity.npz"] = known = familiarity(
+                model, engines.data.train, gaps, learned
+            )
+            found = {"familiarity": beyond(model, known, tested.images)}
+            metrics = metrics.model_copy(update=found)
         else:
             yield Warned(NO_GAPS)
         named = data.model_copy(update={"content": self.plan.data.content})

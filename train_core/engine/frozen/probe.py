@@ -41,6 +41,15 @@ class Probe(Buffers):
         )  # fmt: skip
 
 
+def known_features(config: TrainConfig, data: ImageData) -> list[Tensor] | None:
+    """The embeddings that a probe leaves in place, of training and validation images.
+
+    `(N, features)` float32 each, the second only if there are validation images; None for other
+    trainings, which change them.
+    """
+    return Features(config, data).of(0) if config.method == "probe" else None
+
+
 def first_head(config: TrainConfig, data: ImageData) -> LinearHead:
     """What a fine-tuning starts from: the head of a probe without augmented views."""
     return _head(config, data, [Features(config, data).of(0)[0]])
