@@ -1,6 +1,6 @@
 """Final training on all training images, the one evaluation on the test set, the export."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -41,7 +41,7 @@ from train_core.networks.weights.files import find_weights
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested
-    from train_core.engine import Folds
+    from train_core.engine import EnginePool, Folds
     from train_core.images.off_device import Images
     from train_core.model import TrainedModel
 
@@ -62,7 +62,6 @@ class Finalize:
         """Do it in this worker; returns the metrics, or None when the session is stopping."""
         from search.export.evaluation import augmented_pictures, evaluate
         from train_core.device import device_name
-        from train_core.engine import known_features
         from train_core.model import trained_model
 
         # The same images, with the validation part given to the training.
@@ -91,10 +90,7 @@ class Finalize:
         if answers.label_errors is not None:
             metrics = metrics.model_copy(update={"label_errors": answers.label_errors})
         if gaps:
-            learned = next(iter(known_features(config, engines.data) or ()), None)
-            files["familiarity.npz"] = known = familiarity(
-                model, engines.data.train, gaps, learned
-            )
+            files["familiarity.npz"] = known = _familiarity(config, engines, model, gaps)
             found = {"familiarity": beyond(model, known, tested.images)}
             metrics = metrics.model_copy(update=found)
         else:
@@ -198,6 +194,15 @@ def beside_accuracy(objective: Objective, tested: "Tested") -> dict[str, Any]:
         macro = tested.plain.macro_tested
         score = macro.recall if objective == "balanced_accuracy" else macro.f1
     return {"objective": objective, "test_score": score}
+
+
+def _familiarity(
+    config: TrainConfig, engines: "EnginePool", model: "TrainedModel", gaps: Sequence[Gap]
+) -> dict[str, np.ndarray]:
+    from train_core.engine import known_features
+
+    learned = next(iter(known_features(config, engines.data) or ()), None)
+    return familiarity(model, engines.data.train, gaps, learned)
 
 
 def _export(
