@@ -96,14 +96,8 @@ class Watch:
 def model_rows(metrics: Metrics) -> Rows:
     """What the notes say of an exported model, what is wrong with it first."""
     warned = [("WARNING", warning) for warning in class_warnings(metrics.test)]
-    return [
-        *warned,
-        (
-            "winner",
-            f"trial {metrics.trial}{of_method(str(metrics.training.get('method')))}",
-        ),
-        *figures(metrics),
-    ]
+    kind = of_method(str(metrics.training.get("method")))
+    return [*warned, ("winner", f"trial {metrics.trial}{kind}"), *figures(metrics)]
 
 
 def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterator[str]:

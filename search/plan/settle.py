@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from records.files import absolute
+from records.pixels import SMALL
 from search.config import SearchConfig
 from search.plan.plan import Plan
 from search.plan.searchable import build_space
@@ -17,17 +18,14 @@ from train_core.data.split import Rows, digest_of, usual_folds
 from train_core.data.stored import read_ties
 from train_core.networks.weights.files import at_absolute_path as at_absolute
 
-SMALL = 64
-"""Sides of pictures, in pixels, up to which networks are trained from scratch: at those of CIFAR,
-pretrained ones see nothing that they know."""
 PROBES = 30
 """Probes before the first fine-tuning, at most: they search two parameters, smooth ones."""
 _ALL = 1_000_000  # More trials than a search can have.
 USUAL_BUDGET = 600.0
 """Seconds of a search with recipe `pretrained` that was given neither trials nor a budget."""
 ON_CPU = 128
-"""Side in pixels at which a network is fine-tuned on a CPU, at most: a third of the time that 224
-take, for about two points of accuracy."""
+"""Side in pixels at which a network is fine-tuned on a CPU, at most: a third of the arithmetic of
+224, at some price in accuracy (docs/decisions.md)."""
 
 
 def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> Plan:
@@ -97,6 +95,8 @@ def _in_folds(
 
 def recipe_for(config: SearchConfig, data: PreparedData, default_recipe: RecipeName) -> RecipeName:
     """The recipe for those who name none: pretrained networks where pictures are large enough.
+
+    At the size of CIFAR's pictures, pretrained networks see nothing that they know.
 
     Who names a network, weights or a space means trainings that he knows.
     """

@@ -12,7 +12,7 @@ from tests.conftest import image_data, stripes
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.data.stored import ImageRows
-from train_core.engine import EnginePool, feature_steps, features_needed
+from train_core.engine import EnginePool, feature_steps, features_needed, known_features
 from train_core.engine.frozen import features as module
 from train_core.engine.frozen.features import Features
 from train_core.engine.frozen.folding import folded
@@ -88,6 +88,18 @@ def test_a_penalty_and_views_are_what_a_probe_is_about(make, data) -> None:
     }
     assert losses[1e-3, 0] < losses[1.0, 0]
     assert losses[1e-3, 0] < losses[1e-3, 3]
+
+
+def test_a_probe_leaves_the_embeddings_as_they_are(make, data) -> None:
+    engines, config = EnginePool(data), make(views=1)
+    list(fit(config, data, engines))
+    model = trained_model(engines.engine(config))
+    for part, found in zip(
+        (data.train, data.validation), known_features(config, data), strict=True
+    ):
+        expected = embeddings(model.network, part.images, model.normalisation)
+        assert torch.allclose(found, expected, atol=1e-5)
+    assert known_features(make("fine_tune"), data) is None
 
 
 def test_class_weights_reach_the_last_layer_of_a_probe(make, data) -> None:

@@ -56,22 +56,21 @@ def test_mistakes_are_one_line_and_exit_code_2(run_here, arguments, message) -> 
     assert done.stdout == ""
 
 
-def test_more_images_than_there_are_is_a_mistake(run_here, tiny) -> None:
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("train_size = 5000", "train_size must be between"),
+        ("folds = 5", "folds must be 1 for a single training"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_a_mistake(key, message, run_here, tiny) -> None:
     config = tiny()
-    config.write_text(config.read_text().replace("[training]", "train_size = 5000\n[training]"))
+    config.write_text(config.read_text().replace("[training]", f"{key}\n[training]"))
     done = run_here("train_core.run", config)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: train_size must be between")
+    assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
-
-
-def test_a_single_training_has_no_folds(run_here, tiny) -> None:
-    config = tiny()
-    config.write_text(config.read_text().replace("[training]", "folds = 5\n[training]"))
-    done = run_here("train_core.run", config)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: folds must be 1 for a single training")
 
 
 def test_a_folder_that_cannot_be_opened_is_a_mistake(run_module, tiny, image_folder) -> None:
