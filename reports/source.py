@@ -20,7 +20,7 @@ from studies.attributes import (
     confirmations,
     trial_records,
 )
-from studies.owner import abandoned
+from studies.broker.owner import abandoned
 from studies.storage import shown
 from studies.study import FINGERPRINT, SETTINGS, Place, find
 

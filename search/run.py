@@ -82,7 +82,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     from search.display.progress import new_display
     from search.display.summary import SearchResult, conclude
     from search.session import run_search
-    from studies.presence import StudyDeleted
+    from studies.broker.presence import StudyDeleted
 
     begun: list[Place] = []
     output = LastingOutput(sys.stdout)

@@ -35,9 +35,9 @@ from search.workers.tasks import (
 )
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
-from studies.owner import Heartbeat, Observer, this_host
-from studies.presence import Presence, StudyDeleted
-from studies.sql_broker import fail_running, requeue_dead
+from studies.broker.owner import Heartbeat, Observer, this_host
+from studies.broker.presence import Presence, StudyDeleted
+from studies.broker.sql import fail_running, requeue_dead
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from train_core.data.prepare import at_absolute_paths

@@ -16,7 +16,7 @@ from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
-from studies.sql_broker import SqlBroker
+from studies.broker.sql import SqlBroker
 from studies.study import work_on
 from train_core import Diverged, TrainingStopped
 from train_core.config import TrainConfig

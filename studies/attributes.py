@@ -21,7 +21,7 @@ DEATHS = "deaths"
 PASSED = "furthest"  # Epochs after which earlier runs of this trial were told to go on.
 # The epoch at which the pruner stopped the trial, written before that epoch is reported.
 PRUNED_AT = "pruned_at"
-OWNER = "owner"  # The process that runs the trial, see `studies.owner.Owner`.
+OWNER = "owner"  # The process that runs the trial, see `studies.broker.owner.Owner`.
 CAUSE = "cause"  # Why a trial was pruned or failed, one of `records.outcome.Cause`.
 REASON = "reason"  # The same in words.
 # The training's whole config, written before it starts, so that any trial can be replayed.

@@ -17,7 +17,7 @@ from search.plan import Plan
 from search.plan.clock import Speeds
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
-from studies.presence import StudyDeleted
+from studies.broker.presence import StudyDeleted
 from studies.study import Place
 
 

@@ -42,7 +42,7 @@ for name in modules:
 
 from search.workers.cores import CoreShare
 from search.workers.interrupts import signals_held_back
-from studies.owner import Owner, this_machine
+from studies.broker.owner import Owner, this_machine
 from train_core.device import device_name, keep_freed_memory, pick_device
 
 assert this_machine() is None

@@ -14,7 +14,7 @@ from reports.numbers.summary import summarise
 from reports.page import report_page
 from reports.run import write_report
 from reports.source import read_source
-from studies.owner import this_host
+from studies.broker.owner import this_host
 from tests.reports.making import SPACE, learned, make_study, sampled, trial, usual, write_best
 from tests.reports.pages import opened
 

@@ -14,7 +14,7 @@ from search.display.progress import Display
 from search.display.summary import conclude
 from search.session import run_search
 from search.workers.events import EpochEnded
-from studies.presence import Presence
+from studies.broker.presence import Presence
 from studies.study import Place, find, make_or_resume
 from tests.search.conftest import config_in
 from tests.studies.conftest import purpose

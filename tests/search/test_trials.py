@@ -11,7 +11,7 @@ from search.workers.events import Began, Ended, EpochEnded
 from search.workers.training_files import checkpoint_of_trial
 from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
-from studies.owner import Owner
+from studies.broker.owner import Owner
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 from tests.search.processes import TINY

@@ -11,10 +11,9 @@ from contextlib import closing
 import psutil
 import pytest
 
-from studies import owner
 from studies.attributes import OWNER
-from studies.broker import Claim, Claims
-from studies.owner import GRACE, Heartbeat, Observer, Owner, abandoned, this_machine
+from studies.broker import Claim, Claims, owner
+from studies.broker.owner import GRACE, Heartbeat, Observer, Owner, abandoned, this_machine
 from studies.storage import close_storage
 from studies.study import Place, find
 from tests.studies.conftest import begun

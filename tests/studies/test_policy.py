@@ -10,8 +10,8 @@ from space import parse_space
 from studies.algorithms import LikeWithLike
 from studies.attributes import CONFIG
 from studies.broker import Claims, Given, Policy
+from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
-from studies.sql_broker import SqlBroker
 from studies.study import work_on
 from tests.studies.conftest import begun
 from tests.studies.workers import ended

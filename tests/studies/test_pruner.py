@@ -6,8 +6,8 @@ from records.outcome import State
 from studies.algorithms import build_pruner
 from studies.attributes import trial_records
 from studies.broker import Answer
+from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
-from studies.sql_broker import SqlBroker
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE, begun
 from tests.studies.workers import ended, epoch

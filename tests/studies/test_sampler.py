@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from records.outcome import State
 from space import load_space
 from studies.algorithms import seed_for
+from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
-from studies.sql_broker import SqlBroker
 from studies.study import Place, Purpose, make_or_resume, work_on
 from tests.studies.workers import ended, score
 

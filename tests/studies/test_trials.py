@@ -5,7 +5,7 @@ import pytest
 from records.outcome import Cause, State
 from records.trial import ranked
 from studies.attributes import CAUSE, CONFIRMED, REASON, confirmations, trial_records
-from studies.owner import this_host
+from studies.broker.owner import this_host
 from studies.study import Place
 from tests.studies.conftest import FIRST, begun
 from tests.studies.workers import broker_of, ended, epoch

@@ -7,8 +7,8 @@ import time
 
 from records.outcome import EpochRecord, Outcome, State
 from studies.broker import Answer, Broker, Claim
+from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
-from studies.sql_broker import SqlBroker
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE
 

@@ -1,6 +1,6 @@
 """`Broker`: who hands out trials and takes them back; all that a worker knows of a study.
 
-`studies.sql_broker` is the one over a database. Whoever implements the three calls elsewhere, for
+`studies.broker.sql` is the one over a database. Whoever implements the three calls elsewhere, for
 instance as a service, is a broker too.
 """
 

@@ -14,7 +14,7 @@ from space import Space, Value
 from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
-from studies.owner import Observer, Owner, owner_of
+from studies.broker.owner import Observer, Owner, owner_of
 from studies.study import Place
 
 # Failures in a row that end a search: by then it is the machine and not the parameters.
