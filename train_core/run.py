@@ -9,9 +9,10 @@ import typer
 from records.command_line import new_app, run_app, user_mistakes
 from records.toml import read_toml, write_toml
 from train_core import TrainingStopped
-from train_core.config import DeviceName, RunConfig, refuse_larger, resolve_run
+from train_core.config import DeviceName, refuse_larger
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
+from train_core.run_config import RunConfig, resolve_run
 
 if TYPE_CHECKING:
     from records.outcome import EpochRecord

@@ -13,9 +13,9 @@ from search.finalize.finish import _same_model
 from search.plan.clock import Speeds
 from search.workers.tasks import CheckNetworks, Machine
 from tests.search.conftest import FACTS, begun, run_task, winner
-from train_core.config import load_run_config
 from train_core.model import load_model
 from train_core.networks.foreign.timm_models import create
+from train_core.run_config import load_run_config
 
 TIMM, OWN = "timm/test_efficientnet", "tests.train_core.own_builder:build"
 TRAINING = {

@@ -1,7 +1,7 @@
 import pytest
 
-from train_core.config import load_run_config
 from train_core.model import load_model
+from train_core.run_config import load_run_config
 
 pytestmark = pytest.mark.slow
 
