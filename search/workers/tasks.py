@@ -119,7 +119,7 @@ class MeasureSpeed:
 
     def run(self, worker: Worker) -> Generator[Event, None, Speeds]:
         """Train a few steps; nothing if the device cannot hold it. Buffers stay for the trials."""
-        from train_core.device import is_out_of_memory
+        from train_core.device import out_of_memory
 
         yield from ()
         engines = worker.engines(self.plan.data, self.plan.config.data)
@@ -131,7 +131,7 @@ class MeasureSpeed:
                 training = _images_per_second(self.plan, engines)
             return Speeds(training=training, features=features)
         except (RuntimeError, MemoryError) as error:
-            if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+            if out_of_memory(error) is None:
                 raise
         engines.clear()
         return Speeds(features=features)

@@ -13,12 +13,13 @@ from torch import Tensor
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.buffers import Buffers, EngineShape, network_on
+from train_core.engine.captures import WARM_UP, Captures
 from train_core.engine.feed import Feed
 from train_core.engine.flat import FlatState
 from train_core.engine.frozen.probe import put_head
 from train_core.engine.frozen.regression import LinearHead
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
-from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
+from train_core.engine.passes import compiled, loss_and_logits
 from train_core.images import ImageData
 from train_core.images.mixing import Mixing
 from train_core.images.off_device import OffDevice
@@ -31,10 +32,19 @@ class Engine(Buffers):
         average: The network with the averaged weights and batch statistics, in evaluation mode.
         steps_per_epoch: Whole batches in the training part, at least 1.
         images_per_epoch: Images in them, some of them more than once if there are few.
+
+    Args:
+        shape: What decides the buffers.
+        data: What to learn from.
+        captures: What records the step, if the shape says so.
     """
 
-    def __init__(self, shape: EngineShape, data: ImageData) -> None:
+    def __init__(
+        self, shape: EngineShape, data: ImageData, captures: Captures | None = None
+    ) -> None:
         super().__init__(shape, data)
+        assert captures or not shape.cuda_graph, "somebody has to record the step"
+        self._captures = captures if shape.cuda_graph else None
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = network_on(shape.network, data.device).train()
@@ -67,9 +77,9 @@ class Engine(Buffers):
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
         self._begin(config)
-        if self.shape.cuda_graph and self._replay is None:
+        if self._captures is not None and self._replay is None:
             self.shuffle()
-            self._replay = capture(self._train_step, self._random, self.data.device)
+            self._replay = self._captures.record(self._train_step, self._random)
             # Capturing has trained a few steps.
             self._begin(config)
 
