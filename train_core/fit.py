@@ -79,7 +79,8 @@ def fit(
         # What other trainings left may have taken the room.
         if begun or not pool.make_room(config):
             pool.clear()
-            raise stopped_by(reason, use)
+            stopped = stopped_by(reason, use)
+            raise stopped
 
 
 def fit_folds(

@@ -1,4 +1,4 @@
-"""Captured steps: recorded once as CUDA graphs, which share a stream and a memory, and replayed."""
+"""Captured steps: recorded once as CUDA graphs, which share stream and memory, and replayed."""
 
 from collections.abc import Callable
 from functools import cache
