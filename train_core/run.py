@@ -190,6 +190,7 @@ def _epochs(training: TrainConfig, engines: "EnginePool", state: "Checkpoint") -
 
 def _with_weights(run: RunConfig, prepared: PreparedData) -> RunConfig:
     """The run with the hash of the weights that it starts from; ValueError if it cannot start."""
+    from train_core.engine.curriculum import smaller_than
     from train_core.networks.weights.check import check_networks
     from train_core.networks.weights.files import at_absolute_path
 
@@ -198,7 +199,9 @@ def _with_weights(run: RunConfig, prepared: PreparedData) -> RunConfig:
     settings = {**training.model_dump(), "image_size": side}
     names, classes = [training.network], len(prepared.classes)
     skips = names if training.drop_path > 0 else ()
-    file = check_networks(names, settings, classes, drop_path=skips)
+    grows = training.curriculum != "none" and training.method != "probe"
+    smaller = {training.network: smaller_than(side)} if grows else {}
+    file = check_networks(names, settings, classes, drop_path=skips, smaller=smaller)
     if file is None:
         return run
     found = {"weights": at_absolute_path(training.weights), "weights_sha256": file.facts.sha256}
