@@ -21,6 +21,7 @@ Method = Literal["full", "probe", "fine_tune"]
 ClassWeights = Literal["none", "sqrt", "balanced"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
+Curriculum = Literal["none", "progressive"]
 Precision = Literal["auto", "bf16", "fp32"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 ImagePlace = Literal["auto", "device", "host", "cache"]
@@ -63,6 +64,10 @@ class TrainConfig(BaseModel):
 
     resolution: int | None = Field(default=None, ge=16, le=512)
     """Side in pixels at which the network sees the images; None = [data] image_size, the most."""
+
+    curriculum: Curriculum = "none"
+    """At which size epochs see the images: all in full (`none`), or the first at three quarters of
+    the side, above 64 pixels at four sevenths, growing to the full one (`progressive`)."""
 
     l2: FiniteFloat = Field(default=1e-3, gt=0, le=1e3)
     """Penalty on the squared weights of a probe's last layer, on standardised features and a mean
@@ -213,6 +218,7 @@ class TrainConfig(BaseModel):
         if self.method == "probe":
             what += f", last layer only, l2 {self.l2:.3g}, {self.views} augmented views"
             return f"{what}, {self.levels} levels" if self.levels else what
+        growing = "" if self.curriculum == "none" else " of growing images"
         if self.method == "fine_tune":
             what += (
                 f", fine-tuned but for {self.frozen_stages} stages at {self.backbone_lr:.3g} of "
@@ -221,7 +227,7 @@ class TrainConfig(BaseModel):
         return (
             f"{what}, batch {self.batch_size}, "
             f"{self.optimizer} lr {self.lr:.3g}, dropout {self.dropout:.2f}, "
-            f"augment {self.augment:.2f}, {self.epochs} epochs"
+            f"augment {self.augment:.2f}, {self.epochs} epochs{growing}"
         )
 
 

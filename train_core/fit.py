@@ -5,6 +5,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -15,6 +16,7 @@ from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
 from train_core.device import out_of_memory, synchronize
 from train_core.engine import Engine, EnginePool, Folds, Probe
+from train_core.engine.curriculum import sides_of
 from train_core.engine.frozen.probe import first_head
 from train_core.engine.memory import forget_peak, memory_use, stopped_by
 from train_core.images import ImageData, Part
@@ -124,24 +126,41 @@ def fit_folds(
 
 
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
-    """Training images per second, over so many seconds and two steps at least, after a warm-up."""
+    """Training images per second, over so many seconds and two steps at least, after a warm-up.
+
+    Where images grow from epoch to epoch, it is the mean over the whole training.
+    """
     engine = engines.engine(config)
     assert isinstance(engine, Engine), "a probe makes no steps"
-    engine.start(config)
-    engine.shuffle()
+    shares = Counter(sides_of(config.curriculum, engine.shape.view.side, config.epochs))
+    each = [
+        epochs * _seconds_per_step(config, engine, side, seconds / len(shares))
+        for side, epochs in shares.items()
+    ]
+    return config.batch_size * config.epochs / sum(each)
+
+
+def _seconds_per_step(config: TrainConfig, engine: Engine, side: int, seconds: float) -> float:
+    """Those of a step on images of this size, over so many seconds and two steps at least."""
+    _start_at(side, config, engine)
     _seconds_of(engine, 1)
     left = config.epochs * engine.steps_per_epoch - 1
     steps, spent = 0, 0.0
     while steps < 2 or spent < seconds:
         if not left:  # The schedule has run out.
-            engine.start(config)
-            engine.shuffle()
+            _start_at(side, config, engine)
             left = config.epochs * engine.steps_per_epoch
         # Ever longer runs, so that waiting for the device after each is lost in them.
         count = min(left, max(1, steps))
         spent += _seconds_of(engine, count)
         steps, left = steps + count, left - count
-    return steps * config.batch_size / spent
+    return spent / steps
+
+
+def _start_at(side: int, config: TrainConfig, engine: Engine) -> None:
+    engine.start(config)
+    engine.see(side)
+    engine.shuffle()
 
 
 def _start(

@@ -125,6 +125,23 @@ def test_drop_path_is_refused_where_no_network_has_it(tiny_plan) -> None:
         tiny_plan(training={**TRAINING, "network": "convnet"}, space=space)
 
 
+GROWS = {"type": "choice", "choices": ["none", "progressive"]}
+
+
+def test_images_grow_for_networks_that_take_any_size(tiny_plan, worker) -> None:
+    training = {**TRAINING, "network": "timm/test_vit"}
+    assert tiny_plan(training=training, space={}).with_curriculum == set()
+    of_ours = {"curriculum": GROWS | {"when": {"network": "resnet"}}}
+    plan = tiny_plan(training=training, space={"parameters": NETWORK | of_ours})
+    assert plan.with_curriculum == {"resnet"}
+    for changes in (
+        {"training": {**training, "curriculum": "progressive"}, "space": {}},
+        {"training": training, "space": {"parameters": {"curriculum": GROWS}}},
+    ):
+        _, found = run_task(CheckNetworks(tiny_plan(**changes)), worker)
+        assert 'curriculum must be "none"' in str(found)
+
+
 def weights_in(folder) -> str:
     path = folder / "weights.pth"
     body = create(TIMM, 16)
