@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +18,7 @@ from records.toml import write_toml
 from studies.broker.owner import Observer, Owner
 from studies.broker.sessions import others_at_work
 from studies.broker.sql import requeue_dead
-from studies.storage import at_absolute_path, make_folder, make_storage, shown
+from studies.storage import at_absolute_path, close_storage, make_folder, make_storage, shown
 from studies.study import FINGERPRINT, SETTINGS, Place, find
 
 # Of optuna-dashboard, which names trials by what their storage calls them.
@@ -54,17 +55,15 @@ def copy(source: Place, target: Place, *, anyway: bool = False) -> int:
     with source.lock(), target.lock():
         refuse_at_work(study, source, "copied", anyway=anyway)
         make_folder(target.folder)
-        made = _new_study(study, target)
+        storage = make_storage(target.url)
         try:
-            _fill(made, study, target)
-        except BaseException as error:
-            optuna.delete_study(study_name=target.name, storage=made._storage)
-            if isinstance(error, StorageInternalError | SQLAlchemyError):
-                raise ValueError(_too_small(target, error)) from None
-            raise
+            _copy_trials(study, target, storage)
+        finally:
+            close_storage(storage)
         _copy_folder(source.folder, target.folder)
         if (target.folder / "search.toml").is_file():
-            write_toml(target.folder / "search.toml", made.user_attrs.get(SETTINGS, {}))
+            settings = _settings(study.user_attrs.get(SETTINGS, {}), target)
+            write_toml(target.folder / "search.toml", settings)
     return len(study.get_trials(deepcopy=False))
 
 
@@ -77,10 +76,10 @@ def refuse_at_work(study: Study, place: Place, what: str, *, anyway: bool) -> No
         )
 
 
-def _new_study(study: Study, target: Place) -> Study:
-    storage = make_storage(target.url)
+def _copy_trials(study: Study, target: Place, storage: RDBStorage) -> None:
+    """Everything that is in the storage, or nothing."""
     try:
-        return optuna.create_study(
+        made = optuna.create_study(
             storage=storage, study_name=target.name, directions=study.directions
         )
     except optuna.exceptions.DuplicatedStudyError:
@@ -88,10 +87,17 @@ def _new_study(study: Study, target: Place) -> Study:
             f"a copy must be a new study, but '{shown(target.url)}' holds '{target.name}': give "
             f"another name with --as, or delete that one first"
         ) from None
+    try:
+        _fill(made, study, target)
+    except BaseException as error:
+        optuna.delete_study(study_name=target.name, storage=storage)
+        if isinstance(error, StorageInternalError | SQLAlchemyError):
+            raise ValueError(_too_small(target, error)) from None
+        raise
 
 
 def _fill(made: Study, study: Study, target: Place) -> None:
-    """Everything that is in the storage; what makes it a study of a search comes last."""
+    """Trials and attributes; what makes it a study of a search comes last."""
     new, old = made._storage, study._storage
     ids = {}
     for trial in study.get_trials(deepcopy=False):
