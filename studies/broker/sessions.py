@@ -9,8 +9,12 @@ import psutil
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from studies.broker.owner import Owner, owner_of, sign_of, this_host, this_machine
+from records.files import is_full_disk
+from studies.broker.owner import Observer, Owner, owner_of, sign_of, this_host, this_machine
+from studies.broker.sql import requeue_dead
+from studies.connection.outage import connection_broke, not_waiting
 from studies.storage import is_on_one_machine
+from studies.study import Place
 
 # Seconds after its last sign of life for which a session elsewhere counts as at work. A single
 # look cannot see whether a sign changes, so its time counts, and clocks differ by minutes.
@@ -61,6 +65,19 @@ def others_at_work(study: Study) -> Sessions:
     live.discard((here, os.getpid()))
     elsewhere = {place for place, _ in live if place != here}
     return Sessions(sum(place == here for place, _ in live), len(elsewhere))
+
+
+def leave(study: Study, place: Place) -> None:
+    """Enqueue again what the ended workers of this session were running.
+
+    Where nothing can be written, the next session does it.
+    """
+    try:
+        with not_waiting(), place.lock():
+            requeue_dead(study, Observer(study))
+    except Exception as error:
+        if not (is_full_disk(error) or connection_broke(error)):
+            raise
 
 
 def _lives(place: str, pid: int, last: float, here: str) -> bool:
