@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from records.command_line import warn
-from records.files import is_full_disk
 from records.outcome import Cause, Outcome, State
 from records.toml import validate, write_toml
 from search.config import SearchConfig
 from search.display.dashboard import Watch, dashboard, how_to_watch
 from search.display.progress import Display, EventLog
-from search.display.summary import Counts, SearchResult, count, introduce
+from search.display.summary import Counts, SearchResult, count, introduce, join
 from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.plan.before import as_before
@@ -35,9 +34,11 @@ from search.workers.tasks import (
 )
 from search.workers.training_files import refuse_missing, sweep_trials
 from studies.attributes import MACHINE, trial_records
-from studies.broker.owner import Heartbeat, Observer, this_host
+from studies.broker.owner import Heartbeat, this_host
 from studies.broker.presence import Presence, StudyDeleted
-from studies.broker.sql import fail_running, requeue_dead
+from studies.broker.sessions import leave, others_at_work
+from studies.broker.sql import fail_running
+from studies.connection.outage import told
 from studies.storage import refuse_unusable
 from studies.study import SETTINGS, Place, find, make_or_resume
 from train_core.data.prepare import at_absolute_paths
@@ -140,6 +141,7 @@ class _Session:
         self.study = make_or_resume(self.plan.place, self.plan.purpose())
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
         self.presence, self._next_look = Presence(self.study, self.plan.place), 0.0
+        self.heart = Heartbeat(self.study)
         self.log = EventLog(self.plan.folder)
         self.watch = Watch(self.plan, self.study, self.log, self._say)
         self.workers = self.plan.config.workers.count or max(1, self.machine.gpus)
@@ -148,7 +150,7 @@ class _Session:
     def run(self, *, trials: bool) -> SearchResult:
         """Run what is missing of the trials, if they are wanted, and then what follows them."""
         metrics = None
-        with dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
+        with told(self._say), dashboard(self.plan.place, wanted=self.plan.config.dashboard) as url:
             try:
                 if trials:
                     self._run_trials(url)
@@ -174,6 +176,7 @@ class _Session:
                 raise
             self.watch.end(metrics)
         sweep_trials(self.plan, trial_records(self.study))
+        self.heart.end()
         self.log.write("search ends")
         return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
 
@@ -186,7 +189,8 @@ class _Session:
             speeds = self.pool.call(MeasureSpeed(self.plan))
             self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
             self.pool.patience = self._patience(speeds)
-        for line in introduce(self.plan, self.machine, self.workers, speeds, counts, where):
+        lines = introduce(self.plan, self.machine, self.workers, speeds, counts, where)
+        for line in [*lines, *join(self.plan.name, counts, others_at_work(self.study))]:
             self._say(line)
         self._say(how_to_watch(self.plan.place, dashboard_url))
         if not counts.ended:
@@ -213,12 +217,9 @@ class _Session:
         self.pool.grow(self.workers)
         timeout = self.plan.config.timeout
         deadline = None if timeout is None else time.time() + timeout
-        heart = Heartbeat(self.study)
-        heart.beat()
         began, ended, next_count = time.monotonic(), 0, 0.0
         for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self.workers):
             self._tell(worker, event)
-            heart.beat()
             now = time.monotonic()
             if isinstance(event, Ended):
                 ended, next_count = ended + 1, now
@@ -264,6 +265,7 @@ class _Session:
             self._say("stopping after the running epochs; Ctrl-C again stops at once")
         if (now := time.monotonic()) >= self._next_look:
             self._refuse_deleted()
+            self.heart.beat()
             self._next_look = now + _LOOK_EVERY
         self.watch.update()
 
@@ -290,9 +292,4 @@ class _Session:
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""
         self.pool.kill()
-        try:
-            with self.plan.place.lock():
-                requeue_dead(self.study, Observer(self.study))
-        except Exception as error:
-            if not is_full_disk(error):  # Then the next search clears them.
-                raise
+        leave(self.study, self.plan.place)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,10 +19,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from records.files import absolute, is_full_disk
+from studies.connection.database import LastingStorage
+from studies.connection.lock import Held, mysql_lock, postgresql_lock, server_lock
 
 BUSY_TIMEOUT = 60.0  # Seconds that a SQLite connection waits for another one's write.
-# Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever.
-_YEAR = 31_536_000
 
 
 def backend(url: str) -> str:
@@ -125,7 +125,8 @@ def _holds_study(url: str, path: Path | None, options: dict[str, Any]) -> bool:
 
 def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) -> RDBStorage:
     try:
-        return RDBStorage(url, engine_kwargs=options, skip_table_creation=skip_table_creation)
+        made = RDBStorage if sqlite_file(url) is not None else LastingStorage
+        return made(url, engine_kwargs=options, skip_table_creation=skip_table_creation)
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as e:
         if is_full_disk(e):
             raise
@@ -134,7 +135,8 @@ def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) 
 
 def _sqlite_options(path: Path | None, to_write: bool) -> dict[str, Any]:
     if path is None:
-        return {}
+        # A server may have been started anew since the last call.
+        return {"pool_pre_ping": True}
     # SQLite makes other files beside it.
     if to_write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         return {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": _Connection}}
@@ -184,9 +186,7 @@ def _refuse_foreign(path: Path) -> None:
     )
 
 
-def study_lock(
-    url: str, name: str, folder: Path, what: str = ""
-) -> AbstractContextManager[object]:
+def study_lock(url: str, name: str, folder: Path, what: str = "") -> AbstractContextManager[Held]:
     """A lock of one study across processes and, where the storage can hold it, across hosts.
 
     Args:
@@ -203,17 +203,12 @@ def study_lock(
     kind = backend(url)
     label = hashlib.sha256((f"{name}:{what}" if what else name).encode())
     if kind == "postgresql":
-        key = int.from_bytes(label.digest()[:8], signed=True)
-        return _server_lock(url, f"SELECT pg_advisory_lock({key})")
+        return _server_lock(url, postgresql_lock(int.from_bytes(label.digest()[:8], signed=True)))
     if kind in ("mysql", "mariadb"):
-        return _server_lock(
-            url,
-            # A server that hangs up on the idle also lets go of their locks.
-            f"SET SESSION wait_timeout = {_YEAR}",
-            f"SELECT GET_LOCK('convsearch-{label.hexdigest()[:32]}', {_YEAR})",
-        )
+        return _server_lock(url, *mysql_lock(f"convsearch-{label.hexdigest()[:32]}"))
     path = sqlite_file(url) or folder / "study"
-    return _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
+    file = _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
+    return _holding(file)
 
 
 @cache
@@ -224,26 +219,19 @@ def _file_lock(path: Path) -> FileLock:
 
 
 @contextmanager
-def _server_lock(url: str, *statements: str) -> Iterator[None]:
-    """Hold what the last statement gives for as long as the connection is open."""
-    try:
-        connection = _lock_engine(url).connect()
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise ValueError(cannot_open(url, error)) from None
-    with connection:
-        for statement in statements:
-            result = connection.execute(sqlalchemy.text(statement))
-        # PostgreSQL's function returns nothing, MySQL's 1, or NULL for an error without a word.
-        granted = result.scalar()
-        assert granted in ("", 1), f"the database did not give the lock but {granted!r}"
-        yield
+def _holding(file: FileLock) -> Iterator[Held]:
+    with file:
+        yield Held()
 
 
-@cache
-def _lock_engine(url: str) -> sqlalchemy.Engine:
-    # Without a pool, leaving closes the connection, and the server lets go even after a kill.
-    # Without a transaction either: servers may end those that do nothing for long.
-    return sqlalchemy.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+@contextmanager
+def _server_lock(url: str, *statements: str) -> Iterator[Held]:
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(server_lock(url, shown(url), *statements))
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise ValueError(cannot_open(url, error)) from None
+        yield held
 
 
 def make_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from space import Space, Value
 from studies.algorithms import IndexedSampler, LikeWithLike, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
+from studies.connection.lock import Held
 from studies.differences import Made, differences
 from studies.storage import (
     close_storage,
@@ -61,7 +62,7 @@ class Place:
         words = ["--study", self.name, *([] if runs == "runs" else ["--runs", runs])]
         return shlex.join([*words, *(["--storage", shown(self.storage)] if self.storage else [])])
 
-    def lock(self, what: str = "") -> AbstractContextManager[object]:
+    def lock(self, what: str = "") -> AbstractContextManager[Held]:
         """The lock around everything that counts or asks for trials, or another one by name."""
         return study_lock(self.url, self.name, self.folder, what)
 

@@ -18,6 +18,7 @@ from search.plan.clock import Speeds
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
 from studies.broker.presence import StudyDeleted
+from studies.broker.sessions import Sessions
 from studies.study import Place
 
 
@@ -130,6 +131,12 @@ def introduce(
         yield f"        {', '.join(plan.left_out)} left out, since {without} has none"
     yield f"job     {topics['job']}"
     yield from (f"{title:8}{line}" for title, line in times(plan, workers, speeds, counts))
+
+
+def join(name: str, counts: Counts, others: Sessions) -> Iterator[str]:
+    """A line about a study that others work on already."""
+    if others:
+        yield f"joining study '{name}': {counts.of_total()} ended, {others.in_words()}"
 
 
 def plan_lines(plan: Plan) -> list[tuple[str, str]]:

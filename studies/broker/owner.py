@@ -60,7 +60,7 @@ class Owner(BaseModel):
     @property
     def sign(self) -> str:
         """The study's attribute with the signs of life of its session."""
-        return _sign(self.machine or self.host, self.session)
+        return sign_of(self.machine or self.host, str(self.session))
 
     def is_dead(self, *, one_machine: bool = False) -> bool:
         """Whether the process is known to be gone; of those elsewhere nothing is known.
@@ -88,13 +88,18 @@ class Heartbeat:
 
     def __init__(self, study: Study) -> None:
         self._study, self._last = study, -EVERY
-        self._sign = _sign(this_machine() or this_host(), os.getpid())
+        self._sign = sign_of(this_machine() or this_host(), str(os.getpid()))
 
     def beat(self) -> None:
         """Write one, if the last is long enough ago; call it often."""
         if time.monotonic() - self._last >= EVERY:
             self._study.set_user_attr(self._sign, time.time())
             self._last = time.monotonic()
+
+    def end(self) -> None:
+        """Say that there will be no more, so that nobody has to wait for them."""
+        self._study.set_user_attr(self._sign, 0.0)
+        self._last = -EVERY
 
 
 class Observer:
@@ -180,5 +185,6 @@ def _ticks(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def _sign(place: str, session: int) -> str:
+def sign_of(place: str, session: str) -> str:
+    """The study's attribute with the signs of life of a session, by machine and process."""
     return f"alive:{place}:{session}"
