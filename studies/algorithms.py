@@ -15,8 +15,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.attributes import CONFIG, ENQUEUED, FOLDS, INDEX, RETRY_OF, index_of
-from studies.broker.promotion import Promote
 from studies.config import StudyConfig
+from studies.promotion import Promote
 
 
 def seed_for(study_seed: int, *path: int) -> int:

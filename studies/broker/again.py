@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from records.outcome import State
 from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
-from studies.broker.promotion import Promote
+from studies.promotion import Promote
 
 
 def take_up(study: Study, promote: Promote, *, last: bool) -> bool:

@@ -17,7 +17,7 @@ from studies.attributes import index_of, requeued, trial_records
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
 from studies.broker.again import deaths_of, run_again, take_up
 from studies.broker.owner import Observer, Owner, owner_of
-from studies.broker.promotion import Promote
+from studies.promotion import Promote
 from studies.study import Place
 
 # Failures in a row that end a search: by then it is the machine and not the parameters.
