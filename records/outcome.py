@@ -17,13 +17,15 @@ class State(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     REQUEUED = "requeued"
-    """Stopped from outside; it goes on under another number, and this one counts for nothing."""
+    """Stopped from outside, or paused; it goes on under another number, and this one counts for
+    nothing."""
 
 
 class Cause(StrEnum):
     """Why a trial was pruned or failed."""
 
     RULE = "rule"  # The pruner stopped it, since it fell behind.
+    PAUSED = "paused"  # The pruner stopped it for now; it stands as pruned unless it goes on.
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out of memory"
     TIMED_OUT = "timed out"

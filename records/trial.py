@@ -24,6 +24,7 @@ class TrialRecord(BaseModel):
         cause: Why it was pruned or failed.
         reason: The same in words.
         worker: Host and pid of the process that ran it, as `host:pid`.
+        spent: Seconds of its earlier runs, which ended in a pause.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class TrialRecord(BaseModel):
     started: datetime | None
     ended: datetime | None
     worker: str | None = None
+    spent: float = 0.0
 
     @property
     def seconds(self) -> float | None:
@@ -49,6 +51,11 @@ class TrialRecord(BaseModel):
         if self.started is None or self.ended is None:
             return None
         return (self.ended - self.started).total_seconds()
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Wall time of all its runs together, without the pauses; None before the end."""
+        return None if self.seconds is None else self.spent + self.seconds
 
     @property
     def done(self) -> bool:

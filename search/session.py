@@ -175,7 +175,8 @@ class _Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(self.plan, trial_records(self.study))
+        over = self._counts().ended or (self.plan.total is None and metrics is not None)
+        sweep_trials(self.plan, trial_records(self.study), paused=over)
         self.heart.end()
         self.log.write("search ends")
         return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
@@ -287,7 +288,7 @@ class _Session:
             self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
-        return count(trial_records(self.study), self.plan.total)
+        return count(trial_records(self.study), self.plan.total, self.plan.config.study)
 
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""

@@ -103,8 +103,8 @@ class Trial:
             yield Warned(event_files.trouble)
         if not self.broker.settle(self.claim, outcome):
             outcome = _LOST
-        # What was lost may go on elsewhere, from the same checkpoint.
-        if outcome.state != State.REQUEUED:
+        # What was lost may go on elsewhere, and what is paused later, from the same checkpoint.
+        if outcome.state != State.REQUEUED and outcome.cause != Cause.PAUSED:
             checkpoint.remove()
         yield Ended(self.job, outcome)
         return outcome.state == State.REQUEUED and outcome.cause is not None
@@ -123,7 +123,7 @@ class Trial:
             yield Began(self.job, config.describe(), epochs, self.claim.number)
             records = follow(fit_folds(config, self.folds, checkpoint))
             state, cause, why = yield from self._epochs(records, history, epochs)
-            if state == State.REQUEUED and why is None:
+            if cause == Cause.PAUSED or (state == State.REQUEUED and why is None):
                 checkpoint.write()
         except TrainingStopped as early:
             cause = Cause.DIVERGED if isinstance(early, Diverged) else Cause.OUT_OF_MEMORY
@@ -156,6 +156,8 @@ class Trial:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:
                 return State.PRUNED, Cause.RULE, f"{study.pruner} rule after epoch {epoch}"
+            if answer == Answer.PAUSE:
+                return State.PRUNED, Cause.PAUSED, f"paused after epoch {epoch}"
             if epoch == epochs:
                 break
             self.worker.share_cores()

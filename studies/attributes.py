@@ -15,7 +15,9 @@ INDEX = "index"
 ENQUEUED = "enqueued"
 # What was settled for the trial before it was sampled, see `studies.broker.Given`.
 GIVEN = "given"
-RETRY_OF = "retry_of"  # Number of the trial, stopped from outside, that this one runs again.
+# Number of the trial, stopped from outside or paused, that this one runs again.
+RETRY_OF = "retry_of"
+SPENT = "spent"  # Seconds of its earlier runs, up to pauses.
 # How often in a row the worker of this trial died without getting further than before.
 DEATHS = "deaths"
 PASSED = "furthest"  # Epochs after which earlier runs of this trial were told to go on.
@@ -56,7 +58,7 @@ _CAUSES = {
 
 
 def requeued(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of the trials that were stopped from outside and enqueued again.
+    """Numbers of the trials that were stopped from outside, or paused, and enqueued again.
 
     They count for nothing: neither for the total, nor as failures, nor for seeds.
     """
@@ -105,6 +107,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         worker=owner and f"{owner['host']}:{owner['pid']}",
+        spent=float(trial.user_attrs.get(SPENT, 0.0)),
     )
 
 

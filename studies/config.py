@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from records.words import Objective
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
-PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "none"]
+PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "promote", "none"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -29,7 +29,7 @@ class StudyConfig(BaseModel):
     """Who proposes trials: `tpe`, `gp` (Gaussian process), `cmaes`, `qmc` (Sobol), `random`."""
 
     pruner: PrunerName = "median"
-    """Who stops trials that fall behind; `none` = nobody."""
+    """Who stops trials that fall behind; `promote` pauses them, `none` = nobody."""
 
     objective: Objective = "accuracy"
     """What trials are chosen by, on validation images: `accuracy`, `balanced_accuracy` (mean
@@ -40,7 +40,12 @@ class StudyConfig(BaseModel):
     model."""
 
     prune_after: Share = 1 / 6
-    """Share of the epochs in which no trial is pruned, and between two looks at it, in [0, 1]."""
+    """Share of the epochs in which no trial is pruned, and between two looks at it, in [0, 1];
+    with `promote` up to the first rung, where trials are paused."""
+
+    reduction: int = Field(default=3, ge=2, le=1000)
+    """With `promote`, `hyperband` and `successive-halving`: one in so many trials goes on from a
+    rung, to one that is so many times as far."""
 
     keep: Share = 0.75
     """Share of the complete trials that a trial must not fall behind with `percentile`: at 0.75,

@@ -15,7 +15,7 @@ from optuna.study import Study, StudyDirection
 from sqlalchemy.engine import URL
 
 from space import Space, Value
-from studies.algorithms import IndexedSampler, LikeWithLike, build_pruner
+from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
 from studies.connection.lock import Held
@@ -153,7 +153,7 @@ def work_on(place: Place, config: StudyConfig, space: Space, epochs: int | None)
     study = find(place)
     conditional = any(parameter.when for parameter in space.parameters.values())
     study.sampler = IndexedSampler(config, conditional)
-    study.pruner = LikeWithLike(config) if epochs is None else build_pruner(config, epochs)
+    study.pruner = build_pruner(config, epochs)
     return study
 
 

@@ -14,6 +14,7 @@ Item = TypeVar("Item", Point, Bar)
 _MARKS = {
     "complete": {"color": BLUE, "symbol": "circle"},
     "pruned": {"color": GREY, "symbol": "x-thin-open"},
+    "paused": {"color": GREY, "symbol": "diamond-open"},
     "diverged": {"color": ORANGE, "symbol": "triangle-down"},
     "out of memory": {"color": ORANGE, "symbol": "square"},
     "timed out": {"color": PURPLE, "symbol": "diamond"},
@@ -94,7 +95,13 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
     if not drawn:
         return Drawing("curves", title, missing="No trial has reported an epoch.")
     best = next((p.number for p in points if p.value == points[-1].best == p.best), None)
-    named = {"complete": BLUE, "pruned": GREY, "running": GREEN, "ended otherwise": PURPLE}
+    named = {
+        "complete": BLUE,
+        "pruned": GREY,
+        "paused": GREY,
+        "running": GREEN,
+        "ended otherwise": PURPLE,
+    }
     groups: dict[str, list[Curve]] = {name: [] for name in named}
     for curve in drawn:
         if curve.number != best:
@@ -107,7 +114,10 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
         threshold = f", with the {curves.threshold_name} as it stands now"
         moved = " Early trials met a lower pruning threshold than today's."
         moved += " Diamonds mark the epochs with a pruning check." if curves.checks else ""
-    pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
+    pruned, last = (
+        sum(c.kind in ("pruned", "paused") for c in drawn),
+        max(c.epochs[-1] for c in drawn),
+    )
     return Drawing(
         "curves", title,
         figure(traces, "epoch", "validation accuracy", yaxis_tickformat=".0%",

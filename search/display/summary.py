@@ -19,6 +19,8 @@ from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
 from studies.broker.presence import StudyDeleted
 from studies.broker.sessions import Sessions
+from studies.config import StudyConfig
+from studies.promotion import is_paused, may_go_on
 from studies.study import Place
 
 
@@ -28,10 +30,12 @@ class Counts:
 
     total: int | None  # Trials that the study should end with; None = as the budget allows.
     complete: int
-    pruned: int  # Stopped by a rule, divergence or lack of memory.
+    pruned: int  # Stopped by a rule, divergence or lack of memory, or paused.
     failed: int  # A fault ended them.
     running: int
     best: TrialRecord | None  # The one with the highest accuracy; None before the first one.
+    paused: int = 0  # Those of the pruned ones that may be taken up again.
+    may_go_on: bool = False  # Whether one of these would be, without new points.
 
     @property
     def done(self) -> int:
@@ -41,7 +45,7 @@ class Counts:
     @property
     def ended(self) -> bool:
         """Whether there are as many trials as there should be."""
-        return self.total is not None and self.done >= self.total
+        return self.total is not None and self.done >= self.total and not self.may_go_on
 
     def of_total(self) -> str:
         """How many trials are done, of how many, in words."""
@@ -51,8 +55,9 @@ class Counts:
 
     def by_state(self) -> str:
         """The trials in each state, in words."""
+        paused = f" ({self.paused} paused)" if self.paused else ""
         return (
-            f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed, "
+            f"{self.complete} complete, {self.pruned} pruned{paused}, {self.failed} failed, "
             f"{self.running} running"
         )
 
@@ -75,8 +80,10 @@ def name_of(trial: TrialRecord) -> str:
     return f"trial {trial.number}{of_method(trial.method)}"
 
 
-def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
-    """Count the trials of a study."""
+def count(
+    trials: Sequence[TrialRecord], total: int | None, study: StudyConfig | None = None
+) -> Counts:
+    """Count the trials of a study; without its config, none may go on after a pause."""
     states = [trial.state for trial in trials]
     return Counts(
         total=total,
@@ -85,6 +92,8 @@ def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
         failed=states.count(State.FAILED),
         running=states.count(State.RUNNING),
         best=next(iter(ranked(trials)), None),
+        paused=sum(map(is_paused, trials)),
+        may_go_on=study is not None and may_go_on(study, trials),
     )
 
 

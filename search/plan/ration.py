@@ -171,7 +171,7 @@ def finishing(
     """Seconds of confirming so many trials with so many seeds, the final training and the test."""
     clock = plan.clock
     assert clock is not None
-    best = [(t.seconds or 0.0, repeats(t, seeds)) for t in results[:top]]
+    best = [(t.training_seconds or 0.0, repeats(t, seeds)) for t in results[:top]]
     longest = max([expected, *(seconds for seconds, _ in best)])
     trainings = sum(seconds * n for seconds, n in best)
     if expected > max((seconds for seconds, _ in best), default=0.0):
@@ -241,7 +241,8 @@ def _fine_tuning_fits(plan: Plan, trials: Sequence[TrialRecord], now: float) -> 
 def _fine_tuning_seconds(plan: Plan, trials: Sequence[TrialRecord]) -> tuple[float, float]:
     """Seconds before the first epoch of a fine-tuning, and of each; (0, 0) = not known."""
     assert plan.clock is not None
-    known = [(t.seconds, len(t.curve)) for t in trials if t.done and t.method == "fine_tune"]
+    tuned = [t for t in trials if t.done and t.method == "fine_tune"]
+    known = [(t.training_seconds, len(t.curve)) for t in tuned]
     rates = [plan.folds * seconds / epochs for seconds, epochs in known if seconds and epochs]
     if rates:  # What comes before the first epoch is in them.
         return 0.0, statistics.median(rates)
@@ -255,7 +256,8 @@ def _fine_tuning_seconds(plan: Plan, trials: Sequence[TrialRecord]) -> tuple[flo
 def _usual_seconds(plan: Plan, method: Method, trials: Sequence[TrialRecord]) -> float:
     """Seconds that a trial takes, going by those of its kind or by the measured speed."""
     assert plan.clock is not None
-    known = [t.seconds for t in trials if t.state == State.COMPLETE and t.method == method]
+    whole = [t for t in trials if t.state == State.COMPLETE and t.method == method]
+    known = [t.training_seconds for t in whole]
     if seconds := [s for s in known if s is not None]:
         return statistics.median(seconds)
     if method == "probe" or (speed := plan.clock.speeds.training) is None:

@@ -1,7 +1,8 @@
 """`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -14,7 +15,9 @@ from space import Space, Value
 from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
+from studies.broker.again import deaths_of, run_again, take_up
 from studies.broker.owner import Observer, Owner, owner_of
+from studies.promotion import Promote
 from studies.study import Place
 
 # Failures in a row that end a search: by then it is the machine and not the parameters.
@@ -57,6 +60,7 @@ class SqlBroker(Broker):
         self._space, self._fixed, self._configure = space, fixed, configure
         self._policy, self._folds = policy, folds
         self._owner, self._observer = Owner.this_process(), Observer(study)
+        self._promote = study.pruner if isinstance(study.pruner, Promote) else None
         self._trials: dict[int, Trial] = {}
         self._before = {
             t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()
@@ -82,7 +86,7 @@ class SqlBroker(Broker):
             missing = self._total - done - running
             if self._policy is not None and not self._policy.may_start(trial_records(self._study)):
                 return Claims((), wait=False, given_up=given_up)
-            asked = [self._ask() for _ in range(min(n, missing))]
+            asked = self._asked(n, missing)
             lost = held.is_lost()
         if lost:
             for trial in asked:
@@ -102,15 +106,21 @@ class SqlBroker(Broker):
         """Write the score, and ask the pruner; after the last epoch there is nothing to ask."""
         assert record.score is not None
         trial, epoch = self._trials[claim.number], record.epoch
+        each = claim.config["epochs"]
+        at_rung = self._promote is not None and self._promote.is_rung(epoch, each)
         try:
-            prune = self._falls_behind(trial, epoch, record.score, claim)
-            if prune:
-                # Before the report: a kill in between must not make this an epoch that was passed.
-                trial.set_user_attr(keys.PRUNED_AT, epoch)
-            trial.report(record.score, epoch)
+            # Those that get to a rung at the same time must see each other.
+            with self._place.lock() if at_rung else nullcontext():
+                stop = self._falls_behind(trial, epoch, record.score, claim)
+                if stop:
+                    # Before the report: a kill in between must not make this one that was passed.
+                    trial.set_user_attr(keys.PRUNED_AT, epoch)
+                trial.report(record.score, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
-        return Answer.PRUNE if prune else Answer.GO
+        if not stop:
+            return Answer.GO
+        return Answer.PRUNE if self._promote is None else Answer.PAUSE
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
         """Write the outcome, unless the trial is no longer this worker's."""
@@ -121,12 +131,29 @@ class SqlBroker(Broker):
             if now.state != TrialState.RUNNING or claim.number in requeued(trials):
                 return False
             if outcome.state == State.REQUEUED:
-                deaths = int(now.user_attrs.get(keys.DEATHS, 0))
-                _run_again(self._study, now, _deaths(now) if outcome.cause else deaths)
+                before = int(now.user_attrs.get(keys.DEATHS, 0))
+                run_again(self._study, now, deaths_of(now) if outcome.cause else before)
             else:
+                if self._promote is not None and outcome.cause == Cause.PAUSED:
+                    place = self._promote.place(claim.number, trial_records(self._study))
+                    outcome = replace(outcome, reason=place)
                 _write(self._study, now, {keys.HISTORY: columns(outcome.history)})
                 _end(self._study, now, outcome, trial)
         return True
+
+    def _asked(self, n: int, missing: int) -> list[Trial]:
+        """Up to `n` trials: first those that waited and paused ones, then new points."""
+        asked: list[Trial] = []
+        while len(asked) < n:
+            # A promotion takes a trial out of those that are done, and puts it back.
+            if self._promote and take_up(self._study, self._promote, last=missing <= 0):
+                asked.append(self._ask())
+            elif missing > 0:
+                asked.append(self._ask())
+                missing -= 1
+            else:
+                break
+        return asked
 
     def _ask(self) -> Trial:
         trial = self._study.ask()
@@ -201,9 +228,9 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        deaths = _deaths(trial)
+        deaths = deaths_of(trial)
         if deaths < MAX_DEATHS:
-            _run_again(study, trial, deaths)
+            run_again(study, trial, deaths)
         else:
             epoch = len(trial.intermediate_values) + 1
             reason = f"its worker died {deaths} times, at last in epoch {epoch}"
@@ -227,8 +254,9 @@ def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
 
 
 def finished(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total: complete and pruned ones."""
-    return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+    """How many trials count towards the total: complete and pruned ones, paused ones included."""
+    ended = {t.number for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)}
+    return len(ended - requeued(trials))
 
 
 def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
@@ -265,35 +293,3 @@ def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
     for key, value in about.items():
         if value is not None:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
-
-
-def _deaths(trial: FrozenTrial) -> int:
-    """Of the runs in a row that did not get further than the one before, with this one."""
-    further = len(trial.intermediate_values) > trial.user_attrs.get(keys.PASSED, 0)
-    return 1 if further else int(trial.user_attrs.get(keys.DEATHS, 0)) + 1
-
-
-def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
-    """Enqueue a trial again, then end it; a kill between the two does no harm."""
-    if trial.number not in requeued(study.get_trials(deepcopy=False)):
-        reported = len(trial.intermediate_values)
-        passed = min(reported, int(trial.user_attrs.get(keys.PRUNED_AT, reported + 1)) - 1)
-        attributes: dict[str, Any] = {
-            keys.RETRY_OF: trial.number,
-            keys.INDEX: index_of(study, trial),
-            keys.DEATHS: deaths,
-            keys.PASSED: max(passed, int(trial.user_attrs.get(keys.PASSED, 0))),
-        }
-        # Without a config it was stopped before all values were there; without given ones, the
-        # sampler draws the same again from the trial's index.
-        values = (
-            trial.params
-            if keys.CONFIG in trial.user_attrs
-            else trial.user_attrs.get(keys.ENQUEUED)
-        )
-        if values is not None:
-            attributes[keys.ENQUEUED] = values
-        if keys.GIVEN in trial.user_attrs:
-            attributes[keys.GIVEN] = trial.user_attrs[keys.GIVEN]
-        study.enqueue_trial(values or {}, user_attrs=attributes)
-    study.tell(trial.number, state=TrialState.FAIL)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from optuna.study import Study
 
+from records.outcome import Cause
 from records.trial import TrialRecord
 from records.words import of_method
 
@@ -165,6 +166,8 @@ def _outcome(trial: TrialRecord, score: str) -> str:
             planned = (trial.config or {}).get("epochs", 0) * trial.folds
             of = f" of {planned}" if planned else ""
             return f"**Running{of_method(trial.method)}**: {accuracy} after {epochs}{of}."
+        case "requeued" if trial.cause == Cause.PAUSED:
+            return f"**Taken up again**: {reason}. It went on under another number."
         case "requeued":
             return (
                 f"**Stopped from outside** after {epochs}. It goes on under another number, as "
