@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Context, Option
 
 from records.command_line import LastingOutput, new_app, run_app, user_mistakes, warn
-from search.config import load_search_config
+from search.config import load_search_config, read_ranges
 
 if TYPE_CHECKING:
     from studies.study import Place
@@ -42,6 +42,15 @@ _Workers = Annotated[int | None, Option(help="processes for trials [one per GPU,
 _Timeout = Annotated[float | None, Option(help="seconds after which no new trial starts [none]")]
 _Seed = Annotated[int | None, Option(help="seed of everything [0]")]
 _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
+_Range = Annotated[
+    list[str] | None, Option(help="NAME=LOW:HIGH of a parameter; may be repeated [the space's]")
+]
+_Continue = Annotated[
+    str | None, Option(help="study whose trials are taken over where they fit [none]")
+]
+_Warm = Annotated[
+    list[str] | None, Option(help="study whose best points come first; may be repeated [none]")
+]
 _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
 
 # Flag -> key of the config, where they differ.
@@ -53,6 +62,9 @@ _KEYS = {
     "storage": "study.storage",
     "workers": "workers.count",
     "seed": "study.seed",
+    "range": "space.ranges",
+    "continue_from": "study.continue_from",
+    "warm_start": "study.warm_start",
 }
 
 
@@ -72,11 +84,18 @@ def main(  # noqa: PLR0913 - one argument per flag
     timeout: _Timeout = None,
     seed: _Seed = None,
     runs: _Runs = None,
+    range: _Range = None,
+    continue_from: _Continue = None,
+    warm_start: _Warm = None,
     dashboard: _Dashboard = None,
 ) -> int:
     """Search, prune, confirm, retrain, test once, export."""
     flags = {_KEYS.get(name, name): value for name, value in context.params.items()}
     with user_mistakes():
+        flags |= {
+            "space.ranges": read_ranges(range or []) or None,
+            "study.warm_start": list(warm_start or []) or None,
+        }
         settings = load_search_config(flags.pop("config"), flags)
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display

@@ -76,8 +76,8 @@ def name_of(trial: TrialRecord) -> str:
 
 
 def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
-    """Count the trials of a study."""
-    states = [trial.state for trial in trials]
+    """Count the trials of a study; those of another one can only be the best."""
+    states = [trial.state for trial in trials if not trial.taken_over]
     return Counts(
         total=total,
         complete=states.count(State.COMPLETE),

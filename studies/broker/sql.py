@@ -12,7 +12,8 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
-from studies.attributes import index_of, requeued, trial_records
+from studies.attributes import index_of, requeued, taken_over, trial_records
+from studies.audit import Audit
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
 from studies.broker.owner import Observer, Owner, owner_of
 from studies.study import Place
@@ -40,6 +41,7 @@ class SqlBroker(Broker):
         policy: Settles what is not the same in all trials and not sampled either, and when the
             last one starts; None = nothing is, and only the total counts.
         folds: How many such trainings in turn, each on a fold of the images, a trial is.
+        audit: Which trials are finished although the pruner would stop them.
     """
 
     def __init__(  # noqa: PLR0913 - all that a search has settled
@@ -52,10 +54,11 @@ class SqlBroker(Broker):
         configure: Configure,
         policy: Policy | None = None,
         folds: int = 1,
+        audit: Audit | None = None,
     ) -> None:
         self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._policy, self._folds = policy, folds
+        self._policy, self._folds, self._audit = policy, folds, audit or Audit()
         self._owner, self._observer = Owner.this_process(), Observer(study)
         self._trials: dict[int, Trial] = {}
         self._before = {
@@ -104,6 +107,8 @@ class SqlBroker(Broker):
         trial, epoch = self._trials[claim.number], record.epoch
         try:
             prune = self._falls_behind(trial, epoch, record.score, claim)
+            if prune and self._audit.finishes(trial, claim.index, epoch):
+                prune = False
             if prune:
                 # Before the report: a kill in between must not make this an epoch that was passed.
                 trial.set_user_attr(keys.PRUNED_AT, epoch)
@@ -227,8 +232,9 @@ def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
 
 
 def finished(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total: complete and pruned ones."""
-    return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+    """How many trials count towards the total: complete and pruned ones of this study's own."""
+    ended = (t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED))
+    return sum(not taken_over(t) for t in ended)
 
 
 def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
@@ -293,7 +299,7 @@ def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
         )
         if values is not None:
             attributes[keys.ENQUEUED] = values
-        if keys.GIVEN in trial.user_attrs:
-            attributes[keys.GIVEN] = trial.user_attrs[keys.GIVEN]
+        kept = (keys.GIVEN, keys.ORIGIN, keys.AUDITED)
+        attributes |= {key: trial.user_attrs[key] for key in kept if key in trial.user_attrs}
         study.enqueue_trial(values or {}, user_attrs=attributes)
     study.tell(trial.number, state=TrialState.FAIL)
