@@ -15,8 +15,8 @@ LEAST = 10  # Trials below which nothing can be told.
 _TAIL = 0.4  # Share of the trials whose results make the tail, five at least.
 _PRIOR = 3.0  # Of the tail's scale, in quartiles: as Zhang and Stephens have it.
 _SURE = 0.97
-"""What the interval holds if the fitted tail is right. From ten trials, no tail can be told so well:
-of simulated searches, 90 % and more lie in it."""
+"""What the interval holds if the fitted tail is right. Few trials do not tell it so well: of
+simulated searches, 90 % and more lie in it."""
 
 
 class Gain(BaseModel):

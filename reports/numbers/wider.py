@@ -31,7 +31,7 @@ def wider(ranges: Sequence[Range], source: Source) -> str | None:
 
 
 def widened(found: Range) -> tuple[float, float] | None:
-    """The range, wider by half at the edge where the best trials are, with two digits there.
+    """The range, wider by half at the edge where the best trials are, with three digits there.
 
     Shares, which lie in [0, 1], stay in it: at most half of what is left to 1 is added. Whole
     numbers grow by one at least, and not below 1. None if nothing is left.
@@ -41,7 +41,7 @@ def widened(found: Range) -> tuple[float, float] | None:
         factor = (high / low) ** _MORE
         ends = (low / factor, high) if found.edge == "low" else (low, high * factor)
     elif found.whole:
-        more = max(1, math.floor((high - low) * _MORE / found.step)) * found.step
+        more = float(max(1, math.floor((high - low) * _MORE / found.step)) * found.step)
         least = max(1.0, low - more) if low >= 1 else low - more
         down = (low - least) // found.step * found.step
         ends = (low - down, high) if found.edge == "low" else (low, high + more)
@@ -51,7 +51,7 @@ def widened(found: Range) -> tuple[float, float] | None:
         down = min(more, low) if low >= 0 else more
         ends = (low - down, high) if found.edge == "low" else (low, high + up)
     rounded = tuple(
-        end if end in (low, high) else float(f"{end:.0f}" if found.whole else f"{end:.2g}")
+        end if end in (low, high) else float(f"{end:.0f}" if found.whole else f"{end:.3g}")
         for end in ends
     )
     return (rounded[0], rounded[1]) if rounded != (low, high) else None
