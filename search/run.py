@@ -2,14 +2,14 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Option
 
 from records.command_line import LastingOutput, new_app, run_app, user_mistakes, warn
-from search.config import load_search_config, read_ranges
+from search.config import SearchConfig, load_search_config, read_ranges
 
 if TYPE_CHECKING:
     from studies.study import Place
@@ -90,13 +90,25 @@ def main(  # noqa: PLR0913 - one argument per flag
     dashboard: _Dashboard = None,
 ) -> int:
     """Search, prune, confirm, retrain, test once, export."""
-    flags = {_KEYS.get(name, name): value for name, value in context.params.items()}
     with user_mistakes():
-        flags |= {
-            "space.ranges": read_ranges(range or []) or None,
-            "study.warm_start": list(warm_start or []) or None,
-        }
+        flags = dict(_flags(context.params))
         settings = load_search_config(flags.pop("config"), flags)
+    return _search(settings)
+
+
+def _flags(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys of the config and what flags say; None = was not given."""
+    for name, value in params.items():
+        given = value
+        if name == "range":
+            given = read_ranges(value or ()) or None
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            given = list(value) or None
+        yield _KEYS.get(name, name), given
+
+
+def _search(settings: SearchConfig) -> int:
+    """Search, say what it came to and draw it; returns the exit code."""
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display
     from search.display.summary import SearchResult, conclude
