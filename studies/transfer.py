@@ -1,7 +1,7 @@
 """What a study takes from others: trials that fit its space, and points to begin at."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,12 +129,18 @@ def _copy(trial: FrozenTrial, named: Mapping[str, Value], space: Space, study: s
     return made
 
 
-def warm_start(other: Study, target: Target, first: Mapping[str, Value]) -> Lesson:
+def warm_start(
+    other: Study,
+    target: Target,
+    first: Mapping[str, Value],
+    tried: Sequence[Mapping[str, Value]] = (),
+) -> Lesson:
     """The best points of a study on whatever data, as far as this space has its parameters.
 
     The idea is of Feurer et al., "Initializing Bayesian Hyperparameter Optimization via
     Meta-Learning", 2015. Values out of range become the nearest in it; a parameter that the other
-    study did not search begins where this one's first trial does, as far as `first` knows.
+    study did not search begins where this one's first trial does, as far as `first` knows. What
+    is `tried` already is left out.
 
     Raises:
         ValueError: In one sentence, if the study has no such trial or no such parameter.
@@ -142,20 +148,21 @@ def warm_start(other: Study, target: Target, first: Mapping[str, Value]) -> Less
     name, space = other.study_name, target.space
     best = [t for t in ranked(keys.trial_records(other)) if t.method == target.method]
     points: list[tuple[Mapping[str, Value], Origin]] = []
-    moved, dropped = Counter[str](), Counter[str]()
+    moved, dropped, common = Counter[str](), Counter[str](), False
     for trial in best:
         known = {n: p for n, p in space.parameters.items() if n in trial.params}
         near = {n: p.nearest(trial.params[n]) for n, p in known.items()}
         values = {n: v for n, v in near.items() if v is not None}
         point = {**first, **values}
-        if not values or point in (first, *(p for p, _ in points)):
+        common = common or bool(values)
+        if not values or point in (first, *tried, *(p for p, _ in points)):
             continue
         points.append((point, Origin(how="warm start", study=name, trial=trial.number)))
         moved.update(n for n, v in values.items() if v != trial.params[n])
         dropped.update(n for n, v in near.items() if v is None)
         if len(points) == POINTS:
             break
-    if not points:
+    if not common:
         raise ValueError(
             f"a warm start needs a study with a complete trial that searched some of "
             f"{', '.join(space.parameters)}, but study '{name}' has none: leave it out"

@@ -176,6 +176,8 @@ def _parts(plan: Plan) -> str:
 def _trials(plan: Plan) -> str:
     """How many trials of which kind, in words."""
     count = "as many trials as fit" if plan.total is None else f"{plan.total} trials"
+    if plan.config.study.stop == "plateau":
+        count += " or up to a plateau"
     if plan.probes is None:
         return count
     if plan.total is not None and plan.probes >= plan.total:

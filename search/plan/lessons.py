@@ -44,12 +44,15 @@ def _lessons(plan: Plan) -> Iterator[Lesson]:
     if config.continue_from is None and not config.warm_start:
         return
     known = marks(plan.place)
-    target = _target(plan)
+    target, tried = _target(plan), []
     if (name := config.continue_from) is not None and f"taken_over:{name}" not in known:
-        yield take_over(_beside(plan, name, "continue_from"), target, plan.purpose())
+        lesson = take_over(_beside(plan, name, "continue_from"), target, plan.purpose())
+        tried = [trial.params for trial in lesson.trials]
+        yield lesson
     for name in dict.fromkeys(config.warm_start):
         if f"warm_start:{name}" not in known:
-            yield warm_start(_beside(plan, name, "warm_start"), target, plan.first)
+            other = _beside(plan, name, "warm_start")
+            yield warm_start(other, target, plan.first, tried)
 
 
 def _beside(plan: Plan, name: str, key: str) -> Study:

@@ -131,6 +131,8 @@ def test_a_warm_start_begins_with_the_best_points(old, tmp_path) -> None:
     assert f"warm start: the best {POINTS} points of 'old' come first" in lesson.said
     assert "moved into the range: lr of " in lesson.said
     assert "left out: batch_size of " in lesson.said
+    again = warm_start(old, target(space), first, [point for point, _ in lesson.points])
+    assert not {origin.trial for _, origin in again.points} & {*order}
 
     broker = opened(tmp_path, "new", space, POINTS + 1)
     new = find(Place("new", tmp_path / "new"))
