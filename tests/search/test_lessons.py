@@ -5,14 +5,15 @@ from itertools import chain
 import pytest
 from optuna.trial import create_trial
 
+from records.outcome import State
 from search.display.prospects import prospects
 from search.plan.lessons import begin, learned
-from search.trial import RunTrials, open_broker
+from search.trial import open_broker
 from studies.attributes import trial_records
 from studies.broker import Claims
 from studies.study import make_or_resume
-from tests.search.conftest import run_task
 from tests.search.processes import TINY
+from tests.studies.workers import ended, score
 
 LR = {"low": 1.0, "high": 40.0}
 
@@ -24,17 +25,24 @@ def wider(**changes) -> dict:
     return {"space": space, "trials": 3, **changes}
 
 
+def run(plan) -> None:
+    """Run what is missing of the trials, without the trainings."""
+    broker = open_broker(plan)
+    while claims := broker.claim(1).trials:
+        broker.settle(claims[0], ended(State.COMPLETE, score(claims[0].params)))
+
+
 @pytest.fixture
-def searched(tiny_plan, worker):
+def searched(tiny_plan):
     """The plan of a search whose trials are over."""
     plan = tiny_plan()
     begin(plan)
-    run_task(RunTrials(plan, None), worker)
+    run(plan)
     return plan
 
 
 def test_a_wider_space_keeps_the_trials_and_runs_as_many_new_ones_as_it_is_asked_for(
-    searched, tiny_plan, worker
+    searched, tiny_plan
 ) -> None:
     old = trial_records(begin(searched))
     fit = [t for t in old if t.params["lr"] >= LR["low"]]
@@ -42,7 +50,7 @@ def test_a_wider_space_keeps_the_trials_and_runs_as_many_new_ones_as_it_is_asked
         **wider(study={"name": "wider", "continue_from": "tiny", "startup_trials": 2})
     )
     study = begin(plan)
-    run_task(RunTrials(plan, None), worker)
+    run(plan)
     trials = trial_records(begin(plan))
     taken, own = trials[: len(fit)], trials[len(fit) :]
     assert [t.origin.trial for t in taken] == [t.number for t in fit]

@@ -1,17 +1,18 @@
 """What a study takes from others, trial by trial."""
 
+import optuna
 import pytest
 
-from records.outcome import Cause, State
+from records.outcome import State
 from records.trial import Origin
 from space import parse_space, with_ranges
-from studies.attributes import ENQUEUED, HISTORY, ORIGIN, trial_records
+from studies.attributes import CAUSE, CONFIG, ENQUEUED, HISTORY, INDEX, ORIGIN, trial_records
 from studies.broker.sql import SqlBroker, finished
 from studies.config import StudyConfig
-from studies.study import Place, Purpose, find, make_or_resume, work_on
+from studies.study import FINGERPRINT, Place, Purpose, find, make_or_resume, work_on
 from studies.transfer import POINTS, Target, add, take_over, warm_start
 from tests.studies.conftest import FIRST, SPACE
-from tests.studies.workers import ended, epoch, score
+from tests.studies.workers import ended, score
 
 USUAL = {**FIRST, "dropout": 0.1, "width": 4, "epochs": 3, "method": "full"}
 ADDED = {"dropout": {"type": "float", "low": 0.0, "high": 0.5}}
@@ -45,26 +46,37 @@ def opened(tmp_path, name: str, space, total: int) -> SqlBroker:
 
 
 def run(broker: SqlBroker) -> int:
-    """Run what is missing, every third one until it is pruned; how many that were."""
+    """Run what is missing; how many that were."""
     count = 0
     while claims := broker.claim(1).trials:
         (claim,) = claims
-        value, count = score(claim.params), count + 1
-        broker.report(claim, epoch(1, value / 2))
-        if claim.index % 3 == 2:
-            broker.settle(claim, ended(State.PRUNED, value / 2, cause=Cause.RULE))
-        else:
-            broker.report(claim, epoch(2, value))
-            broker.settle(claim, ended(State.COMPLETE, value / 2, value))
+        count += 1
+        broker.settle(claim, ended(State.COMPLETE, score(claim.params)))
     return count
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory):
-    """A study of twelve trials."""
-    folder = tmp_path_factory.mktemp("runs")
-    assert run(opened(folder, "old", SPACE, 12)) == 12
-    return find(Place("old", folder / "old"))
+def old():
+    """A study of twelve trials, in memory, every third one pruned."""
+    study = optuna.create_study(study_name="old", direction="maximize")
+    study.set_user_attr(FINGERPRINT, purpose(SPACE).fingerprint)
+    points = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for number in range(12):
+        asked = points.ask()
+        value = score(SPACE.sample(asked, {}))
+        pruned = number % 3 == 2
+        study.add_trial(optuna.trial.create_trial(
+            state=optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE,
+            value=value / 2 if pruned else value,
+            params=asked.params, distributions=asked.distributions,
+            intermediate_values={1: value / 2} if pruned else {1: value / 2, 2: value},
+            user_attrs={
+                CONFIG: {**configure(asked.params), "seed": number}, INDEX: number,
+                HISTORY: {"lr": [0.1] if pruned else [0.1, 0.2]},
+                CAUSE: "rule" if pruned else None,
+            },
+        ))  # fmt: skip
+    return study
 
 
 def test_trials_that_fit_another_space_are_taken_over_with_their_curves(old, tmp_path) -> None:
