@@ -15,8 +15,8 @@ from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
-from studies.audit import Audit
 from studies.broker import Answer, Broker, Claim
+from studies.broker.audit import Audit
 from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
 from train_core import Crowded, Diverged, TrainingStopped

@@ -9,7 +9,7 @@ import numpy as np
 from records.outcome import State
 from records.trial import TrialRecord
 from reports.numbers import Numbers, best_so_far
-from studies.plateau import Gain, gain, results_of
+from studies.broker.plateau import Gain, gain, results_of
 
 
 class Cost(Numbers):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from records.trial import TrialRecord
 from search.plan import Plan
 from search.plan.ration import plateau_of
-from studies.plateau import gain, results_of
+from studies.broker.plateau import gain, results_of
 
 
 def prospects(plan: Plan, trials: Sequence[TrialRecord]) -> Iterator[str]:

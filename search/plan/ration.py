@@ -24,7 +24,7 @@ from search.plan.clock import (
 from search.plan.plan import Plan
 from space import Choice, Int, Space
 from studies.broker import Given, Policy
-from studies.plateau import Plateau
+from studies.broker.plateau import Plateau
 from train_core.config import Method
 
 PROBING = 0.5

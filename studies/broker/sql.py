@@ -1,6 +1,6 @@
 """`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,14 +12,13 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
-from studies.attributes import index_of, requeued, taken_over, trial_records
-from studies.audit import Audit
-from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
+from studies.attributes import index_of, requeued, trial_records
+from studies.broker import Answer, Broker, Claim, Claims, Given, Policy
+from studies.broker.audit import Audit
+from studies.broker.counting import finished, refuse_failing
 from studies.broker.owner import Observer, Owner, owner_of
 from studies.study import Place
 
-# Failures in a row that end a search: by then it is the machine and not the parameters.
-MAX_FAILURES = 5
 # Deaths of its worker in a row, without getting further, after which a trial is given up; the same
 # of runs for which neighbours left no memory.
 MAX_DEATHS = 3
@@ -229,30 +228,6 @@ def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
         return False
     _end(study, trial, outcome)
     return True
-
-
-def finished(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total: complete and pruned ones of this study's own."""
-    ended = (t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED))
-    return sum(not taken_over(t) for t in ended)
-
-
-def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
-    """Raise `TooManyFailures` if the last trials, by number, all failed.
-
-    Args:
-        trials: All trials of the study.
-        before: Numbers of trials that ended before this search began; not held against it.
-    """
-    ignored = requeued(trials) | before
-    ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
-    last = ended[-MAX_FAILURES:]
-    if len(last) == MAX_FAILURES and all(t.state == TrialState.FAIL for t in last):
-        cause = last[0].user_attrs.get(keys.REASON, "unknown cause")
-        raise TooManyFailures(
-            f"{MAX_FAILURES} trials in a row failed, the first one (trial {last[0].number}) with: "
-            f"{cause}"
-        )
 
 
 def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None = None) -> None:

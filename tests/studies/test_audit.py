@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from records.outcome import State
 from studies.attributes import trial_records
-from studies.audit import Audit
 from studies.broker import Answer
+from studies.broker.audit import Audit
 from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
 from tests.studies.conftest import SPACE, begun

@@ -6,7 +6,7 @@ import pytest
 from records.outcome import State
 from records.trial import TrialRecord
 from studies.broker import Given, Policy
-from studies.plateau import AHEAD, Plateau, gain, results_of
+from studies.broker.plateau import AHEAD, Plateau, gain, results_of
 
 
 def quadratic(random, count: int) -> np.ndarray:

@@ -7,7 +7,8 @@ from records.outcome import State
 from records.trial import Origin
 from space import parse_space, with_ranges
 from studies.attributes import CAUSE, CONFIG, ENQUEUED, HISTORY, INDEX, ORIGIN, trial_records
-from studies.broker.sql import SqlBroker, finished
+from studies.broker.counting import finished
+from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
 from studies.study import FINGERPRINT, Place, Purpose, find, make_or_resume, work_on
 from studies.transfer import POINTS, Target, add, take_over, warm_start
