@@ -3,11 +3,24 @@
 import math
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from records.outcome import Cause, State
+
+
+class Origin(BaseModel):
+    """The trial of another study that a trial is (`taken over`) or begins at (`warm start`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    how: Literal["taken over", "warm start"]
+    study: str
+    trial: int
+
+    def __str__(self) -> str:
+        return f"{self.how} from '{self.study}' trial {self.trial}"
 
 
 class TrialRecord(BaseModel):
@@ -25,6 +38,8 @@ class TrialRecord(BaseModel):
         reason: The same in words.
         worker: Host and pid of the process that ran it, as `host:pid`.
         spent: Seconds of its earlier runs, which ended in a pause.
+        origin: Of which other study's trial it is a copy or has the values; None = of none.
+        audited: The epoch at which the pruner would have stopped it; None = it never would.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +59,8 @@ class TrialRecord(BaseModel):
     ended: datetime | None
     worker: str | None = None
     spent: float = 0.0
+    origin: Origin | None = None
+    audited: int | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -58,9 +75,19 @@ class TrialRecord(BaseModel):
         return None if self.seconds is None else self.spent + self.seconds
 
     @property
-    def done(self) -> bool:
-        """Whether it counts towards the total of its study."""
+    def taken_over(self) -> bool:
+        """Whether another study ran it."""
+        return self.origin is not None and self.origin.how == "taken over"
+
+    @property
+    def tried(self) -> bool:
+        """Whether it is complete or pruned, in this study or in the one that it was taken from."""
         return self.state in (State.COMPLETE, State.PRUNED)
+
+    @property
+    def done(self) -> bool:
+        """Whether it counts towards the total of its study: only what was trained in it does."""
+        return self.tried and not self.taken_over
 
     @property
     def method(self) -> str:

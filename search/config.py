@@ -1,10 +1,10 @@
 """`SearchConfig`: everything a search can be told, from flags and TOML."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from records.toml import read_toml, validate
 from space import load_space
@@ -40,6 +40,11 @@ class SpaceConfig(Section):
 
     fixed: list[str] = Field(default_factory=list)
     """Keys of the space that are not searched but stay as `[training]` or the recipe has them."""
+
+    ranges: dict[str, Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]] = Field(
+        default_factory=dict
+    )
+    """Parameter -> its lowest and its highest value, in the place of the space's own."""
 
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters that take the place of the space's for the same keys, or are added to it."""
@@ -144,6 +149,25 @@ class SearchConfig(Section):
         return self
 
 
+def read_ranges(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Ranges as flags have them, NAME=LOW:HIGH each.
+
+    Raises:
+        ValueError: In one sentence, if one is something else.
+    """
+    found: dict[str, list[float]] = {}
+    for text in texts:
+        name, _, ends = text.partition("=")
+        try:
+            low, high = map(float, ends.split(":"))
+        except ValueError:
+            raise ValueError(
+                f"a range must be NAME=LOW:HIGH, such as lr=0.05:2, but got '{text}'"
+            ) from None
+        found[name] = [low, high]
+    return found
+
+
 def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConfig:
     """Read the file, if one is given, and lay the flags over it.
 
@@ -161,7 +185,8 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
             continue
         table = tables.setdefault(section, {}) if section else tables
         if isinstance(table, dict):  # Otherwise validation will say that it must be a table.
-            table[name] = value
+            # Tables of a flag are laid over those of the file key by key.
+            table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
     source = f"file '{path}' and flags" if path else "flags"
     config = validate(SearchConfig, tables, source)
     if "seed" in config.training:

@@ -17,6 +17,7 @@ from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.plan.before import as_before
 from search.plan.clock import Speeds
+from search.plan.lessons import begin, learned
 from search.plan.ration import rationed, with_clock
 from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
@@ -40,7 +41,7 @@ from studies.broker.sessions import leave, others_at_work
 from studies.broker.sql import fail_running
 from studies.connection.outage import told
 from studies.storage import refuse_unusable
-from studies.study import SETTINGS, Place, find, make_or_resume
+from studies.study import SETTINGS, Place, find
 from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
@@ -138,7 +139,7 @@ class _Session:
     _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
     def __post_init__(self) -> None:
-        self.study = make_or_resume(self.plan.place, self.plan.purpose())
+        self.study = begin(self.plan)
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
         self.presence, self._next_look = Presence(self.study, self.plan.place), 0.0
         self.heart = Heartbeat(self.study)
@@ -190,10 +191,11 @@ class _Session:
             speeds = self.pool.call(MeasureSpeed(self.plan))
             self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
             self.pool.patience = self._patience(speeds)
-        lines = introduce(self.plan, self.machine, self.workers, speeds, counts, where)
-        for line in [*lines, *join(self.plan.name, counts, others_at_work(self.study))]:
+        first = introduce(self.plan, self.machine, self.workers, speeds, counts, where)
+        others = join(self.plan.name, counts, others_at_work(self.study))
+        watching = how_to_watch(self.plan.place, dashboard_url)
+        for line in (*first, *learned(self.study), *others, watching):
             self._say(line)
-        self._say(how_to_watch(self.plan.place, dashboard_url))
         if not counts.ended:
             self._compute_features()
             self._follow_trials()

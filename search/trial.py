@@ -10,12 +10,13 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.words import of_method
 from search.plan import Plan
-from search.plan.ration import Ration
+from search.plan.ration import policy_of
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
+from studies.broker.audit import Audit
 from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
 from train_core import Crowded, Diverged, TrainingStopped
@@ -40,10 +41,11 @@ def open_broker(plan: Plan) -> Broker:
         return plan.trial_config(point, index).model_dump()
 
     total = NO_END if plan.total is None else plan.total
-    policy = None if plan.probes is None and plan.clock is None else Ration(plan)
+    asked = plan.config.study
     return SqlBroker(
-        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds
-    )
+        study, plan.place, total, plan.space, plan.fixed, configure, policy_of(plan), plan.folds,
+        Audit(asked.audit, asked.seed),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

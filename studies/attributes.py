@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -28,6 +29,9 @@ CAUSE = "cause"  # Why a trial was pruned or failed, one of `records.outcome.Cau
 REASON = "reason"  # The same in words.
 # The training's whole config, written before it starts, so that any trial can be replayed.
 CONFIG = "config"
+# Of which other study's trial it is a copy or has the values, see `records.trial.Origin`.
+ORIGIN = "origin"
+AUDITED = "audited"  # The epoch at which the pruner would have stopped a trial that went on.
 FOLDS = "folds"  # How many such trainings in turn the trial is; absent = one.
 # Field of the epoch records -> one value per epoch, written when the trial ends.
 HISTORY = "history"
@@ -63,6 +67,17 @@ def requeued(trials: Sequence[FrozenTrial]) -> set[int]:
     They count for nothing: neither for the total, nor as failures, nor for seeds.
     """
     return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
+
+
+def origin_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Which other study's trial it is a copy of or has the values of; None = of none."""
+    found: dict[str, Any] | None = trial.user_attrs.get(ORIGIN)
+    return found
+
+
+def taken_over(trial: FrozenTrial) -> bool:
+    """Whether another study ran it: it does not count towards this one's total."""
+    return (origin_of(trial) or {}).get("how") == "taken over"
 
 
 def index_of(study: Study, trial: FrozenTrial | Trial) -> int:
@@ -108,6 +123,8 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         ended=trial.datetime_complete,
         worker=owner and f"{owner['host']}:{owner['pid']}",
         spent=float(trial.user_attrs.get(SPENT, 0.0)),
+        origin=origin_of(trial),
+        audited=trial.user_attrs.get(AUDITED),
     )
 
 

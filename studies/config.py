@@ -51,9 +51,35 @@ class StudyConfig(BaseModel):
     """Share of the complete trials that a trial must not fall behind with `percentile`: at 0.75,
     only the worst quarter is pruned."""
 
+    audit: Share = 0.0
+    """Share of the trials that are finished even where the pruner would stop them, so that the
+    report can say what pruning lost."""
+
+    stop: Literal["trials", "plateau"] = "trials"
+    """When no further trial starts: `trials` = when there are enough; `plateau` = also when 20
+    more are expected to bring less than `least_gain`."""
+
+    least_gain: Share = 0.001
+    """With `plateau`: the expected gain of 20 more trials, in [0, 1], below which none starts."""
+
+    continue_from: str | None = Field(default=None, min_length=1)
+    """Another study beside this one, whose trials are taken over where they fit the space."""
+
+    warm_start: list[str] = Field(default_factory=list)
+    """Other studies beside this one, on any data, whose best points come first."""
+
     trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds of training, validation not included, after which a trial is pruned when its epoch
     ends; None = never."""
+
+    @model_validator(mode="after")
+    def _something_is_pruned(self) -> Self:
+        if self.audit and self.pruner == "none":
+            raise ValueError(
+                f"audit finishes trials that the pruner would stop, so it must be 0 with pruner "
+                f"'none', but got {self.audit:g}: leave it out, or name a pruner under [study]"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pair_works(self) -> Self:

@@ -19,7 +19,7 @@ from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
 from studies.connection.lock import Held
-from studies.differences import Made, differences
+from studies.differences import Made, apart_from_space, differences
 from studies.storage import (
     close_storage,
     make_folder,
@@ -181,7 +181,9 @@ def _refuse_other(study: Study, place: Place, made: Made, purpose: Purpose) -> N
     stored = study.user_attrs
     before = Made(stored[FINGERPRINT], stored.get(SETTINGS, {}))
     if changes := differences(before, made, purpose.defaults, purpose.ignored):
+        other = apart_from_space(before, made, purpose.defaults, purpose.ignored)
+        keep = "" if other else f" --continue-from {place.name}, which keeps the trials that fit"
         raise ValueError(
             f"a study can only go on with what it was made with, but study '{place.name}' has "
-            f"{'; '.join(changes)}: undo that, or start another study with --study NAME"
+            f"{'; '.join(changes)}: undo that, or start another study with --study NAME{keep}"
         )

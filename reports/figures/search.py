@@ -71,7 +71,8 @@ def _history(points: Sequence[Point]) -> Drawing:
             y=[p.value for p in group if p.value is not None], mode="markers",
             name=f"{kind}{_METHODS.get(method, '')}",
             marker={**_MARKS[kind], **_SHAPES.get(method, {}), "size": 8, "line": {"width": 1.5}},
-            hovertemplate="trial %{x}: %{y:.2%}",
+            customdata=[f" ({p.note})" if p.note else "" for p in group if p.value is not None],
+            hovertemplate="trial %{x}: %{y:.2%}%{customdata}",
         )
         for method in sorted({p.method for p in points}, reverse=True)
         for kind, group in _by_kind([p for p in points if p.method == method]).items()

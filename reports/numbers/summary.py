@@ -13,6 +13,7 @@ from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
 from reports.numbers.model import Model, model
 from reports.numbers.parameters import Importances, Range, importances, ranges, replica
 from reports.numbers.trials import Curves, Point, Timeline, alike, curves, history, timeline
+from reports.numbers.wider import wider
 from reports.source import Source
 
 
@@ -62,6 +63,7 @@ class Summary(Numbers):
         data_warnings: What of it somebody should look at.
         validation_images: How many trials are scored on; None before the export.
         importances: None when the space is not known.
+        wider: The command that searches on in wider ranges; None where none should be.
     """
 
     study: str
@@ -86,6 +88,7 @@ class Summary(Numbers):
     more: More
     model: Model | None
     origin: Origin
+    wider: str | None = None
 
 
 def summarise(source: Source) -> Summary:
@@ -99,6 +102,7 @@ def summarise(source: Source) -> Summary:
     paid, like = cost(trials, source.total, epochs), alike(trials)
     length = epochs if len(like) == len(trials) else None
     found = metrics.data.findings if metrics else None
+    found_ranges = ranges(trials, space)
     return Summary(
         study=source.place.name, read=source.read, state=_state(source, paid),
         missing=source.missing,
@@ -111,7 +115,7 @@ def summarise(source: Source) -> Summary:
         history=history(trials), curves=drawn,
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
         importances=None if space is None else importances(replica(trials, space)),
-        ranges=ranges(trials, space),
+        ranges=found_ranges, wider=wider(found_ranges, source),
         pruning=pruning(like, drawn.checks, thresholds, length),
         seeds=confirmations, more=more(trials),
         model=model(metrics, source.predictions) if metrics else None,
@@ -141,7 +145,7 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
     first = known[found[0].number] if found else best
     # The mean by which one of several was chosen is too high: only further seeds tell.
     runs = source.further.get(first.number) or (found[0].confirmed if len(found) == 1 else ())
-    claim = validated(first.result or 0.0, None, sum(t.done for t in source.trials))
+    claim = validated(first.result or 0.0, None, sum(t.tried for t in source.trials))
     return Winner(
         trial=first.number, decided_by="confirmation" if found else "the search alone",
         params=first.params,

@@ -83,8 +83,11 @@ def name_of(trial: TrialRecord) -> str:
 def count(
     trials: Sequence[TrialRecord], total: int | None, study: StudyConfig | None = None
 ) -> Counts:
-    """Count the trials of a study; without its config, none may go on after a pause."""
-    states = [trial.state for trial in trials]
+    """Count the trials of a study; those of another one can only be the best.
+
+    Without its config, none may go on after a pause.
+    """
+    states = [trial.state for trial in trials if not trial.taken_over]
     return Counts(
         total=total,
         complete=states.count(State.COMPLETE),
@@ -185,6 +188,8 @@ def _parts(plan: Plan) -> str:
 def _trials(plan: Plan) -> str:
     """How many trials of which kind, in words."""
     count = "as many trials as fit" if plan.total is None else f"{plan.total} trials"
+    if plan.config.study.stop == "plateau":
+        count += " or up to a plateau"
     if plan.probes is None:
         return count
     if plan.total is not None and plan.probes >= plan.total:

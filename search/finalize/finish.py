@@ -8,6 +8,7 @@ from optuna.study import Study
 from records.metrics import Metrics, SearchBest, SearchFacts, exported
 from records.statistics import in_words
 from records.trial import TrialRecord, ranked
+from search.display.prospects import prospects
 from search.display.summary import count, score_in_words
 from search.export.card import describe
 from search.finalize.confirm import (
@@ -49,7 +50,10 @@ def finish(
         session is stopping.
     """
     with plan.place.lock("finish"):
-        top = ranked(trial_records(study))[: plan.config.confirm.top]
+        trials = trial_records(study)
+        for line in prospects(plan, trials):
+            say(line)
+        top = ranked(trials)[: plan.config.confirm.top]
         if not top:
             say(
                 f"study '{plan.name}' has no complete trial, so there is nothing to confirm or "

@@ -22,9 +22,9 @@ from train_core.networks import OWN_KEYS
 
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
-_DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
+DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
 # Where a file of weights is; what is in it is told by its hash.
-_ELSEWHERE = {"weights"}
+ELSEWHERE = {"weights"}
 _USUAL_TRIALS = 100  # Of a search without a budget.
 
 
@@ -180,7 +180,7 @@ class Plan(BaseModel):
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,
-            "training": self.training.model_dump(exclude=_DECIDES_NOTHING | _ELSEWHERE),
+            "training": self.training.model_dump(exclude=DECIDES_NOTHING | ELSEWHERE),
             "space": without_none(self.space.model_dump()["parameters"]),
             "data": {
                 "images": self.data.train.sha256[:20],
@@ -197,7 +197,7 @@ class Plan(BaseModel):
         defaults: dict[str, Any] = {"training": _defaults(TrainConfig), "space": of_space}
         defaults |= {"data": of_data, "objective": "accuracy"}
         # 0.1.0 kept these too.
-        ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
+        ignored = ["data.name", *(f"training.{key}" for key in sorted(DECIDES_NOTHING))]
         return Purpose(fingerprint, self.settings(), self.first, defaults, ignored)
 
     def settings(self) -> dict[str, Any]:

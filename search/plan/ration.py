@@ -24,6 +24,7 @@ from search.plan.clock import (
 from search.plan.plan import Plan
 from space import Choice, Int, Space
 from studies.broker import Given, Policy
+from studies.broker.plateau import Plateau
 from train_core.config import Method
 
 PROBING = 0.5
@@ -77,6 +78,23 @@ class Ration(Policy):
     def settle(self, index: int, trials: Sequence[TrialRecord]) -> Given:
         """Its method, and what goes with it."""
         return settled_for(self.plan, index, trials, time.time())
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """What decides how the search goes on beside the number of its trials; None = nothing."""
+    if (plateau := plateau_of(plan)) is not None:
+        return plateau
+    return None if plan.probes is None and plan.clock is None else Ration(plan)
+
+
+def plateau_of(plan: Plan) -> Plateau | None:
+    """The policy that stops when more trials would bring too little; None = not asked for."""
+    asked = plan.config.study
+    if asked.stop != "plateau":
+        return None
+    only_probes = plan.total is not None and (plan.probes or 0) >= plan.total
+    method = "probe" if only_probes else plan.methods[-1]
+    return Plateau(Ration(plan), asked.least_gain, method, 2 * asked.startup_trials)
 
 
 def settled_for(plan: Plan, index: int, trials: Sequence[TrialRecord], now: float) -> Given:

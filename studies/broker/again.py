@@ -57,7 +57,7 @@ def _enqueue_again(study: Study, trial: FrozenTrial, changes: Mapping[str, Any])
         keys.RETRY_OF: trial.number,
         keys.INDEX: index_of(study, trial),
         keys.ENQUEUED: values,
-        keys.GIVEN: about.get(keys.GIVEN),
+        **{key: about.get(key) for key in (keys.GIVEN, keys.ORIGIN, keys.AUDITED)},
         **changes,
     }
     known = {key: value for key, value in attributes.items() if value is not None}

@@ -1,6 +1,6 @@
 """`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,14 +14,14 @@ from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
-from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
+from studies.broker import Answer, Broker, Claim, Claims, Given, Policy
 from studies.broker.again import deaths_of, run_again, take_up
+from studies.broker.audit import Audit
+from studies.broker.counting import finished, refuse_failing
 from studies.broker.owner import Observer, Owner, owner_of
 from studies.promotion import Promote
 from studies.study import Place
 
-# Failures in a row that end a search: by then it is the machine and not the parameters.
-MAX_FAILURES = 5
 # Deaths of its worker in a row, without getting further, after which a trial is given up; the same
 # of runs for which neighbours left no memory.
 MAX_DEATHS = 3
@@ -43,6 +43,7 @@ class SqlBroker(Broker):
         policy: Settles what is not the same in all trials and not sampled either, and when the
             last one starts; None = nothing is, and only the total counts.
         folds: How many such trainings in turn, each on a fold of the images, a trial is.
+        audit: Which trials are finished although the pruner would stop them.
     """
 
     def __init__(  # noqa: PLR0913 - all that a search has settled
@@ -55,10 +56,11 @@ class SqlBroker(Broker):
         configure: Configure,
         policy: Policy | None = None,
         folds: int = 1,
+        audit: Audit | None = None,
     ) -> None:
         self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._policy, self._folds = policy, folds
+        self._policy, self._folds, self._audit = policy, folds, audit or Audit()
         self._owner, self._observer = Owner.this_process(), Observer(study)
         self._promote = study.pruner if isinstance(study.pruner, Promote) else None
         self._trials: dict[int, Trial] = {}
@@ -112,6 +114,8 @@ class SqlBroker(Broker):
             # Those that get to a rung at the same time must see each other.
             with self._place.lock() if at_rung else nullcontext():
                 stop = self._falls_behind(trial, epoch, record.score, claim)
+                if stop and self._audit.finishes(trial, claim.index, epoch):
+                    stop = False
                 if stop:
                     # Before the report: a kill in between must not make this one that was passed.
                     trial.set_user_attr(keys.PRUNED_AT, epoch)
@@ -251,30 +255,6 @@ def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
         return False
     _end(study, trial, outcome)
     return True
-
-
-def finished(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total: complete and pruned ones, paused ones included."""
-    ended = {t.number for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)}
-    return len(ended - requeued(trials))
-
-
-def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
-    """Raise `TooManyFailures` if the last trials, by number, all failed.
-
-    Args:
-        trials: All trials of the study.
-        before: Numbers of trials that ended before this search began; not held against it.
-    """
-    ignored = requeued(trials) | before
-    ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
-    last = ended[-MAX_FAILURES:]
-    if len(last) == MAX_FAILURES and all(t.state == TrialState.FAIL for t in last):
-        cause = last[0].user_attrs.get(keys.REASON, "unknown cause")
-        raise TooManyFailures(
-            f"{MAX_FAILURES} trials in a row failed, the first one (trial {last[0].number}) with: "
-            f"{cause}"
-        )
 
 
 def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None = None) -> None:

@@ -95,7 +95,7 @@ def _prefix(key: int | None) -> str:
 
 def trial_note(trial: TrialRecord, score: str = "accuracy") -> str:
     """How a trial ended, or how far it is, in words, with its curve of what is maximised."""
-    parts = _outcome(trial, score), _curve(trial), _table(trial, score)
+    parts = _outcome(trial, score), _history(trial), _curve(trial), _table(trial, score)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -175,6 +175,14 @@ def _outcome(trial: TrialRecord, score: str) -> str:
             )
         case _:
             return "**Waiting** for a worker."
+
+
+def _history(trial: TrialRecord) -> str:
+    """Where it comes from, and what the pruner would have done with it."""
+    origin = f"{trial.origin}." if trial.origin else ""
+    audit = "The pruner would have stopped it after epoch {}; it was finished to check the pruner."
+    audited = "" if trial.audited is None else audit.format(trial.audited)
+    return escaped(f"{origin[:1].upper()}{origin[1:]} {audited}".strip())
 
 
 def _curve(trial: TrialRecord) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from records.outcome import State
 from studies.attributes import trial_records
-from studies.broker.sql import finished
+from studies.broker.counting import finished
 from studies.connection.outage import connection_broke, not_waiting, told, wait_out
 from studies.study import Place, find
 from tests.studies.conftest import begun
