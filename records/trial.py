@@ -1,7 +1,7 @@
 """`TrialRecord`: one trial of a study as plain, frozen values, whatever the study is kept in."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ class TrialRecord(BaseModel):
         cause: Why it was pruned or failed.
         reason: The same in words.
         worker: Host and pid of the process that ran it, as `host:pid`.
+        costs: What a complete trial cost, in the order of the study's objectives; {} where only
+            the accuracy counts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,7 @@ class TrialRecord(BaseModel):
     started: datetime | None
     ended: datetime | None
     worker: str | None = None
+    costs: dict[str, float] = {}
 
     @property
     def seconds(self) -> float | None:
@@ -91,3 +94,43 @@ def ranked(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials with a result, best first; of equal ones the earlier first."""
     known = [(trial.result, trial) for trial in trials if trial.result is not None]
     return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
+
+
+def front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The Pareto front: trials that no other one beats in accuracy and all costs together.
+
+    Best accuracy first; of trials that are equal in everything, only the earliest. Empty where
+    nobody asked for costs.
+    """
+    known = [t for t in trials if t.result is not None and t.costs]
+    # Whatever beats a trial comes before it.
+    known.sort(key=lambda t: (-(t.result or 0.0), *t.costs.values(), t.number))
+    kept: list[TrialRecord] = []
+    for trial in known:
+        if not any(_no_dearer(one, trial) for one in kept):
+            kept.append(trial)
+    return kept
+
+
+def _no_dearer(one: TrialRecord, other: TrialRecord) -> bool:
+    return all(one.costs[name] <= cost for name, cost in other.costs.items())
+
+
+def knee(found: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The trial of a front from which on more accuracy costs most; None of an empty one.
+
+    Accuracy and the logarithms of the costs are scaled to [0, 1] over the front. The knee lies
+    farthest above the line (or plane) through the best trial of each (Das, 1999: "On
+    characterizing the knee of the Pareto curve"), which is where the scaled values add up to most.
+    """
+    if not found:
+        return None
+    sides = [[t.result or 0.0 for t in found]]
+    sides += [[-math.log(max(t.costs[name], 1e-12)) for t in found] for name in found[0].costs]
+    sums = [sum(values) for values in zip(*map(_scaled, sides), strict=True)]
+    return found[sums.index(max(sums))]
+
+
+def _scaled(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    return [(value - low) / (high - low) if high > low else 0.0 for value in values]

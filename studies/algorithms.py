@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.attributes import CONFIG, ENQUEUED, FOLDS, RETRY_OF, index_of
 from studies.config import StudyConfig
+from studies.costs import for_sampler
 
 
 def seed_for(study_seed: int, *path: int) -> int:
@@ -66,7 +67,7 @@ class IndexedSampler(BaseSampler):
             # It adds the trial's number to its seed, which shifts when a trial is run again.
             trial = copy(trial)
             trial.number = index_of(study, trial)
-        return self._inner.sample_relative(study, trial, search_space)
+        return self._inner.sample_relative(for_sampler(study), trial, search_space)
 
     def sample_independent(
         self,
@@ -76,7 +77,9 @@ class IndexedSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """What the inner sampler says."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner.sample_independent(
+            for_sampler(study), trial, param_name, param_distribution
+        )
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

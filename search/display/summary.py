@@ -10,8 +10,9 @@ from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
-from records.trial import TrialRecord, ranked
-from records.words import OBJECTIVES, of_method, percent, values
+from records.trial import TrialRecord, front, ranked
+from records.words import of_method, percent, values
+from search.display.beside import front_lines, goals
 from search.display.estimate import times
 from search.plan import Plan
 from search.plan.clock import Speeds
@@ -32,6 +33,7 @@ class Counts:
     failed: int  # A fault ended them.
     running: int
     best: TrialRecord | None  # The one with the highest accuracy; None before the first one.
+    front: tuple[TrialRecord, ...] = ()  # Those that none beats in accuracy and costs together.
 
     @property
     def done(self) -> int:
@@ -85,6 +87,7 @@ def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
         failed=states.count(State.FAILED),
         running=states.count(State.RUNNING),
         best=next(iter(ranked(trials)), None),
+        front=tuple(front(trials)),
     )
 
 
@@ -151,10 +154,8 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     )
     search = (
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
-        f"{config.study.sampler}, pruner {config.study.pruner}"
+        f"{config.study.sampler}, pruner {config.study.pruner}{goals(config.study)}"
     )
-    if config.study.objective != "accuracy":
-        search += f"; scored by {OBJECTIVES[config.study.objective]}"
     confirm = config.confirm
     job = (
         f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
@@ -253,6 +254,7 @@ def last_lines(result: SearchResult) -> Iterator[str]:
         yield f"{name}: {value}"
     for warning in class_warnings(metrics.test):
         yield f"WARNING: {warning}"
+    yield from front_lines(counts.front, command("search.finalize", result.place))
     yield f"exported to {result.folder / 'best'}"
 
 

@@ -15,6 +15,7 @@ from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
 from studies.broker.owner import Observer, Owner, owner_of
+from studies.costs import expected, report, written_values
 from studies.study import Place
 
 # Failures in a row that end a search: by then it is the machine and not the parameters.
@@ -103,11 +104,11 @@ class SqlBroker(Broker):
         assert record.score is not None
         trial, epoch = self._trials[claim.number], record.epoch
         try:
-            prune = self._falls_behind(trial, epoch, record.score, claim)
+            prune = self._falls_behind(trial, record, claim)
             if prune:
                 # Before the report: a kill in between must not make this an epoch that was passed.
                 trial.set_user_attr(keys.PRUNED_AT, epoch)
-            trial.report(record.score, epoch)
+            report(trial, record.score, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
         return Answer.PRUNE if prune else Answer.GO
@@ -172,14 +173,15 @@ class SqlBroker(Broker):
         trial.set_user_attr(keys.GIVEN, asdict(given))
         return given
 
-    def _falls_behind(self, trial: Trial, epoch: int, score: float, claim: Claim) -> bool:
+    def _falls_behind(self, trial: Trial, record: EpochRecord, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
-        each = claim.config["epochs"]
+        each, epoch, score = claim.config["epochs"], record.epoch, record.score or 0.0
         if epoch >= each * self._folds:
             return False
         seen, first = trial._get_latest_trial(), (epoch - 1) // each * each
         # It takes the best epoch so far; on an easier fold, that would say nothing of this one.
         own = {e: v for e, v in seen.intermediate_values.items() if e > first}
+        seen.user_attrs = expected(seen, record, each * self._folds)
         seen.intermediate_values = {**own, epoch: score}
         # Asked for passed epochs too, since some pruners keep what they see.
         return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
@@ -256,7 +258,7 @@ def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None =
     # Told and not raised: an exception keeps every frame it has passed alive, and with them the
     # network.
     if outcome.state == State.COMPLETE:
-        study.tell(told, outcome.score)
+        study.tell(told, written_values(study, trial, outcome))
     else:
         study.tell(told, state=_ENDS[outcome.state])
 
