@@ -10,7 +10,7 @@ SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
 PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "none"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-_FOR_SEVERAL = ("tpe", "qmc", "random")
+_FOR_SEVERAL = ("tpe", "gp", "qmc", "random")
 # Those that hold a trial against complete ones, which can be those that cost no more.
 _AMONG_THE_CHEAPER = ("median", "percentile", "none")
 
