@@ -32,8 +32,11 @@ def _drawing(front: Front, cost: str) -> Drawing:
         _trace(best, cost, scale, name="front", mode=line, marker=blue, line={"shape": "hv"}),
         _trace(bend, cost, scale, name="knee", mode="markers", marker=knee),
     ]
+    known = [offer.costs[cost] for offer in front.offers]
+    # Within a decade, a logarithmic axis would have hardly a round number on it.
+    kind = "log" if max(known) > 10 * min(known) > 0 else "linear"
     drawn = figure(traces, f"{name}{unit}", "validation accuracy", yaxis_tickformat=".0%",
-                   xaxis={"type": "log"}, hovermode="closest")  # fmt: skip
+                   xaxis={"type": kind}, hovermode="closest")  # fmt: skip
     return Drawing(
         f"front-{cost}", f"Front: accuracy and {name}", readable_ticks(drawn),
         f"Validation accuracy and {name} of {len(front.offers)} complete trials; {len(best)} of "

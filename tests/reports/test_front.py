@@ -49,6 +49,7 @@ def test_a_figure_for_each_cost(tmp_path) -> None:
     assert list(knee.customdata) == [1]
     assert isinstance(second.figure, go.Figure)
     assert set(second.figure.data[1].x) == {2.0}  # Milliseconds.
+    assert [d.figure.layout.xaxis.type for d in (first, second)] == ["log", "linear"]
     assert "of 5 complete trials; 3 of them are on the front, from 90.00% down" in first.alt
 
 
