@@ -91,9 +91,9 @@ def finite(value: float | None) -> float | None:
 
 
 def ranked(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials with a result, best first; of equal ones the earlier first."""
-    known = [(trial.result, trial) for trial in trials if trial.result is not None]
-    return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
+    """The trials with a result, best first; of equal ones the cheaper, then the earlier first."""
+    known = [trial for trial in trials if trial.result is not None]
+    return sorted(known, key=lambda t: (-(t.result or 0.0), *t.costs.values(), t.number))
 
 
 def front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -102,12 +102,9 @@ def front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     Best accuracy first; of trials that are equal in everything, only the earliest. Empty where
     nobody asked for costs.
     """
-    known = [t for t in trials if t.result is not None and t.costs]
-    # Whatever beats a trial comes before it.
-    known.sort(key=lambda t: (-(t.result or 0.0), *t.costs.values(), t.number))
     kept: list[TrialRecord] = []
-    for trial in known:
-        if not any(_no_dearer(one, trial) for one in kept):
+    for trial in ranked(trials):  # Whatever beats one comes before it.
+        if trial.costs and not any(_no_dearer(one, trial) for one in kept):
             kept.append(trial)
     return kept
 

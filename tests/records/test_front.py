@@ -3,7 +3,7 @@
 import pytest
 
 from records.outcome import EpochRecord, Outcome, State, columns
-from records.trial import TrialRecord, front, knee
+from records.trial import TrialRecord, front, knee, ranked
 from records.words import costs
 
 
@@ -36,6 +36,11 @@ def test_a_trial_may_be_better_in_one_of_three() -> None:
         trial(2, 0.9, parameters=200, latency=2.0), trial(3, 0.8, parameters=100, latency=1.0),
     ]  # fmt: skip
     assert numbers(front(trials)) == [0, 1, 3]
+
+
+def test_of_equally_accurate_trials_the_cheaper_comes_first() -> None:
+    assert numbers(ranked([trial(0, 0.9, latency=2.0), trial(1, 0.9, latency=1.0)])) == [1, 0]
+    assert numbers(ranked([trial(1, 0.9), trial(0, 0.9), trial(2, 0.95)])) == [2, 0, 1]
 
 
 def test_without_costs_there_is_no_front_and_no_knee() -> None:

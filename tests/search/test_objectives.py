@@ -13,15 +13,17 @@ from search.display.dashboard import Watch
 from search.display.progress import EventLog
 from search.display.summary import SearchResult, count, last_lines, plan_lines
 from search.export.costs import costs_of, untrained
-from search.finalize.pick import trial_called
+from search.finalize.pick import picked_trial, to_confirm, trial_called
 from search.trial import RunTrials
 from studies.attributes import CONFIRMED, trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
 from train_core.config import TrainConfig
+from train_core.model import TrainedModel
 
 SIZE = ["accuracy", "parameters"]
+BOTH = [*SIZE, "latency"]
 
 
 def several(objectives: list[str], **changes) -> dict:
@@ -62,11 +64,20 @@ def test_a_latency_is_measured_once_for_all_networks_of_a_shape(data, tmp_path) 
 
 
 @pytest.fixture
-def searched(tiny_plan, worker):
-    """A search for accuracy and few parameters, with all trials."""
-    plan = tiny_plan(trials=5, study=several(SIZE))
+def searched(tiny_plan, worker, monkeypatch):
+    """A search for accuracy, few parameters and speed, with all trials."""
+    measured: list[TrainedModel] = []
+
+    def fast(model: TrainedModel) -> float:
+        """Without an export, which takes seconds."""
+        measured.append(model)
+        return 1e-6 * sum(p.numel() for p in model.network.parameters())
+
+    monkeypatch.setattr("search.export.costs.latency", fast)
+    plan = tiny_plan(trials=5, study=several(BOTH))
     study = make_or_resume(plan.place, plan.purpose())
     run_task(RunTrials(plan, None), worker)
+    assert len(measured) == 2  # One of each depth.
     return plan, study
 
 
@@ -77,18 +88,16 @@ def test_a_search_ends_with_a_front_of_which_each_trial_can_be_exported(
     plan, study = searched
     trials = trial_records(study)
     assert [t.state for t in trials] == [State.COMPLETE] * 5
-    by_depth = {t.config["depth"]: t.costs["parameters"] for t in trials}
-    assert by_depth[1] < by_depth[2]
-    assert all(t.costs == {"parameters": by_depth[t.config["depth"]]} for t in trials)
+    by_depth = {t.config["depth"]: t.costs for t in trials}
+    assert all(t.costs == by_depth[t.config["depth"]] for t in trials)
+    assert by_depth[1]["parameters"] < by_depth[2]["parameters"]
+    assert [list(t.costs) for t in trials] == [["parameters", "latency"]] * 5
+    assert [t.values[2] for t in study.trials] == [t.costs["latency"] for t in trials]
     found, best = front(trials), ranked(trials)[0]
     assert found[0].accuracy == best.accuracy
-    for seed in range(2):  # The most accurate one wins by its confirmations.
+    assert to_confirm(plan, ranked(trials), None) == ranked(trials)[:2]
+    for seed in range(2):  # Of the most accurate one, as an earlier export left them.
         study.set_user_attr(CONFIRMED.format(trial=best.number, seed=seed), 0.9)
-        study.set_user_attr(CONFIRMED.format(trial=ranked(trials)[1].number, seed=seed), 0.1)
-    metrics = finish_here(plan, study)
-    assert (metrics.trial, metrics.search.picked) == (best.number, None)
-    assert metrics.costs == best.costs
-    assert metrics.parameters == best.costs["parameters"]
     other = next(t for t in trials if t.costs != best.costs)
     picking = plan.model_copy(update={"pick": str(other.number)})
     picked = finish_here(picking, study)
@@ -97,9 +106,9 @@ def test_a_search_ends_with_a_front_of_which_each_trial_can_be_exported(
     assert (picked.parameters, picked.search.best.trial) == (size, best.number)
     assert picked.selection_gap == pytest.approx(best.accuracy - 0.9)
     assert picked == read_metrics(plan.folder / "best") == finish_here(picking, study)
-    assert (plan.folder / "best-1").is_dir()
+    assert picked.costs == other.costs
     told = list(last_lines(SearchResult(plan.place, count(trials, 5), None, picked)))
-    assert f"kept low in the search: {size:,.0f} parameters" in told
+    assert any(t.startswith(f"kept low in the search: {size:,.0f} parameters, ") for t in told)
     assert any(line.endswith("--pick TRIAL exports another one of them") for line in told)
     page = write_report(plan.place).read_text()
     assert "The exported trial was picked (by number)." in page
@@ -118,11 +127,18 @@ def test_the_dashboard_and_the_console_show_the_front(searched) -> None:
     assert "Front: trial " in notes
     assert ", the knee: " in notes
     lines = list(front_lines(front(trials), "finalize"))
-    assert lines[0] == "front of accuracy and parameters, which no other trial beats:"
+    assert lines[0] == "front of accuracy and parameters and latency, which no other trial beats:"
     assert len(lines) == len(front(trials)) + 2
     assert list(front_lines([], "finalize")) == []
     assert trial_called("knee", trials) == knee(front(trials))
     assert trial_called("winner", trials) is None
+    assert picked_trial(plan, trials) is None
+    bent = plan.config.confirm.model_copy(update={"pick": "knee"})
+    bent_plan = plan.model_copy(
+        update={"config": plan.config.model_copy(update={"confirm": bent})}
+    )
+    assert picked_trial(bent_plan, trials) == knee(front(trials))
+    assert picked_trial(bent_plan.model_copy(update={"pick": "winner"}), trials) is None
     with pytest.raises(
         ValueError, match=r"number of a complete trial, .* but got '99'; on the fr"
     ):
