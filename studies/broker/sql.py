@@ -255,8 +255,7 @@ def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None =
     """Write why and how it ended; a trial of this process's own is found without its number."""
     _write(study, trial, {keys.CAUSE: outcome.cause, keys.REASON: outcome.reason})
     told = own or trial.number
-    # Told and not raised: an exception keeps every frame it has passed alive, and with them the
-    # network.
+    # Told and not raised: an exception would keep its frames alive, and with them the network.
     if outcome.state == State.COMPLETE:
         study.tell(told, written_values(study, trial, outcome))
     else:
