@@ -1,7 +1,7 @@
 """`TrialRecord`: one trial of a study as plain, frozen values, whatever the study is kept in."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ class TrialRecord(BaseModel):
         spent: Seconds of its earlier runs, which ended in a pause.
         origin: Of which other study's trial it is a copy or has the values; None = of none.
         audited: The epoch at which the pruner would have stopped it; None = it never would.
+        costs: What a complete trial cost, in the order of the study's objectives; {} where only
+            the accuracy counts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,7 @@ class TrialRecord(BaseModel):
     spent: float = 0.0
     origin: Origin | None = None
     audited: int | None = None
+    costs: dict[str, float] = {}
 
     @property
     def seconds(self) -> float | None:
@@ -122,6 +125,43 @@ def finite(value: float | None) -> float | None:
 
 
 def ranked(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials with a result, best first; of equal ones the earlier first."""
-    known = [(trial.result, trial) for trial in trials if trial.result is not None]
-    return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
+    """The trials with a result, best first; of equal ones the cheaper, then the earlier first."""
+    known = [trial for trial in trials if trial.result is not None]
+    return sorted(known, key=lambda t: (-(t.result or 0.0), *t.costs.values(), t.number))
+
+
+def front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The Pareto front: trials that no other one beats in accuracy and all costs together.
+
+    Best accuracy first; of trials that are equal in everything, only the earliest. Empty where
+    nobody asked for costs.
+    """
+    kept: list[TrialRecord] = []
+    for trial in ranked(trials):  # Whatever beats one comes before it.
+        if trial.costs and not any(_no_dearer(one, trial) for one in kept):
+            kept.append(trial)
+    return kept
+
+
+def _no_dearer(one: TrialRecord, other: TrialRecord) -> bool:
+    return all(one.costs[name] <= cost for name, cost in other.costs.items())
+
+
+def knee(found: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The trial of a front from which on more accuracy costs most; None of an empty one.
+
+    Accuracy and the logarithms of the costs are scaled to [0, 1] over the front. The knee lies
+    farthest above the line (or plane) through the best trial of each (Das, 1999: "On
+    characterizing the knee of the Pareto curve"), which is where the scaled values add up to most.
+    """
+    if not found:
+        return None
+    sides = [[t.result or 0.0 for t in found]]
+    sides += [[-math.log(max(t.costs[name], 1e-12)) for t in found] for name in found[0].costs]
+    sums = [sum(values) for values in zip(*map(_scaled, sides), strict=True)]
+    return found[sums.index(max(sums))]
+
+
+def _scaled(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    return [(value - low) / (high - low) if high > low else 0.0 for value in values]

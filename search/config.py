@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -58,6 +58,10 @@ class ConfirmConfig(Section):
 
     seeds: int = Field(default=3, ge=1, le=100)
     """How many fresh seeds each of them is trained with; the winner with as many again."""
+
+    pick: Literal["winner", "knee"] = "winner"
+    """What is exported: the winner of the confirmations, or with several objectives the knee of
+    the front."""
 
     @property
     def further(self) -> int:
@@ -133,6 +137,15 @@ class SearchConfig(Section):
     confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
     logging: LoggingConfig = Field(default_factory=LoggingConfig)
+
+    @model_validator(mode="after")
+    def _has_a_knee(self) -> Self:
+        if self.confirm.pick == "knee" and not self.study.costs:
+            raise ValueError(
+                'pick = "knee" under [confirm] needs several objectives, but there is one: '
+                "name more under [study] objectives, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> Self:

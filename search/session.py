@@ -81,15 +81,16 @@ def run_search(
         return session.run(trials=True)
 
 
-def finalize_study(place: Place, display: Display | None = None) -> SearchResult:
-    """Do all but the trials, on a study as it is now; returns and raises as `run_search` does."""
+def finalize_study(place: Place, display: Display | None = None, pick: str = "") -> SearchResult:
+    """Do all but the trials, on a study as it is, with a `Plan.pick`; else as `run_search`."""
     settings = find(place).user_attrs.get(SETTINGS)
     if settings is None:
         raise ValueError(f"study '{place.name}' was not made by convsearch: it has no settings")
     config = validate(SearchConfig, settings, f"settings of study '{place.name}'")
-    here = {"runs": str(place.folder.parent), "dashboard": False}
     stored = config.study.model_copy(update={"storage": place.storage})
-    with _session(config.model_copy(update={**here, "study": stored}), display) as session:
+    here = {"runs": str(place.folder.parent), "dashboard": False, "study": stored}
+    with _session(config.model_copy(update=here), display) as session:
+        session.plan = session.plan.model_copy(update={"pick": pick})
         return session.run(trials=False)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ class Trial:
             config = TrainConfig.model_validate(self.claim.config)
             epochs = config.epochs * len(self.folds)
             yield Began(self.job, config.describe(), epochs, self.claim.number)
-            records = follow(fit_folds(config, self.folds, checkpoint))
+            records = follow(self._with_costs(config, fit_folds(config, self.folds, checkpoint)))
             state, cause, why = yield from self._epochs(records, history, epochs)
             if cause == Cause.PAUSED or (state == State.REQUEUED and why is None):
                 checkpoint.write()
@@ -142,6 +142,21 @@ class Trial:
     def _may_try_again(self, history: list[EpochRecord]) -> bool:
         """Whether neighbours may have been in the way too seldom to say that they always are."""
         return len(history) > self.claim.passed or self.claim.deaths + 1 < MAX_DEATHS
+
+    def _with_costs(
+        self, config: TrainConfig, records: Iterable[EpochRecord]
+    ) -> Iterator[EpochRecord]:
+        """The same records, with what the study wants to know of the network."""
+        wanted = set(self.plan.config.study.costs) - {"train_seconds"}
+        if not wanted:
+            yield from records
+            return
+        from search.export.costs import costs_of
+
+        data = self.folds.pools[0].data
+        known = costs_of(config, data, wanted, self.plan.folder / "latencies")
+        for record in records:
+            yield record.model_copy(update=known)
 
     def _epochs(
         self, records: Iterable[EpochRecord], history: list[EpochRecord], epochs: int

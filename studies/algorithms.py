@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.attributes import CONFIG, ENQUEUED, FOLDS, INDEX, RETRY_OF, index_of
 from studies.config import StudyConfig
+from studies.costs import for_sampler
 from studies.promotion import Promote
 
 
@@ -67,7 +68,8 @@ class IndexedSampler(BaseSampler):
             # It adds the trial's number to its seed, which shifts when a trial is run again.
             trial = copy(trial)
             trial.number = index_of(study, trial)
-        return self._inner.sample_relative(self._seen(study), trial, search_space)
+        seen = for_sampler(self._seen(study))
+        return self._inner.sample_relative(seen, trial, search_space)
 
     def sample_independent(
         self,
@@ -78,7 +80,7 @@ class IndexedSampler(BaseSampler):
     ) -> Any:
         """What the inner sampler says."""
         return self._inner.sample_independent(
-            self._seen(study), trial, param_name, param_distribution
+            for_sampler(self._seen(study)), trial, param_name, param_distribution
         )
 
     def after_trial(

@@ -35,6 +35,7 @@ AUDITED = "audited"  # The epoch at which the pruner would have stopped a trial 
 FOLDS = "folds"  # How many such trainings in turn the trial is; absent = one.
 # Field of the epoch records -> one value per epoch, written when the trial ends.
 HISTORY = "history"
+COSTS = "costs"  # Name -> what a complete trial cost, in the order of the study's objectives.
 ATTACHED = "attached"  # Name -> id of the files that were attached to the study.
 # The study's attribute with the validation accuracy of one confirmation.
 CONFIRMED = "confirmed:{trial}:{seed}"
@@ -111,7 +112,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         number=trial.number,
         index=trial.user_attrs.get(INDEX),
         state=State.REQUEUED if stopped else _STATES[trial.state],
-        accuracy=trial.value if trial.state.is_finished() else None,
+        accuracy=_accuracy(trial),
         params=dict(trial.params),
         config=trial.user_attrs.get(CONFIG),
         folds=int(trial.user_attrs.get(FOLDS, 1)),
@@ -125,7 +126,19 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         spent=float(trial.user_attrs.get(SPENT, 0.0)),
         origin=origin_of(trial),
         audited=trial.user_attrs.get(AUDITED),
+        costs=trial.user_attrs.get(COSTS, {}),
     )
+
+
+def _accuracy(trial: FrozenTrial) -> float | None:
+    """The first value; Optuna gives a pruned trial none where there are several objectives."""
+    if not trial.state.is_finished():
+        return None
+    if trial.values:
+        return float(trial.values[0])
+    if trial.state != TrialState.PRUNED or not trial.intermediate_values:
+        return None
+    return float(trial.intermediate_values[max(trial.intermediate_values)])
 
 
 def _cause(trial: FrozenTrial) -> Cause | None:

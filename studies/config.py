@@ -1,14 +1,18 @@
 """`StudyConfig`: where the study is kept, and who proposes and prunes trials."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from records.words import Objective
+from records.words import COSTS, OBJECTIVES, Cost, Objective
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random"]
 PrunerName = Literal["median", "percentile", "hyperband", "successive-halving", "promote", "none"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+_FOR_SEVERAL = ("tpe", "gp", "qmc", "random")
+# Those that hold a trial against complete ones, which can be those that cost no more.
+_AMONG_THE_CHEAPER = ("median", "percentile", "none")
 
 
 class StudyConfig(BaseModel):
@@ -34,6 +38,10 @@ class StudyConfig(BaseModel):
     objective: Objective = "accuracy"
     """What trials are chosen by, on validation images: `accuracy`, `balanced_accuracy` (mean
     recall of the classes), `macro_f1` (mean F1) or `log_loss` (lowest)."""
+
+    objectives: list[Objective | Cost] = Field(default_factory=list)
+    """Several at once: first what trials are chosen by, as `objective`, then what is kept low:
+    `parameters`, `latency`, `train_seconds`; none = the objective alone."""
 
     startup_trials: int = Field(default=10, ge=0)
     """Complete trials before `median` and `percentile` prune; random trials before `tpe` and `gp`
@@ -71,6 +79,47 @@ class StudyConfig(BaseModel):
     trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds of training, validation not included, after which a trial is pruned when its epoch
     ends; None = never."""
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """What is kept low beside the objective."""
+        return tuple(self.objectives[1:])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_is_the_objective(cls, values: Any) -> Any:
+        """The first of several is the objective, for all who only know one."""
+        several = values.get("objectives") if isinstance(values, dict) else None
+        if isinstance(several, list) and several and several[0] in OBJECTIVES:
+            return {"objective": several[0], **values}
+        return values
+
+    @model_validator(mode="after")
+    def _several_work(self) -> Self:
+        if not self.objectives:
+            return self
+        first, *rest = self.objectives
+        if first not in OBJECTIVES or set(rest) - {*COSTS} or len({*rest}) < len(rest):
+            raise ValueError(
+                f"objectives must be one of {', '.join(OBJECTIVES)}, and then different ones of "
+                f"{', '.join(COSTS)}, but got {', '.join(self.objectives)}"
+            )
+        if first != self.objective:
+            raise ValueError(
+                f"the first of objectives must be the objective, but got objective "
+                f"'{self.objective}' and objectives that begin with '{first}': leave one out"
+            )
+        if rest and self.sampler not in _FOR_SEVERAL:
+            raise ValueError(
+                f"with several objectives, sampler must be one of {', '.join(_FOR_SEVERAL)}, but "
+                f"got '{self.sampler}', which takes one"
+            )
+        if rest and self.pruner not in _AMONG_THE_CHEAPER:
+            raise ValueError(
+                f"with several objectives, pruner must be one of {', '.join(_AMONG_THE_CHEAPER)}, "
+                f"but got '{self.pruner}', which compares trials by one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_is_pruned(self) -> Self:

@@ -10,6 +10,7 @@ from records.trial import ranked
 from reports.numbers import Numbers
 from reports.numbers.cost import Cost, More, cost, more
 from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
+from reports.numbers.front import Front, offers
 from reports.numbers.model import Model, model
 from reports.numbers.parameters import Importances, Range, importances, ranges, replica
 from reports.numbers.trials import Curves, Point, Timeline, alike, curves, history, timeline
@@ -64,6 +65,8 @@ class Summary(Numbers):
         validation_images: How many trials are scored on; None before the export.
         importances: None when the space is not known.
         wider: The command that searches on in wider ranges; None where none should be.
+        front: None with one objective.
+        picked: What chose the exported trial instead of the confirmations, in words.
     """
 
     study: str
@@ -86,6 +89,8 @@ class Summary(Numbers):
     pruning: Pruning
     seeds: Seeds
     more: More
+    front: Front | None
+    picked: str | None
     model: Model | None
     origin: Origin
     wider: str | None = None
@@ -117,7 +122,8 @@ def summarise(source: Source) -> Summary:
         importances=None if space is None else importances(replica(trials, space)),
         ranges=found_ranges, wider=wider(found_ranges, source),
         pruning=pruning(like, drawn.checks, thresholds, length),
-        seeds=confirmations, more=more(trials),
+        seeds=confirmations, more=more(trials), front=offers(source),
+        picked=metrics.search.picked if metrics else None,
         model=model(metrics, source.predictions) if metrics else None,
         origin=Origin(
             commands=tuple(Command(purpose=what, line=line) for what, line in _repeat(source)),
@@ -130,11 +136,14 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
     """The winner as far as it is known; None without a complete trial."""
     if (metrics := source.metrics) is not None:
         leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
+        picked = metrics.search.picked
         return Winner(
-            trial=metrics.trial, decided_by="confirmation", params=metrics.params,
+            trial=metrics.trial, params=metrics.params,
+            decided_by=f"a pick ({picked})" if picked else "confirmation",
             estimates=metrics.estimates, selection_gap=metrics.selection_gap,
             gap_of=f"trial {metrics.search.best.trial}" if metrics.search.best else "the winner",
-            stale=leader != metrics.trial, method=str(metrics.training.get("method", "full")),
+            stale=leader != metrics.trial and not picked,
+            method=str(metrics.training.get("method", "full")),
         )  # fmt: skip
     order = ranked(source.trials)
     if not order:

@@ -10,8 +10,9 @@ from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
-from records.trial import TrialRecord, ranked
-from records.words import OBJECTIVES, of_method, percent, values
+from records.trial import TrialRecord, front, ranked
+from records.words import of_method, percent, values
+from search.display.beside import front_lines, goals
 from search.display.estimate import times
 from search.plan import Plan
 from search.plan.clock import Speeds
@@ -36,6 +37,7 @@ class Counts:
     best: TrialRecord | None  # The one with the highest accuracy; None before the first one.
     paused: int = 0  # Those of the pruned ones that may be taken up again.
     may_go_on: bool = False  # Whether one of these would be, without new points.
+    front: tuple[TrialRecord, ...] = ()  # Those that none beats in accuracy and costs together.
 
     @property
     def done(self) -> int:
@@ -97,6 +99,7 @@ def count(
         best=next(iter(ranked(trials)), None),
         paused=sum(map(is_paused, trials)),
         may_go_on=study is not None and may_go_on(study, trials),
+        front=tuple(front(trials)),
     )
 
 
@@ -163,10 +166,8 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     )
     search = (
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
-        f"{config.study.sampler}, pruner {config.study.pruner}"
+        f"{config.study.sampler}, pruner {config.study.pruner}{goals(config.study)}"
     )
-    if config.study.objective != "accuracy":
-        search += f"; scored by {OBJECTIVES[config.study.objective]}"
     confirm = config.confirm
     job = (
         f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
@@ -267,6 +268,7 @@ def last_lines(result: SearchResult) -> Iterator[str]:
         yield f"{name}: {value}"
     for warning in class_warnings(metrics.test):
         yield f"WARNING: {warning}"
+    yield from front_lines(counts.front, command("search.finalize", result.place))
     yield f"exported to {result.folder / 'best'}"
 
 

@@ -44,6 +44,7 @@ class Plan(BaseModel):
     reason: str | None = None  # Why this recipe, where nobody named one.
     usual_budget: bool = False  # Whether nobody asked for the budget or for trials.
     clock: Clock | None = None  # The budget; None = there is none, or nobody looks at it.
+    pick: str = ""  # "knee", "winner" or the number of the trial to export; "" = as `[confirm]`.
 
     @property
     def name(self) -> str:
@@ -191,14 +192,16 @@ class Plan(BaseModel):
             "split": self.split,
             "seed": self.config.study.seed,
             "objective": self.config.study.objective,
+            "costs": " and ".join(self.config.study.costs) or None,
         }
         of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
         of_data = {**_defaults(DataConfig), "count": self.data.train.count, "folds": 1}
         defaults: dict[str, Any] = {"training": _defaults(TrainConfig), "space": of_space}
-        defaults |= {"data": of_data, "objective": "accuracy"}
+        defaults |= {"data": of_data, "objective": "accuracy", "costs": None}
         # 0.1.0 kept these too.
         ignored = ["data.name", *(f"training.{key}" for key in sorted(DECIDES_NOTHING))]
-        return Purpose(fingerprint, self.settings(), self.first, defaults, ignored)
+        objectives = (self.config.study.objective, *self.config.study.costs)
+        return Purpose(fingerprint, self.settings(), self.first, defaults, ignored, objectives)
 
     def settings(self) -> dict[str, Any]:
         """The resolved configuration for every folder, without a URL that holds a password."""

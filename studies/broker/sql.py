@@ -19,6 +19,7 @@ from studies.broker.again import deaths_of, run_again, take_up
 from studies.broker.audit import Audit
 from studies.broker.counting import finished, refuse_failing
 from studies.broker.owner import Observer, Owner, owner_of
+from studies.costs import expected, report, written_values
 from studies.promotion import Promote
 from studies.study import Place
 
@@ -113,13 +114,13 @@ class SqlBroker(Broker):
         try:
             # Those that get to a rung at the same time must see each other.
             with self._place.lock() if at_rung else nullcontext():
-                stop = self._falls_behind(trial, epoch, record.score, claim)
+                stop = self._falls_behind(trial, record, claim)
                 if stop and self._audit.finishes(trial, claim.index, epoch):
                     stop = False
                 if stop:
                     # Before the report: a kill in between must not make this one that was passed.
                     trial.set_user_attr(keys.PRUNED_AT, epoch)
-                trial.report(record.score, epoch)
+                report(trial, record.score, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
         if not stop:
@@ -203,14 +204,15 @@ class SqlBroker(Broker):
         trial.set_user_attr(keys.GIVEN, asdict(given))
         return given
 
-    def _falls_behind(self, trial: Trial, epoch: int, score: float, claim: Claim) -> bool:
+    def _falls_behind(self, trial: Trial, record: EpochRecord, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
-        each = claim.config["epochs"]
+        each, epoch, score = claim.config["epochs"], record.epoch, record.score or 0.0
         if epoch >= each * self._folds:
             return False
         seen, first = trial._get_latest_trial(), (epoch - 1) // each * each
         # It takes the best epoch so far; on an easier fold, that would say nothing of this one.
         own = {e: v for e, v in seen.intermediate_values.items() if e > first}
+        seen.user_attrs = expected(seen, record, each * self._folds)
         seen.intermediate_values = {**own, epoch: score}
         # Asked for passed epochs too, since some pruners keep what they see.
         return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
@@ -261,10 +263,9 @@ def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None =
     """Write why and how it ended; a trial of this process's own is found without its number."""
     _write(study, trial, {keys.CAUSE: outcome.cause, keys.REASON: outcome.reason})
     told = own or trial.number
-    # Told and not raised: an exception keeps every frame it has passed alive, and with them the
-    # network.
+    # Told and not raised: an exception would keep its frames alive, and with them the network.
     if outcome.state == State.COMPLETE:
-        study.tell(told, outcome.score)
+        study.tell(told, written_values(study, trial, outcome))
     else:
         study.tell(told, state=_ENDS[outcome.state])
 

@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from records.outcome import Cause
 from records.trial import TrialRecord
-from records.words import of_method
+from records.words import costs, of_method
 
 Item = TypeVar("Item", int, float)
 Rows = Sequence[tuple[str, str]]  # The rows of a table: what it is, and what it says.
@@ -157,7 +157,8 @@ def _outcome(trial: TrialRecord, score: str) -> str:
     kind, result = of_method(trial.method), f"{accuracy} after {epochs}{seconds}"
     match trial.state:
         case "complete":
-            return f"**Complete{kind}**: {result}."
+            spent = f", with {escaped(costs(trial.costs))}" if trial.costs else ""
+            return f"**Complete{kind}**: {result}{spent}."
         case "pruned":
             return f"**Pruned{kind}**: {reason}. {result}."
         case "failed":
