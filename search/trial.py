@@ -16,6 +16,7 @@ from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
+from studies.broker.lasting import LastingBroker
 from studies.broker.sql import SqlBroker
 from studies.study import work_on
 from train_core import Diverged, TrainingStopped
@@ -40,9 +41,10 @@ def open_broker(plan: Plan) -> Broker:
 
     total = NO_END if plan.total is None else plan.total
     policy = None if plan.probes is None and plan.clock is None else Ration(plan)
-    return SqlBroker(
+    broker = SqlBroker(
         study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds
     )
+    return LastingBroker(broker)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from records.files import absolute, is_full_disk
 from studies.connection.database import LastingStorage
-from studies.connection.lock import Held, mysql_lock, postgresql_lock, server_lock
+from studies.connection.lock import mysql_lock, postgresql_lock, server_lock
 
 BUSY_TIMEOUT = 60.0  # Seconds that a SQLite connection waits for another one's write.
 
@@ -186,7 +186,9 @@ def _refuse_foreign(path: Path) -> None:
     )
 
 
-def study_lock(url: str, name: str, folder: Path, what: str = "") -> AbstractContextManager[Held]:
+def study_lock(
+    url: str, name: str, folder: Path, what: str = ""
+) -> AbstractContextManager[object]:
     """A lock of one study across processes and, where the storage can hold it, across hosts.
 
     Args:
@@ -203,12 +205,13 @@ def study_lock(url: str, name: str, folder: Path, what: str = "") -> AbstractCon
     kind = backend(url)
     label = hashlib.sha256((f"{name}:{what}" if what else name).encode())
     if kind == "postgresql":
-        return _server_lock(url, postgresql_lock(int.from_bytes(label.digest()[:8], signed=True)))
+        key = int.from_bytes(label.digest()[:8], signed=True)
+        return _server_lock(url, postgresql_lock(key), short=not what)
     if kind in ("mysql", "mariadb"):
-        return _server_lock(url, *mysql_lock(f"convsearch-{label.hexdigest()[:32]}"))
+        statements = mysql_lock(f"convsearch-{label.hexdigest()[:32]}")
+        return _server_lock(url, *statements, short=not what)
     path = sqlite_file(url) or folder / "study"
-    file = _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
-    return _holding(file)
+    return _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
 
 
 @cache
@@ -219,19 +222,13 @@ def _file_lock(path: Path) -> FileLock:
 
 
 @contextmanager
-def _holding(file: FileLock) -> Iterator[Held]:
-    with file:
-        yield Held()
-
-
-@contextmanager
-def _server_lock(url: str, *statements: str) -> Iterator[Held]:
+def _server_lock(url: str, *statements: str, short: bool) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            held = stack.enter_context(server_lock(url, shown(url), *statements))
+            stack.enter_context(server_lock(url, shown(url), *statements, short=short))
         except sqlalchemy.exc.SQLAlchemyError as error:
             raise ValueError(cannot_open(url, error)) from None
-        yield held
+        yield
 
 
 def make_folder(folder: Path) -> None:

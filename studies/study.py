@@ -18,7 +18,6 @@ from space import Space, Value
 from studies.algorithms import IndexedSampler, LikeWithLike, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
-from studies.connection.lock import Held
 from studies.differences import Made, differences
 from studies.storage import (
     close_storage,
@@ -62,7 +61,7 @@ class Place:
         words = ["--study", self.name, *([] if runs == "runs" else ["--runs", runs])]
         return shlex.join([*words, *(["--storage", shown(self.storage)] if self.storage else [])])
 
-    def lock(self, what: str = "") -> AbstractContextManager[Held]:
+    def lock(self, what: str = "") -> AbstractContextManager[object]:
         """The lock around everything that counts or asks for trials, or another one by name."""
         return study_lock(self.url, self.name, self.folder, what)
 
