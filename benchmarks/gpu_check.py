@@ -1,23 +1,28 @@
 """What a GPU makes of convsearch, in one command of under ten minutes.
 
-    python -m benchmarks.gpu_check [--only PART ...] [--cpu]
+    python -m benchmarks.gpu_check [--only PART ...] [--reference FOLDER] [--cpu]
 
 Speed is measured on noise of the size of CIFAR-10: it does not depend on what images show. A part
-that fails is named and makes the exit code 1; the others run all the same. `search` needs all that
-the project needs, and is skipped, with a line, where some of it is missing. `--cpu` runs every
-part, tiny, on the processor, to see that it runs: its figures mean nothing.
+that fails is named and makes the exit code 1; the others run all the same. What cannot run here,
+or not in time, is skipped with a line: `search` needs all that the project needs, and `reference`
+a clone of https://github.com/KellerJordan/cifar10-airbench, whose scripts run as they are. `--cpu`
+runs every part, tiny, on the processor, to see that it runs: its figures mean nothing.
 """
 
 import argparse
 import json
 import os
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
@@ -29,15 +34,16 @@ import torch
 from PIL import Image
 from torch.utils.benchmark import Timer
 
+from benchmarks.airbench import published_speeds
 from benchmarks.measure import ROOT, environment, head, noise, spread, training_images
-from benchmarks.usual_loop import same_augmentation, usual_speed
 from benchmarks.workers import together
 from train_core.config import TrainConfig, load_recipe
 from train_core.engine import Engine, EnginePool
 from train_core.fit import fit
 
-_END = 450.0
-"""Seconds after which nothing is started any more; compiling a shape takes up to a minute."""
+_LAST_START, _END = 450.0, 570.0
+"""Seconds after which nothing is started any more, since compiling a shape takes up to a minute;
+and after which what other processes do is ended."""
 
 _FOR_SEARCH = ("optuna", "sqlalchemy", "plotly", "scipy", "sklearn", "onnx", "onnxscript")
 
@@ -61,23 +67,25 @@ class Sizes:
 
     Attributes:
         images: Of noise, per epoch.
-        batches: Batch sizes; what needs one takes the second.
+        batches: Batch sizes; what needs one takes the last, the recipe's.
         seconds: Of a measurement of speed, at least.
-        rounds: Of trainings that must not take more and more memory.
+        trainings: After which memory must not have grown.
         trials: Of the search.
-        limit: Seconds that the search may take.
         training: Keys of `TrainConfig` in place of the recipe's.
-        started: When the clock began, for `need_time`.
+        reference: The folder of the published scripts.
+        started: When the clock began.
+        speeds: Way -> images/s that were measured with the last batch size.
     """
 
     images: int = 50_000
     batches: tuple[int, ...] = (128, 256, 512, 1024)
     seconds: float = 0.5
-    rounds: int = 8
-    trials: int = 10
-    limit: float = 120.0
+    trainings: int = 50
+    trials: int = 100
     training: dict[str, Any] = field(default_factory=dict)
+    reference: Path | None = None
     started: float = field(default_factory=time.monotonic)
+    speeds: dict[str, float] = field(default_factory=dict)
 
     def config(self, batch: int, way: str, **keys: Any) -> TrainConfig:
         """Recipe `fast`, calm enough that noise cannot make it diverge."""
@@ -87,11 +95,16 @@ class Sizes:
 
     def need_time(self) -> None:
         """Skip what comes if the time is over."""
-        if time.monotonic() - self.started > _END:
+        if time.monotonic() - self.started > _LAST_START:
             raise Skipped("the time is over, --only runs a part alone")
 
+    @property
+    def left(self) -> float:
+        """Seconds until everything has to be over, at least 1."""
+        return max(1.0, self.started + _END - time.monotonic())
 
-_TINY = partial(Sizes, 256, (16, 32), 0.02, rounds=3, trials=1, limit=600, training={"width": 8})
+
+_TINY = partial(Sizes, 256, (16, 32), 0.02, 6, 1, {"width": 8})
 
 
 def main() -> int:
@@ -102,7 +115,8 @@ def main() -> int:
     elif not torch.cuda.is_available():
         sys.stderr.write("error: gpu_check needs a CUDA device (--cpu tries it without one)\n")
         return 2
-    sizes, failed = _TINY() if options.cpu else Sizes(), False
+    sizes = _TINY() if options.cpu else Sizes()
+    sizes, failed = replace(sizes, reference=options.reference), False
     for name in options.only:
         try:
             sizes.need_time()
@@ -133,7 +147,7 @@ def _equal(ways: tuple[str, ...], sizes: Sizes) -> Iterator[str]:
     losses: dict[str, list[float]] = {}
     try:
         for way in ("eager", *ways):
-            config = sizes.config(sizes.batches[1], way, precision="fp32", epochs=3, dropout=0.1)
+            config = sizes.config(sizes.batches[-1], way, precision="fp32", epochs=3, dropout=0.1)
             losses[way] = [record.train_loss for record in fit(config, data)]
     finally:
         cudnn.benchmark, cudnn.deterministic = before
@@ -165,87 +179,103 @@ def _speed(ways: tuple[str, ...], sizes: Sizes) -> Iterator[str]:
                       num_threads=torch.get_num_threads())  # fmt: skip
         times = timer.blocked_autorange(min_run_time=sizes.seconds).times
         peak = torch.cuda.max_memory_allocated() / 2**20
-        speeds = spread([steps * batch / seconds for seconds in times])
-        yield f"batch {batch:4}, {way:21} {speeds} images/s, at most {peak:,.0f} MiB"
+        speeds = [steps * batch / seconds for seconds in times]
+        sizes.speeds[way] = statistics.median(speeds)
+        yield f"batch {batch:4}, {way:21} {spread(speeds)} images/s, at most {peak:,.0f} MiB"
         del engine, timer
         engines.clear()
 
 
-def _usual(sizes: Sizes) -> Iterator[str]:
-    batch, workers = sizes.batches[1], min(16, os.cpu_count() or 1)
-    config, data = sizes.config(batch, "eager"), training_images(None, min(sizes.images, 12_800))
-    steps = same_augmentation(data, config.augment)
-    for how, autocast in {"fp32": False, "bf16 autocast, channels_last": True}.items():
-        speed = usual_speed(config, data, steps, autocast=autocast, workers=workers)
-        yield f"batch {batch}, {how}, DataLoader with {workers} workers: {speed:,.0f} images/s"
+def _reference(name: str, sizes: Sizes) -> Iterator[str]:
+    """A published script beside what `_speed` has measured."""
+    if sizes.reference is None:
+        raise Skipped("--reference says where a clone of cifar10-airbench is")
+    script = next(sizes.reference.resolve().rglob(name), None)
+    if script is None:
+        raise Skipped(f"there is no {name} in '{sizes.reference}'")
+    speeds = published_speeds(script, sizes.images, sizes.left)
+    if not speeds:
+        raise Skipped(f"{name} came to no second training in time")
+    yield f"{name}: {spread(speeds)} images/s"
+    for way, speed in sizes.speeds.items():
+        yield f"{way}: {speed / statistics.median(speeds):.2f} times as many"
 
 
 def _memory(sizes: Sizes) -> Iterator[str]:
-    """Train the same shapes again and again, as a search does."""
+    """Train the same shapes again and again, as the trials of a search do."""
     engines, held = EnginePool(training_images(None, min(sizes.images, 12_800))), []
-    for _ in range(sizes.rounds):
-        for batch in sizes.batches:
-            for _ in fit(sizes.config(batch, "captured", epochs=1), engines.data, engines):
-                pass
+    for number in range(sizes.trainings):
+        batch = sizes.batches[number % len(sizes.batches)]
+        for _ in fit(sizes.config(batch, "captured", epochs=1), engines.data, engines):
+            pass
         on_device = torch.cuda.memory_reserved() or psutil.Process().memory_info().rss
         held.append(on_device / 2**20)
+    early = held[2 * len(sizes.batches) - 1]
     yield (
-        f"{held[1]:,.0f} MiB after 2 rounds of {len(sizes.batches)} captured trainings, "
-        f"{held[-1]:,.0f} MiB after {sizes.rounds}"
+        f"{early:,.0f} MiB after 2 captured trainings of each of {len(sizes.batches)} shapes, "
+        f"{held[-1]:,.0f} MiB after {len(held)} in all"
     )
-    if held[-1] > 1.1 * held[1]:
-        raise RuntimeError(f"memory must not grow by a tenth, but got {held} MiB after each round")
+    if held[-1] > 1.1 * early:
+        raise RuntimeError(f"memory must not grow by a tenth, but got {held} MiB after each")
 
 
 def _workers(sizes: Sizes) -> Iterator[str]:
-    config = sizes.config(sizes.batches[1], "captured")
-    one, two = (together(n, 1, config, 8 * sizes.seconds, sizes.images) for n in (1, 2))
-    yield f"1 process {one:,.0f} images/s, 2 together {two:,.0f}: {two / one:.2f} times"
+    config = sizes.config(sizes.batches[-1], "captured")
+    alone = 0.0
+    for count in (1, 2, 4):
+        sizes.need_time()
+        speed = together(count, 1, config, 8 * sizes.seconds, sizes.images)
+        alone = alone or speed
+        yield f"{count} on one device: {speed:,.0f} images/s together, {speed / alone:.2f} times"
 
 
 def _search(sizes: Sizes) -> Iterator[str]:
     if missing := [name for name in _FOR_SEARCH if find_spec(name) is None]:
         raise Skipped(f"it needs {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
-        for number, (image, label) in enumerate(zip(*noise(sizes.images // 5), strict=True)):
+        for number, (image, label) in enumerate(zip(*noise(sizes.images), strict=True)):
             path = Path(folder, "pictures", "train", f"class {label}", f"{number}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(path)
-        keys = {"cuda_graph": True, "epochs": 4, **sizes.training}
+            Image.fromarray(image).save(path, compress_level=0)
+        keys = {"cuda_graph": True, **sizes.training}
         lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         config = Path(folder, "search.toml")
-        tables = [f'data = {{ root = "{folder}" }}', "confirm = { top = 1 }", "[training]"]
-        config.write_text("\n".join([*tables, *lines]))
+        config.write_text("\n".join([f'data = {{ root = "{folder}" }}', "[training]", *lines]))
         flags = {"dataset": f"{folder}/pictures", "config": config, "recipe": "fast",
                  "trials": sizes.trials, "study": "check", "runs": folder}  # fmt: skip
         command = [sys.executable, "-m", "search.run"]
         command += [f"--{name}={value}" for name, value in flags.items()]
         started = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL,
-                       timeout=sizes.limit, check=True)  # fmt: skip
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL,
+                           timeout=sizes.left, check=True)  # fmt: skip
         seconds = time.perf_counter() - started
+        log = Path(folder, "check", "search.log").read_text(encoding="utf-8")
+        ended = Counter(re.findall(r": trial \d+ (\w+)", log))
+        yield f"{dict(ended)} of {sizes.trials} trials; {seconds:.0f} s with all that followed"
         metrics = json.loads(Path(folder, "check", "best", "metrics.json").read_text())
-    yield f"{sizes.trials} trials of {keys['epochs']} epochs and all that follows: {seconds:.0f} s"
     yield f"test accuracy on noise of ten brightnesses {metrics['test']['accuracy']:.1%}"
 
 
-# The longest and least important comes last.
+# The least important comes last.
 _PARTS: dict[str, Callable[[Sizes], Iterator[str]]] = {
     "machine": _machine,
     "equal": partial(_equal, ("captured",)),
     "speed": partial(_speed, ("eager", "captured")),
-    "usual": _usual,
+    "reference": partial(_reference, "airbench94.py"),
+    "search": _search,
     "memory": _memory,
     "workers": _workers,
-    "search": _search,
     "equal-compiled": partial(_equal, ("compiled",)),
     "speed-compiled": partial(_speed, ("compiled", "compiled and captured")),
+    "reference-compiled": partial(_reference, "airbench94_compiled.py"),
 }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), help="parts")
+    parser.add_argument("--reference", type=Path, help="a clone of cifar10-airbench")
     parser.add_argument("--cpu", action="store_true", help="tiny, to see that it runs")
     return parser.parse_args()
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from benchmarks.measure import head
 from studies.attributes import trial_records
 from studies.study import Place, find
-from train_core.config import TrainConfig, load_run_config
+from train_core.config import TrainConfig
 from train_core.data.prepare import prepare
 from train_core.device import keep_freed_memory, pick_device
 from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import Part, load_test_part, load_training_data
 from train_core.model import score
+from train_core.run_config import load_run_config
 
 _FIRST_SEED = 10_000
 """Far from those of the search and of the confirmation."""

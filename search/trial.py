@@ -17,9 +17,9 @@ from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
 from studies.broker.lasting import LastingBroker
-from studies.broker.sql import SqlBroker
+from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
-from train_core import Diverged, TrainingStopped
+from train_core import Crowded, Diverged, TrainingStopped
 from train_core.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from train_core.engine import Folds
 
 _POLL = 0.5  # Seconds between two questions for a trial while others run the last ones.
+_ASIDE = 10.0  # Seconds for neighbours to leave the memory that a training needs.
 NO_END = 1_000_000_000  # Trials, where a budget ends a search.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
@@ -65,7 +66,9 @@ class RunTrials:
             for number, outcome in claims.given_up.items():
                 yield Ended(f"trial {number}", outcome)
             for claim in claims.trials:
-                yield from Trial(claim, plan, broker, worker, folds).run()
+                crowded = yield from Trial(claim, plan, broker, worker, folds).run()
+                if crowded:
+                    worker.pause(_ASIDE)
             if claims.wait:
                 time.sleep(_POLL)
             elif not claims.trials:
@@ -87,8 +90,12 @@ class Trial:
         """What it is called."""
         return f"trial {self.claim.number}{of_method(self.claim.config.get('method', 'full'))}"
 
-    def run(self) -> Generator[Event, None, None]:
-        """Train, settle and tell; whatever happens becomes an outcome."""
+    def run(self) -> Generator[Event, None, bool]:
+        """Train, settle and tell; whatever happens becomes an outcome.
+
+        Returns:
+            Whether it is to be run again, since neighbours left no memory for it.
+        """
         checkpoint = checkpoint_of_trial(self.plan, self.claim.index)
         with event_files_of(self.plan, self.claim.index) as event_files:
             outcome = yield from self._train(event_files.follow, checkpoint)
@@ -102,6 +109,7 @@ class Trial:
         if outcome.state != State.REQUEUED:
             checkpoint.remove()
         yield Ended(self.job, outcome)
+        return outcome.state == State.REQUEUED and outcome.cause is not None
 
     def _train(
         self,
@@ -121,13 +129,19 @@ class Trial:
                 checkpoint.write()
         except TrainingStopped as early:
             cause = Cause.DIVERGED if isinstance(early, Diverged) else Cause.OUT_OF_MEMORY
-            return Outcome(State.PRUNED, tuple(history), cause, str(early))
+            again = isinstance(early, Crowded) and self._may_try_again(history)
+            state = State.REQUEUED if again else State.PRUNED
+            return Outcome(state, tuple(history), cause, str(early))
         # Any fault of one trial must leave the search alive; five in a row stop it.
         except Exception as error:
             if is_full_disk(error) or self.worker.lost_its_device:
                 raise
             return Outcome.fault(error, history)
         return Outcome(state, tuple(history), cause, why)
+
+    def _may_try_again(self, history: list[EpochRecord]) -> bool:
+        """Whether neighbours may have been in the way too seldom to say that they always are."""
+        return len(history) > self.claim.passed or self.claim.deaths + 1 < MAX_DEATHS
 
     def _epochs(
         self, records: Iterable[EpochRecord], history: list[EpochRecord], epochs: int

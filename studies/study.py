@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from sqlalchemy.engine import URL
 
@@ -156,7 +156,7 @@ def work_on(place: Place, config: StudyConfig, space: Space, epochs: int | None)
     return study
 
 
-def _closing(study: Study, storage: RDBStorage) -> Study:
+def _closing(study: Study, storage: BaseStorage) -> Study:
     """The study, whose connections are closed when it is no longer used."""
     weakref.finalize(study, close_storage, storage)
     return study

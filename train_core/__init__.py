@@ -18,3 +18,7 @@ class Diverged(TrainingStopped):
 
 class OutOfMemory(TrainingStopped):
     """The device cannot hold the training."""
+
+
+class Crowded(OutOfMemory):
+    """The device could hold the training, but not beside what other processes hold just now."""

@@ -18,6 +18,10 @@ from train_core.networks.weights.reading import read_safetensors
 _FACTS = "convsearch.checkpoint"
 
 
+class OtherTraining(ValueError):
+    """A checkpoint is not of the training that shall go on from it."""
+
+
 @dataclass
 class Checkpoint:
     """Where one training keeps, between two epochs, all that it needs to go on bit for bit.
@@ -29,10 +33,16 @@ class Checkpoint:
         path: The file; its folder is made when it is first written.
         every: Seconds between two writes, and before the first one, at least; 0 = after every
             epoch. Where a write takes long, it is put off until it is a hundredth of the time.
+        strict: Whether a file of another training is refused, rather than begun anew over.
+
+    Attributes:
+        resumed: Epochs that were done when the training last went on from the file; 0 = none.
     """
 
     path: Path
     every: float = 30.0
+    strict: bool = False
+    resumed: int = field(default=0, init=False)
     fold: int = 0  # Which fold's training it is, from 1; 0 = that of the usual split.
     folds: str = ""  # What tells the folds from others.
     before: Sequence[EpochRecord] = ()  # Of the folds that are trained already.
@@ -44,17 +54,45 @@ class Checkpoint:
         """Bring a started engine to where the file says, and return the records up to there.
 
         A file of another training, a broken one or none leaves the engine at the beginning.
+
+        Raises:
+            OtherTraining: There is such a file, and the checkpoint is strict.
         """
+        self.resumed = 0
         try:
             facts, tensors = read_safetensors(self.path, _FACTS)
         except OSError:
             return []
-        if facts is None or facts["training"] != _identity(engine, config):
-            return []
-        if (facts.get("fold", 0), facts.get("folds", "")) != (self.fold, self.folds):
+        other = self._other(facts, engine, config)
+        if other is not None:
+            if self.strict:
+                raise OtherTraining(
+                    f"a checkpoint must be of the training that goes on from it, but "
+                    f"'{self.path}' {other}"
+                )
             return []
         engine.restore(tensors)
+        self.resumed = len(facts["records"])
         return [EpochRecord.model_validate(record) for record in facts["records"]]
+
+    def _other(self, facts: Any, engine: Engine, config: TrainConfig) -> str | None:
+        """Why the file is not this training's, in words; None = it is."""
+        if facts is None:
+            return "is none, or damaged"
+        if (facts.get("fold", 0), facts.get("folds", "")) != (self.fold, self.folds):
+            return "is of another fold"
+        own = _identity(engine, config)
+        saved = {**facts["training"], "config": _config(facts)}
+        if saved == own:
+            return None
+        for key, value in own["config"].items():
+            old = saved["config"][key]
+            if old != value:
+                return f"has {key} = {old} where it is now {value}"
+        places = [f"{of['device']} in {of['dtype'].removeprefix('torch.')}" for of in (saved, own)]
+        if places[0] != places[1]:
+            return f"is of a training on {places[0]}, and this one is on {places[1]}"
+        return "is of other images, or of another version of the network"
 
     def earlier_folds(self, config: TrainConfig, folds: str) -> list[EpochRecord]:
         """What the file says of the folds before the one that it can resume; [] if of others."""
@@ -64,7 +102,7 @@ class Checkpoint:
             return []
         if facts is None or facts.get("folds", "") != folds:
             return []
-        if facts["training"]["config"] != config.model_dump():
+        if _config(facts) != config.model_dump():
             return []
         return [EpochRecord.model_validate(record) for record in facts["before"]]
 
@@ -110,6 +148,12 @@ class Checkpoint:
 
 def _dumped(records: Sequence[EpochRecord]) -> list[dict[str, Any]]:
     return [record.model_dump() for record in records]
+
+
+def _config(facts: Any) -> dict[str, Any]:
+    """The settings of a file's training; keys that its version had not yet are as they were."""
+    kept = facts["training"]["config"]
+    return {k: kept.get(k, field.default) for k, field in TrainConfig.model_fields.items()}
 
 
 def _identity(engine: Engine, config: TrainConfig) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from records.toml import read_toml, validate
-from train_core.data.config import DataConfig
-from train_core.networks import OWN_KEYS, TIMM, check_network, is_foreign
+from records.toml import validate
+from train_core.networks import OF_TIMM, OWN_KEYS, TIMM, check_network, is_foreign
 from train_core.networks.weights.files import NONE, check_weights
 
 Network = Annotated[str, AfterValidator(check_network)]
@@ -22,12 +21,16 @@ Method = Literal["full", "probe", "fine_tune"]
 ClassWeights = Literal["none", "sqrt", "balanced"]
 Optimizer = Literal["sgd", "adamw", "muon"]
 Schedule = Literal["one_cycle", "triangle", "cosine"]
+Curriculum = Literal["none", "progressive"]
 Precision = Literal["auto", "bf16", "fp32"]
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 ImagePlace = Literal["auto", "device", "host", "cache"]
 """Where images are while networks train: on the device, in the host's memory, in the cache."""
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+
+MOST_LEVELS = 16
 
 
 class TrainConfig(BaseModel):
@@ -62,12 +65,20 @@ class TrainConfig(BaseModel):
     resolution: int | None = Field(default=None, ge=16, le=512)
     """Side in pixels at which the network sees the images; None = [data] image_size, the most."""
 
+    curriculum: Curriculum = "none"
+    """At which size epochs see the images: all in full (`none`), or the first at three quarters of
+    the side, above 64 pixels at four sevenths, growing to the full one (`progressive`)."""
+
     l2: FiniteFloat = Field(default=1e-3, gt=0, le=1e3)
     """Penalty on the squared weights of a probe's last layer, on standardised features and a mean
     loss: 1 / (C N) in scikit-learn's terms."""
 
     views: int = Field(default=0, ge=0, le=32)
     """Augmented views of every image that a probe learns from beside the image itself."""
+
+    levels: int = Field(default=0, ge=0, le=MOST_LEVELS)
+    """Last stages of a timm network whose maps' means are features beside the embedding, as far as
+    it offers them: useful where pictures are unlike those of the weights (Evci et al., 2022)."""
 
     frozen_stages: int = Field(default=0, ge=0, le=32)
     """Stages of the backbone, from the pixels on, that a fine-tuning leaves as they are."""
@@ -175,11 +186,12 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _network_can_start_so(self) -> Self:
-        if self.drop_path and not self.network.startswith(TIMM):
-            raise ValueError(
-                f"drop_path must be left out, since only networks of timm have it, but got "
-                f"{self.drop_path} for {self.network}"
-            )
+        for key in OF_TIMM:
+            if (value := getattr(self, key)) and not self.network.startswith(TIMM):
+                raise ValueError(
+                    f"{key} must be left out, since only networks of timm have it, but got "
+                    f"{value} for {self.network}"
+                )
         if self.weights == NONE and self.weights_sha256 is not None:
             raise ValueError(
                 'weights_sha256 must be left out without weights, but weights = "none"'
@@ -204,7 +216,9 @@ class TrainConfig(BaseModel):
         seen = "" if self.resolution is None else f" at {self.resolution} pixels"
         what = f"{self.network}{sizes}{begun}{seen}"
         if self.method == "probe":
-            return f"{what}, last layer only, l2 {self.l2:.3g}, {self.views} augmented views"
+            what += f", last layer only, l2 {self.l2:.3g}, {self.views} augmented views"
+            return f"{what}, {self.levels} levels" if self.levels else what
+        growing = "" if self.curriculum == "none" else " of growing images"
         if self.method == "fine_tune":
             what += (
                 f", fine-tuned but for {self.frozen_stages} stages at {self.backbone_lr:.3g} of "
@@ -213,20 +227,8 @@ class TrainConfig(BaseModel):
         return (
             f"{what}, batch {self.batch_size}, "
             f"{self.optimizer} lr {self.lr:.3g}, dropout {self.dropout:.2f}, "
-            f"augment {self.augment:.2f}, {self.epochs} epochs"
+            f"augment {self.augment:.2f}, {self.epochs} epochs{growing}"
         )
-
-
-class RunConfig(BaseModel):
-    """One training on one data set, fully resolved. Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    recipe: RecipeName | None = None
-    """What `[training]` was laid over; its keys are already in `training`."""
-
-    data: DataConfig = Field(default_factory=DataConfig)
-    training: TrainConfig = Field(default_factory=TrainConfig)
 
 
 def load_recipe(name: RecipeName) -> TrainConfig:
@@ -273,23 +275,6 @@ def laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     network = given.get("network", base["network"])
     absent = OWN_KEYS if isinstance(network, str) and is_foreign(network) else ()
     return {**{key: value for key, value in base.items() if key not in absent}, **given}
-
-
-def load_run_config(path: str) -> RunConfig:
-    """Read a training's file; raises what `resolve_run` raises, or that it cannot be read."""
-    return resolve_run(read_toml(path), f"file '{path}'")
-
-
-def resolve_run(tables: Mapping[str, Any], source: str, images: int | None = None) -> RunConfig:
-    """Lay `[training]` over the recipe, if one is named.
-
-    Arguments and errors are those of `training_for`; `tables` is what the file says.
-    """
-    checked = validate(RunConfig, tables, source)
-    if checked.recipe is None:
-        return checked
-    training = training_for(checked.recipe, tables.get("training", {}), images, source)
-    return checked.model_copy(update={"training": training})
 
 
 def _tables(name: str) -> dict[str, Any]:

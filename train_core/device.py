@@ -17,6 +17,7 @@ _IMAGES_SHARE = 0.5
 _NO_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "MPS backend out of memory",
@@ -177,16 +178,39 @@ def free_unused_memory(device: torch.device) -> None:
 
 
 def still_works(device: torch.device) -> bool:
-    """Whether the device answers: after some errors a GPU is lost for the rest of the process."""
+    """Whether the device answers: after some errors a GPU is lost for the rest of the process.
+
+    So is its memory, for torch until 2.11, when a capture has failed: nothing can be given back.
+    """
     try:
         synchronize(device)
+        free_unused_memory(device)
     except RuntimeError:
         return False
     return True
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory is exhausted, on a GPU or on a CPU."""
+def out_of_memory(error: BaseException) -> str | None:
+    """What says, in one line, that memory is exhausted, on a GPU or on a CPU; None = nothing does.
+
+    It need not be the exception itself. When memory runs out in the middle of a capture, ending
+    the capture fails too ("operation failed due to a previous error during capture"), and what
+    happened is only among the causes.
+    """
+    links: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if link is None or link in links:
+            continue
+        links.append(link)
+        if _says_so(link):
+            return str(link).partition("\n")[0] or type(link).__name__
+        waiting += [link.__cause__, link.__context__]
+    return None
+
+
+def _says_so(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     message = str(error) if isinstance(error, RuntimeError) else ""

@@ -5,17 +5,20 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from records.outcome import EpochRecord
 from records.words import Objective
-from train_core import Diverged, OutOfMemory
+from train_core import Diverged
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
-from train_core.device import is_out_of_memory, synchronize
-from train_core.engine import Engine, EnginePool, EngineShape, Folds, Probe
+from train_core.device import out_of_memory, synchronize
+from train_core.engine import Engine, EnginePool, Folds, Probe
+from train_core.engine.curriculum import sides_of
 from train_core.engine.frozen.probe import first_head
+from train_core.engine.memory import forget_peak, memory_use, stopped_by
 from train_core.images import ImageData, Part
 from train_core.model import scores
 
@@ -53,26 +56,33 @@ def fit(
 
     Raises:
         Diverged: The loss is no longer finite.
-        OutOfMemory: The device cannot hold the training.
+        OutOfMemory: The device cannot hold the training, also without what others left in
+            `engines`; `Crowded`, if it is other processes that are in the way.
     """
-    pool, begun = EnginePool(data) if engines is None else engines, False
-    try:
-        for record in _epochs(config, pool.engine(config), checkpoint, objective):
-            begun = True
-            yield record
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error).partition("\n")[0]
-    else:
-        return
-    # Out here, no exception keeps a frame alive that holds the network.
-    crowded = pool.shapes - {EngineShape.of(config, data)}
-    pool.clear()
-    if begun or not crowded:
-        raise OutOfMemory(f"out of memory: {reason}")
-    # What other trainings left took the room; alone, this one may fit.
-    yield from fit(config, data, pool, checkpoint, objective)
+    pool, told = EnginePool(data) if engines is None else engines, 0
+    while True:
+        engine: Engine | Probe | None = None
+        begun = False
+        forget_peak(data.device)
+        try:
+            engine = pool.engine(config)
+            records = _start(config, engine, checkpoint)
+            yield from records[told:]
+            told = len(records)
+            for record in _epochs(config, engine, records, checkpoint, objective):
+                begun = True
+                yield record
+            return
+        except (RuntimeError, MemoryError) as error:
+            if (reason := out_of_memory(error)) is None:
+                raise
+        # Out here, no exception keeps a frame alive that holds the network.
+        engine, use = None, memory_use(data.device)
+        # What other trainings left may have taken the room.
+        if begun or not pool.make_room(config):
+            pool.clear()
+            stopped = stopped_by(reason, use)
+            raise stopped
 
 
 def fit_folds(
@@ -116,42 +126,68 @@ def fit_folds(
 
 
 def measure_speed(config: TrainConfig, engines: EnginePool, seconds: float = 1.0) -> float:
-    """Training images per second, over so many seconds and two steps at least, after a warm-up."""
+    """Training images per second, over so many seconds and two steps at least, after a warm-up.
+
+    Where images grow from epoch to epoch, it is the mean over the whole training.
+    """
     engine = engines.engine(config)
     assert isinstance(engine, Engine), "a probe makes no steps"
-    engine.start(config)
-    engine.shuffle()
+    shares = Counter(sides_of(config.curriculum, engine.shape.view.side, config.epochs))
+    each = [
+        epochs * _seconds_per_step(config, engine, side, seconds / len(shares))
+        for side, epochs in shares.items()
+    ]
+    return config.batch_size * config.epochs / sum(each)
+
+
+def _seconds_per_step(config: TrainConfig, engine: Engine, side: int, seconds: float) -> float:
+    """Those of a step on images of this size, over so many seconds and two steps at least."""
+    _start_at(side, config, engine)
     _seconds_of(engine, 1)
     left = config.epochs * engine.steps_per_epoch - 1
     steps, spent = 0, 0.0
     while steps < 2 or spent < seconds:
         if not left:  # The schedule has run out.
-            engine.start(config)
-            engine.shuffle()
+            _start_at(side, config, engine)
             left = config.epochs * engine.steps_per_epoch
         # Ever longer runs, so that waiting for the device after each is lost in them.
         count = min(left, max(1, steps))
         spent += _seconds_of(engine, count)
         steps, left = steps + count, left - count
-    return steps * config.batch_size / spent
+    return spent / steps
+
+
+def _start_at(side: int, config: TrainConfig, engine: Engine) -> None:
+    engine.start(config)
+    engine.see(side)
+    engine.shuffle()
+
+
+def _start(
+    config: TrainConfig, engine: Engine | Probe, checkpoint: Checkpoint | None
+) -> list[EpochRecord]:
+    """Begin a training or go on with it; the records of the epochs that it has behind it."""
+    if isinstance(engine, Probe):
+        return []
+    engine.start(config)
+    if config.method == "fine_tune":
+        engine.start_from(first_head(config, engine.data))
+    return checkpoint.resume(engine, config) if checkpoint else []
 
 
 def _epochs(
     config: TrainConfig,
     engine: Engine | Probe,
+    records: list[EpochRecord],
     checkpoint: Checkpoint | None,
     objective: Objective,
 ) -> Iterator[EpochRecord]:
+    """Train the epochs that follow those of `records`, which grows."""
     if isinstance(engine, Probe):
         record = engine.run(config, objective)
         _refuse_infinite(record)
         yield record
         return
-    engine.start(config)
-    if config.method == "fine_tune":
-        engine.start_from(first_head(config, engine.data))
-    records = checkpoint.resume(engine, config) if checkpoint else []
-    yield from records
     while len(records) < config.epochs and not _out_of_patience(records, config.patience):
         epoch = len(records) + 1
         validation = engine.data.validation

@@ -36,8 +36,9 @@ from search.workers.worker import Worker
 from studies.algorithms import seed_for
 from studies.attributes import TEST_EVALUATIONS
 from studies.study import find
-from train_core.config import RunConfig, TrainConfig
+from train_core.config import TrainConfig
 from train_core.networks.weights.files import find_weights
+from train_core.run_config import RunConfig
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested

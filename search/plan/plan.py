@@ -110,9 +110,20 @@ class Plan(BaseModel):
     @property
     def with_drop_path(self) -> set[str]:
         """Those of them with which a training may have a `drop_path` above 0."""
-        if self.training.drop_path > 0:
+        return self._networks_with("drop_path", fixed=self.training.drop_path > 0)
+
+    @property
+    def with_curriculum(self) -> set[str]:
+        """Those of them with which a training's images may grow."""
+        if self.methods == ["probe"]:
+            return set()
+        return self._networks_with("curriculum", fixed=self.training.curriculum != "none")
+
+    def _networks_with(self, key: str, *, fixed: bool) -> set[str]:
+        """Networks of trainings that make use of a key: by what is fixed, or by the space."""
+        if fixed:
             return {*self.networks}
-        found = [p for n, p in self.space.parameters.items() if (p.sets or n) == "drop_path"]
+        found = [p for n, p in self.space.parameters.items() if (p.sets or n) == key]
         return {str(n) for p in found for n in p.conditions().get("network", self.networks)}
 
     @property

@@ -94,7 +94,7 @@ def settled_for(plan: Plan, index: int, trials: Sequence[TrialRecord], now: floa
         return Given(values, {key: most for key, most in limits.items() if most is not None})
     probes = [t for t in ranked(trials) if t.method == "probe" and t.config]
     best = (probes[0].config or {}) if probes else plan.training.model_dump()
-    values = {"method": "fine_tune", "views": 0, "l2": best["l2"]}
+    values = {"method": "fine_tune", "views": 0, "l2": best["l2"], "levels": best.get("levels", 0)}
     most = {"epochs": epochs_that_fit(plan, trials, now)} if plan.clock else {}
     begun = any(t.method == "fine_tune" for t in trials if t.index != index)
     return Given(values, most, {} if begun else _recipe_point(plan, most))

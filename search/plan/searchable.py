@@ -5,7 +5,7 @@ from search.config import SearchConfig
 from search.plan.plan import networks_of
 from space import NAMED_SPACES, Parameter, Space, Value, load_space, parse_space
 from train_core.config import TrainConfig, laid_over
-from train_core.networks import OWN_KEYS, TIMM, is_foreign
+from train_core.networks import OF_TIMM, OWN_KEYS, TIMM, is_foreign
 
 _NOT_SEARCHABLE = {
     "seed": "every trial has its own",
@@ -16,10 +16,10 @@ _NOT_SEARCHABLE = {
     **dict.fromkeys(["precision", "cuda_graph", "compile"], "it belongs to the machine"),
 }
 # Keys of the training that only some networks have.
-_NOT_IN_ALL = (*OWN_KEYS, "drop_path")
+_NOT_IN_ALL = (*OWN_KEYS, *OF_TIMM)
 # What a probe has: of nothing else would it be another one. A fine-tuning begins with the best
-# probe's head, and so with its `l2`.
-_OF_PROBES = ("l2", "views")
+# probe's head, and so with its `l2` and its `levels`.
+_OF_PROBES = ("l2", "views", "levels")
 _OF_BOTH = ("resolution",)
 
 
@@ -92,7 +92,7 @@ def _where_networks_have_them(space: Space, config: SearchConfig, networks: list
     """
     sized = [name for name in networks if not is_foreign(name)]
     of_timm = [name for name in networks if name.startswith(TIMM)]
-    for keys, having in ((OWN_KEYS, sized), (("drop_path",), of_timm)):
+    for keys, having in ((OWN_KEYS, sized), (OF_TIMM, of_timm)):
         if having == networks:
             continue
         for name, parameter in space.parameters.items():

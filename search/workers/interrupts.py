@@ -1,18 +1,15 @@
-"""Ctrl-C and SIGTERM: the first time come to an end, the second time stop at once."""
+"""What Ctrl-C and SIGTERM mean for the processes of a search."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing.sharedctypes import RawValue
-from threading import current_thread, main_thread
-from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from records.machine.interrupts import SIGNALS, Interrupts, StopNow, interruptible
 
-
-class StopNow(BaseException):
-    """Somebody asked a second time, or there is nothing to come to an end with."""
+__all__ = [
+    "SIGNALS", "Interrupts", "StopFlag", "StopNow", "interruptible", "signals_held_back",
+]  # fmt: skip
 
 
 class StopFlag:
@@ -48,33 +45,3 @@ def signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@dataclass
-class Interrupts:
-    """Number of the signal that came; None = none."""
-
-    signal: int | None = None
-
-
-@contextmanager
-def interruptible(stop: StopFlag) -> Iterator[Interrupts]:
-    """In the block, the first signal sets the flag, and the second raises `StopNow`.
-
-    Outside the main thread, where Python allows no handlers, it does nothing.
-    """
-    interrupts = Interrupts()
-
-    def received(number: int, frame: FrameType | None) -> None:
-        if interrupts.signal is not None:
-            raise StopNow
-        interrupts.signal = number
-        stop.set()
-
-    ours = SIGNALS if current_thread() is main_thread() else ()
-    before = {number: signal.signal(number, received) for number in ours}
-    try:
-        yield interrupts
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -85,6 +85,7 @@ class CheckNetworks:
 
     def run(self, worker: Worker) -> Generator[Event, None, str | ValueError | None]:
         """The hash of the weights, None without any; the user's mistake, in one sentence."""
+        from train_core.engine.curriculum import smaller_than
         from train_core.networks.weights.check import check_networks
 
         yield from ()
@@ -92,8 +93,11 @@ class CheckNetworks:
         side = plan.training.resolution or plan.data.crop_size
         settings = {**plan.training.model_dump(), "image_size": side}
         classes, skips = len(plan.data.classes), plan.with_drop_path
+        smaller = dict.fromkeys(plan.with_curriculum, smaller_than(side))
         try:
-            file = check_networks(plan.networks, settings, classes, drop_path=skips)
+            file = check_networks(
+                plan.networks, settings, classes, drop_path=skips, smaller=smaller
+            )
         except ValueError as mistake:
             return ValueError(str(mistake))
         return None if file is None else file.facts.sha256
@@ -119,7 +123,7 @@ class MeasureSpeed:
 
     def run(self, worker: Worker) -> Generator[Event, None, Speeds]:
         """Train a few steps; nothing if the device cannot hold it. Buffers stay for the trials."""
-        from train_core.device import is_out_of_memory
+        from train_core.device import out_of_memory
 
         yield from ()
         engines = worker.engines(self.plan.data, self.plan.config.data)
@@ -131,7 +135,7 @@ class MeasureSpeed:
                 training = _images_per_second(self.plan, engines)
             return Speeds(training=training, features=features)
         except (RuntimeError, MemoryError) as error:
-            if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+            if out_of_memory(error) is None:
                 raise
         engines.clear()
         return Speeds(features=features)

@@ -1,6 +1,7 @@
 """A worker: a process that lives for many trainings and does what the session sends it."""
 
 import signal
+import time
 import traceback
 from collections.abc import Generator
 from contextlib import suppress
@@ -48,6 +49,12 @@ class Worker:
     def stopping(self) -> bool:
         """Whether the session asked everybody to come to an end."""
         return self._stop.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for so long, or until the session asks to come to an end."""
+        ends = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < ends:
+            time.sleep(min(seconds, 0.5))
 
     @cached_property
     def device(self) -> "torch.device":

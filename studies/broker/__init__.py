@@ -62,6 +62,8 @@ class Claim:
         params: Parameter name -> value.
         config: The training's whole config, JSON-able.
         passed: Epochs that earlier runs of it had passed; they are told again, and not judged.
+        deaths: Earlier runs in a row that got no further and whose worker died, or had no memory
+            for them because of its neighbours.
     """
 
     number: int
@@ -69,6 +71,7 @@ class Claim:
     params: Mapping[str, Any]
     config: Mapping[str, Any]
     passed: int = 0
+    deaths: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class Broker(Protocol):
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
         """Tell how a trial ended; REQUEUED gives it back, to be run again by whoever asks next.
+
+        With a cause, it is counted as a death.
 
         Returns:
             Whether it was still this worker's; if not, nothing is written.

@@ -19,7 +19,8 @@ from studies.study import Place
 
 # Failures in a row that end a search: by then it is the machine and not the parameters.
 MAX_FAILURES = 5
-# Deaths of its worker in a row, without getting further, after which a trial is given up.
+# Deaths of its worker in a row, without getting further, after which a trial is given up; the same
+# of runs for which neighbours left no memory.
 MAX_DEATHS = 3
 # From a sampled point and an index to the training's whole config, JSON-able.
 Configure = Callable[[Mapping[str, Value], int], Mapping[str, Any]]
@@ -109,7 +110,8 @@ class SqlBroker(Broker):
             if now.state != TrialState.RUNNING or claim.number in requeued(trials):
                 return False
             if outcome.state == State.REQUEUED:
-                _run_again(self._study, now, now.user_attrs.get(keys.DEATHS, 0))
+                deaths = int(now.user_attrs.get(keys.DEATHS, 0))
+                _run_again(self._study, now, _deaths(now) if outcome.cause else deaths)
             else:
                 _write(self._study, now, {keys.HISTORY: columns(outcome.history)})
                 _end(self._study, now, outcome, trial)
@@ -147,9 +149,8 @@ class SqlBroker(Broker):
             failed = Outcome.fault(error)
             self.settle(Claim(trial.number, about[keys.INDEX], {}, {}), failed)
             return failed
-        return Claim(
-            trial.number, about[keys.INDEX], dict(trial.params), config, about.get(keys.PASSED, 0)
-        )
+        passed, deaths = about.get(keys.PASSED, 0), about.get(keys.DEATHS, 0)
+        return Claim(trial.number, about[keys.INDEX], dict(trial.params), config, passed, deaths)
 
     def _settled(self, trial: Trial) -> Given:
         """What is settled for a trial; one that is run again keeps what it had."""
@@ -190,8 +191,7 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        further = len(trial.intermediate_values) > trial.user_attrs.get(keys.PASSED, 0)
-        deaths = 1 if further else int(trial.user_attrs.get(keys.DEATHS, 0)) + 1
+        deaths = _deaths(trial)
         if deaths < MAX_DEATHS:
             _run_again(study, trial, deaths)
         else:
@@ -255,6 +255,12 @@ def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
     for key, value in about.items():
         if value is not None:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def _deaths(trial: FrozenTrial) -> int:
+    """Of the runs in a row that did not get further than the one before, with this one."""
+    further = len(trial.intermediate_values) > trial.user_attrs.get(keys.PASSED, 0)
+    return 1 if further else int(trial.user_attrs.get(keys.DEATHS, 0)) + 1
 
 
 def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:

@@ -77,6 +77,10 @@ def connection_broke(error: BaseException | None) -> bool:
             return True
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
+        # Of gRPC, which not everybody has installed.
+        code = getattr(error, "code", None)
+        if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
+            return True
         error = error.__cause__ or error.__context__
     return False
 
@@ -130,5 +134,6 @@ def _reason(error: BaseException) -> str:
     known = error
     while not isinstance(known, DBAPIError) and (known.__cause__ or known.__context__) is not None:
         known = known.__cause__ or known.__context__ or known
-    reason = str(getattr(known, "orig", None) or known).strip()
+    details = getattr(known, "details", None)
+    reason = str(getattr(known, "orig", None) or (details and details()) or known).strip()
     return reason.splitlines()[0] if reason else type(error).__name__

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu_check, measure, peers
+from benchmarks import airbench, gpu_check, measure, peers
 from benchmarks.gpu_check import Sizes, Skipped
 from benchmarks.measure import Watched
 from benchmarks.peer_searches import Answer, Trial
@@ -95,7 +95,8 @@ def test_losses_that_differ_are_an_error(monkeypatch) -> None:
 def test_the_whole_check_runs_on_a_processor() -> None:
     # Compiling, two workers and a whole search would take a minute more: run them by hand.
     parts = [name for name in gpu_check._PARTS if name.partition("-")[2] != "compiled"]
-    parts = [name for name in parts if name not in ("workers", "search")]
+    # Nor are the published scripts here, which need a GPU.
+    parts = [name for name in parts if name not in ("workers", "search", "reference")]
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--cpu", "--only", *parts]
     # On a busy machine, several threads would wait for each other most of the time.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -104,6 +105,43 @@ def test_the_whole_check_runs_on_a_processor() -> None:
     said = {line.partition(":")[0] for line in done.stdout.splitlines()}
     assert set(parts) <= said
     assert "skipped" not in done.stdout
+
+
+SCRIPT = """
+import os
+hyp = {'train_epochs': 2.5, 'batch_size': 100}
+for part in ("train", "test"):
+    assert os.path.getsize(f"cifar10/{part}.pt") > 250 * 32 * 32 * 3
+print("|  run     |  epoch  |  val_acc  |  total_time_seconds  |")
+for run, seconds in enumerate([90.0, 2.0, 2.5, 4.0, 5.0]):
+    print(f"|  {run}  |      1  |   0.1000  |              1.0000  |")
+    print(f"|          |   eval  |   0.1000  |  {seconds:20.4f}  |", flush=True)
+while True:
+    pass
+"""
+
+
+def test_a_published_script_is_run_as_it_is_and_set_beside_ours(tmp_path) -> None:
+    script = tmp_path / "airbench" / "legacy" / "airbench94.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(SCRIPT)
+    sizes = Sizes(images=250, reference=tmp_path, speeds={"captured": 300.0})
+    lines = list(gpu_check._reference("airbench94.py", sizes))
+    # 2.5 epochs of two whole batches of 100, of the second to fourth training.
+    assert lines == ["airbench94.py: 200 (125 to 250) images/s", "captured: 1.50 times as many"]
+
+
+@pytest.mark.parametrize("folder", [None, "."])
+def test_without_the_published_script_its_part_is_skipped(tmp_path, folder) -> None:
+    sizes = gpu_check._TINY(reference=folder and tmp_path / folder)
+    with pytest.raises(Skipped, match="--reference says where|there is no airbench94.py in"):
+        next(gpu_check._reference("airbench94.py", sizes))
+
+
+def test_a_script_that_is_too_slow_is_ended(tmp_path) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text("# 'train_epochs': 1 'batch_size': 10\nimport time\ntime.sleep(600)\n")
+    assert airbench.published_speeds(script, 10, limit=0.1) == []
 
 
 def test_figures_are_shown_with_their_range() -> None:

@@ -34,8 +34,8 @@ def made(request, tmp_path_factory):
     return model, folder / "model.onnx", images, labels, places
 
 
-def untrained(network: str, side: int = SIDE, classes: int = 3) -> TrainedModel:
-    settings = {"width": 8, "depth": 1, "image_size": side}
+def untrained(network: str, side: int = SIDE, classes: int = 3, levels: int = 0) -> TrainedModel:
+    settings = {"width": 8, "depth": 1, "image_size": side, "levels": levels}
     shape = NetworkShape.of(network, settings, classes)
     built = build_network(shape)
     random = torch.Generator().manual_seed(3)
@@ -60,6 +60,18 @@ def test_the_exported_file_alone_says_in_which_corner_the_mark_is(made) -> None:
     corner = np.stack([rows > middle, columns > middle], axis=1)
     assert (corner == places).all(1).mean() > 0.9
     assert (found.min((1, 2)), found.max((1, 2))) == (pytest.approx(0.0), pytest.approx(1.0))
+
+
+def test_maps_of_several_levels_are_exact(tmp_path) -> None:
+    model = untrained("timm/test_efficientnet", side=64, levels=3)
+    assert map_size(model, noise(4, side=64)) == (2, 2)
+    images = noise(3, side=64)
+    embedding, maps = model.network.features_and_map(model.normalisation(images))
+    export_onnx(tmp_path / "model.onnx", model, images)
+    found = run_activation(tmp_path / "model.onnx", images.numpy())
+    np.testing.assert_allclose(found, model.network.activation(maps).numpy(), atol=1e-4)
+    logits = model.network.logits(embedding).numpy()
+    np.testing.assert_allclose(found.mean((2, 3)), logits, atol=1e-4)
 
 
 def test_the_mean_over_places_is_the_logits_and_onnx_says_what_torch_says(made) -> None:

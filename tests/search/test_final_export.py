@@ -23,12 +23,13 @@ from studies.study import find
 from tests.conftest import write_pictures
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
-from train_core.config import TrainConfig, load_run_config
+from train_core.config import TrainConfig
 from train_core.data.prepare import load_part
 from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import Normalisation
 from train_core.model import TrainedModel, load_model, probabilities, trained_model
+from train_core.run_config import load_run_config
 
 pytestmark = pytest.mark.slow
 

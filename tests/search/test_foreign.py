@@ -13,9 +13,9 @@ from search.finalize.finish import _same_model
 from search.plan.clock import Speeds
 from search.workers.tasks import CheckNetworks, Machine
 from tests.search.conftest import FACTS, begun, run_task, winner
-from train_core.config import load_run_config
 from train_core.model import load_model
 from train_core.networks.foreign.timm_models import create
+from train_core.run_config import load_run_config
 
 TIMM, OWN = "timm/test_efficientnet", "tests.train_core.own_builder:build"
 TRAINING = {
@@ -123,6 +123,23 @@ def test_drop_path_is_refused_where_no_network_has_it(tiny_plan) -> None:
     space = {"parameters": {"drop_path": {**PATHS, "high": 1.0}} | NETWORK}
     with pytest.raises(ValueError, match="drop_path must be less than 1"):
         tiny_plan(training={**TRAINING, "network": "convnet"}, space=space)
+
+
+GROWS = {"type": "choice", "choices": ["none", "progressive"]}
+
+
+def test_images_grow_for_networks_that_take_any_size(tiny_plan, worker) -> None:
+    training = {**TRAINING, "network": "timm/test_vit"}
+    assert tiny_plan(training=training, space={}).with_curriculum == set()
+    of_ours = {"curriculum": GROWS | {"when": {"network": "resnet"}}}
+    plan = tiny_plan(training=training, space={"parameters": NETWORK | of_ours})
+    assert plan.with_curriculum == {"resnet"}
+    for changes in (
+        {"training": {**training, "curriculum": "progressive"}, "space": {}},
+        {"training": training, "space": {"parameters": {"curriculum": GROWS}}},
+    ):
+        _, found = run_task(CheckNetworks(tiny_plan(**changes)), worker)
+        assert 'curriculum must be "none"' in str(found)
 
 
 def weights_in(folder) -> str:

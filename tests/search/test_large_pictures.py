@@ -19,10 +19,10 @@ from serve.model import Model
 from tests.conftest import stripes
 from tests.search.conftest import FACTS, begun, new_worker, plan_in, run_task, winner
 from tests.search.processes import TINY
-from train_core.config import load_run_config
 from train_core.data.prepare import load_part
 from train_core.images.view import View
 from train_core.model import load_model, probabilities
+from train_core.run_config import load_run_config
 
 pytestmark = pytest.mark.slow
 

@@ -55,14 +55,14 @@ def timed(mixed):
 def test_the_first_trials_are_probes_and_the_others_begin_with_the_best_head(mixed) -> None:
     plan = mixed(trials=12)
     assert plan.probes == 6
-    assert plan.first == {"l2": plan.training.l2, "views": 0}
+    assert plan.first == {"l2": plan.training.l2, "views": 0, "levels": 5}
     probe = settled_for(plan, 5, [], NOW)
     assert probe.values["method"] == "probe"
     config = plan.trial_config({**probe.values, "l2": 3.0}, 5)
     assert (config.method, config.epochs, config.l2) == ("probe", 1, 3.0)
-    trials = [record(0, 0.5, l2=1.0), record(1, 0.7, l2=0.25), record(2, 0.6, l2=4.0)]
+    trials = [record(0, 0.5, l2=1.0), record(1, 0.7, l2=0.25, levels=3), record(2, 0.6, l2=4.0)]
     tuned = settled_for(plan, 6, trials, NOW)
-    assert (tuned.values["method"], tuned.values["l2"]) == ("fine_tune", 0.25)
+    assert tuned.values == {"method": "fine_tune", "l2": 0.25, "levels": 3, "views": 0}
 
 
 def test_the_first_fine_tuning_is_the_recipes(mixed) -> None:
@@ -81,7 +81,7 @@ def test_probes_can_be_all_or_none(mixed) -> None:
     assert settled_for(only, 99, [], NOW).values["method"] == "probe"
     assert mixed(probes=2, trials=6).probes == 2
     # All would be the same.
-    assert mixed(space={"fixed": ["l2", "views"]}, trials=6).probes == 1
+    assert mixed(space={"fixed": ["l2", "views", "levels"]}, trials=6).probes == 1
 
 
 def test_probes_belong_to_one_recipe(tiny_plan) -> None:

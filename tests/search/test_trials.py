@@ -15,6 +15,7 @@ from studies.broker.owner import Owner
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
+from train_core.engine.memory import MemoryUse
 from train_core.networks.base import Classifier
 
 
@@ -162,6 +163,45 @@ def test_a_fault_is_one_failed_trial_with_its_traceback(tiny_plan, worker) -> No
     assert records[0].reason == "OSError: the disk is on fire"
     failed = next(event for event in events if isinstance(event, Ended))
     assert "Traceback" in failed.outcome.details
+
+
+@pytest.mark.parametrize(
+    ("times", "states"),
+    [
+        (1, ["requeued", "complete", "complete"]),
+        (3, ["requeued", "requeued", "pruned", "complete"]),
+    ],
+)
+def test_a_trial_that_neighbours_leave_no_memory_is_run_again_but_not_for_ever(
+    tiny_plan, worker, monkeypatch, times, states
+) -> None:
+    gib = 2**30
+    beside_others = MemoryUse(total=80 * gib, free=gib, own=9 * gib, peak=9 * gib)
+    monkeypatch.setattr("train_core.fit.memory_use", lambda device: beside_others)
+    monkeypatch.setattr("search.trial._ASIDE", 0.0)
+    plan = tiny_plan(trials=2, study={"startup_trials": 2, "pruner": "none"})
+    study = make_or_resume(plan.place, plan.purpose())
+    engines = worker.engines(plan.data, plan.config.data)
+    whole, full = engines.engine, iter(range(times))
+
+    def engine(config):
+        if next(full, None) is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return whole(config)
+
+    engines.engine = engine
+    events, _ = run_task(RunTrials(plan, None), worker)
+    records = trial_records(study)
+    assert [record.state for record in records] == states
+    assert len({str(record.params) for record in records[: times + 1]}) == (1 if times < 3 else 2)
+    reasons = [e.outcome.reason for e in events if isinstance(e, Ended)][:times]
+    assert all("others on the device hold" in reason for reason in reasons)
+    assert [r.cause for r in records if r.state == "pruned"] == ["out of memory"] * (times > 2)
+
+
+def test_a_worker_that_waits_stops_when_it_is_told_to(worker) -> None:
+    worker._stop.set()
+    worker.pause(3_600.0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a CUDA device that is not there")

@@ -28,7 +28,7 @@ def test_default_is_the_promised_five() -> None:
 
 def test_extended_adds_what_is_promised() -> None:
     added = {"optimizer", "weight_decay", "momentum", "label_smoothing", "width", "network"}
-    added |= {"schedule", "mixup", "cutmix", "erasing", "class_weights"}
+    added |= {"schedule", "mixup", "cutmix", "erasing", "class_weights", "curriculum"}
     assert load_space("extended").keys() == load_space("default").keys() | added
 
 

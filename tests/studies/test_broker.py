@@ -202,6 +202,16 @@ def test_being_requeued_is_no_death(here) -> None:
     assert broker.claim(1).given_up
 
 
+def test_runs_without_memory_are_counted_until_one_gets_further(here) -> None:
+    broker = broker_of(begun(here), here, 1)
+    crowded = ended(State.REQUEUED, cause=Cause.OUT_OF_MEMORY)
+    for epochs, deaths in ((0, 0), (0, 1), (2, 2), (0, 1), (0, 2)):
+        claim = claimed(broker)
+        assert (claim.index, claim.deaths) == (0, deaths)
+        reports(broker, claim, epochs)
+        broker.settle(claim, crowded)
+
+
 MEDIAN = StudyConfig(startup_trials=1, prune_after=0.0)
 
 

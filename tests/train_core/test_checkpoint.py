@@ -79,6 +79,19 @@ def test_another_training_begins_anew(data, halfway, tmp_path, change) -> None:
     assert facts(fit(config, images, checkpoint=Checkpoint(path))) == facts(fit(config, images))
 
 
+def test_a_file_from_before_a_setting_was_there_goes_on(data, halfway, tmp_path) -> None:
+    content, whole = halfway
+    path = tmp_path / "trial"
+    key = b'\\"curriculum\\": \\"none\\", '
+    size = int.from_bytes(content[:8], "little")
+    assert key in content[: 8 + size]
+    head = content[8 : 8 + size].replace(key, b"").ljust(size)
+    path.write_bytes(content[:8] + head + content[8 + size :])
+    checkpoint = Checkpoint(path)
+    assert facts(fit(SMALL, data, checkpoint=checkpoint)) == whole
+    assert checkpoint.resumed == 2
+
+
 def truncated(path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 

@@ -53,7 +53,7 @@ def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
     file = resources.files("train_core") / "recipes" / f"{name}.toml"
     written = tomllib.loads(file.read_text(encoding="utf-8"))["training"]
     left_out = {"precision", "cuda_graph", "compile", "seed", "patience", "resolution"}
-    left_out |= {"weights_sha256", "mixup", "cutmix", "erasing", "class_weights"}
+    left_out |= {"weights_sha256", "mixup", "cutmix", "erasing", "class_weights", "curriculum"}
     of_weights = {
         "weights", "method", "l2", "views", "frozen_stages", "backbone_lr", "layer_decay",
         "drop_path",

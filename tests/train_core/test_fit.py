@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from tests.conftest import CPU, image_data, stripes
 from tests.train_core.waits import waits
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
-from train_core.device import is_out_of_memory, still_works
+from train_core.device import out_of_memory, still_works
 from train_core.engine import Engine, EnginePool, EngineShape
-from train_core.engine.passes import WARM_UP, smoothed_cross_entropy
+from train_core.engine.captures import WARM_UP
+from train_core.engine.passes import smoothed_cross_entropy
 from train_core.fit import fit
 from train_core.images import ImageData, Normalisation, Part
 from train_core.model import score
@@ -294,13 +296,38 @@ def test_running_out_of_memory_later_is_not_begun_again(data, monkeypatch) -> No
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `x`"), True),
         (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (MemoryError(), True),
         (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("The size of tensor a (3) must match"), False),
         (ValueError("can't allocate memory"), False),
     ],
 )
 def test_running_out_of_memory_has_many_names(error, expected) -> None:
-    assert is_out_of_memory(error) == expected
+    assert (out_of_memory(error) is not None) == expected
+
+
+def chain(*errors: BaseException) -> BaseException:
+    """The last one, raised because of or during the one before, and so on."""
+    for number, (before, after) in enumerate(pairwise(errors)):
+        setattr(after, "__cause__" if number % 2 else "__context__", before)
+    return errors[-1]
+
+
+def after_a_capture() -> RuntimeError:
+    return RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_what_ran_out_is_read_from_all_that_it_led_to() -> None:
+    first = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore.")
+    found = out_of_memory(chain(first, ValueError("half-way"), after_a_capture()))
+    assert found == "CUDA out of memory. Tried to allocate 2 GiB."
+    assert out_of_memory(chain(MemoryError(), after_a_capture())) == "MemoryError"
+    other = RuntimeError("CUDA error: operation not permitted when stream is capturing")
+    last = chain(other, after_a_capture())
+    assert out_of_memory(last) is None
+    chain(last, other)  # A circle comes to an end.
+    assert out_of_memory(last) is None
 
 
 def test_the_steps_before_a_capture_fit_into_the_shortest_training(data) -> None:

@@ -102,6 +102,30 @@ def test_a_probe_leaves_the_embeddings_as_they_are(make, data) -> None:
     assert known_features(make("fine_tune"), data) is None
 
 
+def test_levels_are_means_of_earlier_maps_beside_the_embedding(make, data, tmp_path) -> None:
+    kept = stored(tmp_path, data)
+    plain = Features(make(), kept).of(0)[0]
+    # All levels were computed in that pass already.
+    assert next(feature_steps(make(levels=2), kept)) == features_needed(make(levels=2), kept)
+    found = Features(make(levels=2), kept).of(0)[0]
+    assert torch.equal(found[:, : plain.shape[1]], plain)
+    engines, config = EnginePool(data), make(levels=2)
+    (record,) = fit(config, data, engines)
+    model = trained_model(engines.engine(config))
+    expected = embeddings(model.network, data.train.images, model.normalisation)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert found.shape[1] == model.network.head.in_features > plain.shape[1]
+    after = score(model.network, data.validation, model.normalisation, torch.float32)
+    assert after == pytest.approx((record.val_loss, record.val_accuracy), abs=1e-4)
+    # More than the model has are all that it has.
+    assert Features(make(levels=16), kept).of(0)[0].shape[1] > found.shape[1]
+
+
+def test_a_fine_tuning_learns_from_levels_too(make, data) -> None:
+    first, *_, last = fit(make("fine_tune", levels=2, lr=0.05, epochs=3), data)
+    assert last.train_loss < first.train_loss
+
+
 def test_class_weights_reach_the_last_layer_of_a_probe(make, data) -> None:
     rare = (data.train.labels > 0) | (torch.arange(len(data.train)) < 40)
     few = replace(data, train=Part(data.train.images[rare], data.train.labels[rare]))

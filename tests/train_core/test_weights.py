@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from train_core.config import RunConfig, TrainConfig
+from train_core.config import TrainConfig
 from train_core.data.config import DataConfig
 from train_core.data.prepare import prepare
 from train_core.engine import EnginePool
@@ -21,6 +21,7 @@ from train_core.networks.weights.files import EMBEDDED_NETWORK, find_weights
 from train_core.networks.weights.initial import in_order, initial_weights
 from train_core.networks.weights.reading import read_tensors
 from train_core.run import _with_weights
+from train_core.run_config import RunConfig
 
 NETWORK = "timm/test_efficientnet"
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))

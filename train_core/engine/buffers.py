@@ -30,15 +30,21 @@ class EngineShape:
     frozen_stages: int = 0
 
     @classmethod
-    def of(cls, config: TrainConfig, data: ImageData) -> "EngineShape":
-        """The shape that a training on this data needs."""
+    def of(
+        cls, config: TrainConfig, data: ImageData, *, captures: bool | None = None
+    ) -> "EngineShape":
+        """The shape that a training on this data needs.
+
+        `captures` says whether something records steps there; None = on a CUDA device.
+        """
         dtype = resolve_precision(config.precision, data.device)
         view = data.view(config.resolution)
         settings = {**config.model_dump(), "image_size": view.side}
         network = NetworkShape.of(config.network, settings, len(data.classes))
         if config.method == "probe":  # It makes no steps.
             return cls(network, 2, "sgd", dtype, view, method="probe")
-        graph = config.cuda_graph and data.device.type == "cuda"
+        captures = data.device.type == "cuda" if captures is None else captures
+        graph = config.cuda_graph and captures
         kind = config.batch_size, config.optimizer, dtype, view
         shape = cls(network, *kind, graph, config.compile, is_mixed(config))
         if config.method == "full":

@@ -5,6 +5,7 @@ order of the images and the counters are all tensors on the device.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor
 from train_core.config import TrainConfig
 from train_core.engine.augment import augment, draw, flips
 from train_core.engine.buffers import Buffers, EngineShape, network_on
+from train_core.engine.captures import WARM_UP, Captures
+from train_core.engine.curriculum import sides_of
 from train_core.engine.feed import Feed
 from train_core.engine.flat import FlatState
 from train_core.engine.frozen.probe import put_head
 from train_core.engine.frozen.regression import LinearHead
 from train_core.engine.optimizers import Rates, average_table, build_optimizer, lr_table
-from train_core.engine.passes import WARM_UP, capture, compiled, loss_and_logits
+from train_core.engine.passes import compiled, loss_and_logits
 from train_core.images import ImageData
 from train_core.images.mixing import Mixing
 from train_core.images.off_device import OffDevice
@@ -31,10 +34,20 @@ class Engine(Buffers):
         average: The network with the averaged weights and batch statistics, in evaluation mode.
         steps_per_epoch: Whole batches in the training part, at least 1.
         images_per_epoch: Images in them, some of them more than once if there are few.
+        sides: Side in pixels at which every epoch of the started training sees the images.
+
+    Args:
+        shape: What decides the buffers.
+        data: What to learn from.
+        captures: What records the step, if the shape says so.
     """
 
-    def __init__(self, shape: EngineShape, data: ImageData) -> None:
+    def __init__(
+        self, shape: EngineShape, data: ImageData, captures: Captures | None = None
+    ) -> None:
         super().__init__(shape, data)
+        assert captures or not shape.cuda_graph, "somebody has to record the step"
+        self._captures = captures if shape.cuda_graph else None
         self.steps_per_epoch = max(1, len(data.train) // shape.batch_size)
         self.images_per_epoch = self.steps_per_epoch * shape.batch_size
         self._live = network_on(shape.network, data.device).train()
@@ -58,7 +71,9 @@ class Engine(Buffers):
         self._phase = torch.zeros(len(data.train), device=data.device)
         self._lr_table = self._mix_table = torch.zeros(0, device=data.device)
         self._loss_of = compiled(loss_and_logits) if shape.compile else loss_and_logits
-        self._replay: Callable[[], None] | None = None
+        self._replays: dict[int, Callable[[], None]] = {}  # By the side of the images.
+        self._side = shape.view.side
+        self.sides, self._seen, self._epochs = [self._side], self.normalisation, 0
         count, device = len(data.classes), data.device
         self._mixing = Mixing(shape.batch_size, count, device) if shape.mixed else None
         images = data.train.images
@@ -67,9 +82,13 @@ class Engine(Buffers):
     def start(self, config: TrainConfig) -> None:
         """Begin a new training in the buffers of the last one."""
         self._begin(config)
-        if self.shape.cuda_graph and self._replay is None:
+        missing = {*self.sides} - self._replays.keys() if self._captures else set()
+        # The largest first: what it has needed, the others find free.
+        for side in sorted(missing, reverse=True):
+            self.see(side)
             self.shuffle()
-            self._replay = capture(self._train_step, self._random, self.data.device)
+            assert self._captures is not None
+            self._replays[side] = self._captures.record(self._train_step, self._random)
             # Capturing has trained a few steps.
             self._begin(config)
 
@@ -101,6 +120,15 @@ class Engine(Buffers):
         self._phase.uniform_(generator=self._random)
         self._step.zero_()
         self._epoch.zero_()
+        self.sides = sides_of(config.curriculum, self.shape.view.side, config.epochs)
+        self._epochs = 0
+        self.see(self.sides[0])
+
+    def see(self, side: int) -> None:
+        """From the next step on, see the images at this size, whichever the epoch's is."""
+        self._side = side
+        # Mean and deviation stay the tensors that the weights may change.
+        self._seen = replace(self.normalisation, view=replace(self.shape.view, side=side))
 
     @cached_property
     def _filters(self) -> Tensor:
@@ -113,9 +141,11 @@ class Engine(Buffers):
 
         Reading them is the only time that the host waits for the device.
         """
+        self.see(self.sides[self._epochs])
         self.shuffle()
         self.run_steps(self.steps_per_epoch)
         self._epoch += 1
+        self._epochs += 1  # The same, where it can be read without waiting for the device.
         lr = self._lr_table.take(self._step - 1) * self._settings["lr"]
         loss, hits, rate = torch.stack([self._loss, self._hits, lr]).tolist()
         return loss / self.steps_per_epoch, hits / self.images_per_epoch, rate
@@ -130,6 +160,7 @@ class Engine(Buffers):
         self._random.set_state(snapshot["random"])
         for name, tensor in self._lasting().items():
             tensor.copy_(snapshot[name])
+        self._epochs = int(snapshot["epoch"])
 
     def _lasting(self) -> dict[str, Tensor]:
         return {
@@ -153,7 +184,7 @@ class Engine(Buffers):
 
     def run_steps(self, count: int) -> None:
         """Train for the next `count` steps; after the last image comes the first one again."""
-        step = self._replay or self._train_step
+        step = self._replays.get(self._side, self._train_step)
         for _ in range(count):
             if self._feed is not None:
                 self._feed.advance()
@@ -165,7 +196,7 @@ class Engine(Buffers):
         length = max(total, WARM_UP)
         if length != len(self._lr_table):
             self._lr_table, self._mix_table = torch.zeros(2, length, device=self.data.device)
-            self._replay = None
+            self._replays.clear()
         factors = lr_table(config.schedule, total, config.warmup, config.final_lr)
         self._lr_table[:total].copy_(torch.tensor(factors))
         self._mix_table[:total].copy_(torch.tensor(average_table(config.ema, total)))
@@ -192,7 +223,7 @@ class Engine(Buffers):
         flipped = flips(self._phase[chosen], self._epoch, strength) & self.data.mirror
         draws = draw(len(chosen), self.data.device, self._random)
         plain = self.data.train.images[chosen] if self._feed is None else self._feed.batch
-        images = augment(plain, flipped, draws, strength, self.normalisation)
+        images = augment(plain, flipped, draws, strength, self._seen)
         if self._mixing is not None:
             images = self._mixing.mix(images, self._random)
         # Narrowing first halves what the change of layout has to move.

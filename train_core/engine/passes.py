@@ -1,4 +1,4 @@
-"""Forward pass and loss, compiled or not; a step as one CUDA graph; what answers are worth."""
+"""Forward pass and loss, compiled or not; what answers are worth."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,6 @@ from train_core.images.mixing import Targets
 from train_core.networks.base import Classifier
 
 LossFunction = Callable[[Classifier, Tensor, Tensor | Targets, Tensor], tuple[Tensor, Tensor]]
-
-WARM_UP = 3
-"""Steps before the capture: cuDNN tries its kernels in the first one, and libraries allocate their
-workspaces, neither of which a graph may hold."""
 
 
 def loss_and_logits(
@@ -56,33 +52,6 @@ def mixed_cross_entropy(logits: Tensor, targets: Targets, smoothing: Tensor) -> 
         return share * targets.weights[labels] * ((smoothing - 1) * likelihood - even)
 
     return (part(targets.labels, targets.own) + part(targets.others, 1 - targets.own)).mean()
-
-
-def capture(
-    step: Callable[[], None], generator: torch.Generator, device: torch.device
-) -> Callable[[], None]:
-    """Record a step as a CUDA graph, and return what replays it.
-
-    Source: the whole-network capture of https://docs.pytorch.org/docs/stable/notes/cuda.html.
-
-    Args:
-        step: Launches the kernels of one step. It must read and write tensors that stay where
-            they are, and must not wait for the device. It runs `WARM_UP` times first: what it
-            counts or trains has to be set back afterwards.
-        generator: Where its random numbers come from; a replay goes on where the last one ended.
-        device: A CUDA device.
-    """
-    aside = torch.cuda.Stream(device)
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UP):
-            step()
-    torch.cuda.current_stream(device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph, stream=aside):
-        step()
-    return graph.replay
 
 
 def compiled(function: LossFunction) -> LossFunction:

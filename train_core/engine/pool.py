@@ -6,41 +6,80 @@ from records.words import Objective
 from train_core.config import TrainConfig
 from train_core.device import free_unused_memory
 from train_core.engine.buffers import EngineShape
+from train_core.engine.captures import Captures, captures_on
 from train_core.engine.engine import Engine
 from train_core.engine.frozen.probe import Probe
 from train_core.images import ImageData
 from train_core.images.folds import FoldData
 
+_KEPT = {False: 4, True: 16}
+"""Engines that a pool keeps at most, with eager steps and with captured ones: buffers are made in
+milliseconds; a captured step is worth its memory, for more shapes than the default space has."""
+
 
 class EnginePool:
-    """Engines by shape, for trainings on one data set; the least recently used one goes first."""
+    """Engines by shape, for trainings on one data set; the least recently used one goes first.
 
-    def __init__(self, data: ImageData) -> None:
+    Eager and captured ones are counted apart: neither costs the other its place.
+
+    Args:
+        data: What the trainings are on.
+        captures: What records steps; None = what there is on the data's device.
+    """
+
+    def __init__(self, data: ImageData, captures: Captures | None = None) -> None:
         self.data = data
+        self._captures = captures or captures_on(data.device)
         self._engines: OrderedDict[EngineShape, Engine | Probe] = OrderedDict()
 
     def engine(self, config: TrainConfig) -> Engine | Probe:
         """The engine for this config, made when it is first needed."""
-        shape = EngineShape.of(config, self.data)
+        shape = self.shape(config)
         if shape not in self._engines:
-            # Buffers are made in milliseconds; a captured step is worth its memory, for more
-            # shapes than the default space has.
-            while len(self._engines) >= (16 if shape.cuda_graph else 4):
-                self._engines.popitem(last=False)
-            kind = Probe if shape.method == "probe" else Engine
-            self._engines[shape] = kind(shape, self.data)
+            alike = self._of_kind(captured=shape.cuda_graph)
+            for old in alike[: max(0, len(alike) + 1 - _KEPT[shape.cuda_graph])]:
+                del self._engines[old]
+            self._engines[shape] = (
+                Probe(shape, self.data)
+                if shape.method == "probe"
+                else Engine(shape, self.data, self._captures)
+            )
         self._engines.move_to_end(shape)
         return self._engines[shape]
+
+    def shape(self, config: TrainConfig) -> EngineShape:
+        """The shape of this config's engine."""
+        return EngineShape.of(config, self.data, captures=self._captures is not None)
 
     @property
     def shapes(self) -> set[EngineShape]:
         """Those whose engines exist now."""
         return set(self._engines)
 
+    def make_room(self, config: TrainConfig) -> bool:
+        """Memory ran out in a training with this config: let go of its buffers and of others.
+
+        The least recently used captured step goes; where there is none any more, all others do.
+
+        Returns:
+            Whether there were others, so that it is worth trying again.
+        """
+        # A capture that failed half-way leaves it unusable.
+        self._engines.pop(self.shape(config), None)
+        gone = self._of_kind(captured=True)[:1] or list(self._engines)
+        for shape in gone:
+            del self._engines[shape]
+        free_unused_memory(self.data.device)
+        return bool(gone)
+
     def clear(self) -> None:
         """Let go of all buffers, for instance after running out of memory."""
         self._engines.clear()
         free_unused_memory(self.data.device)
+
+    def _of_kind(self, *, captured: bool) -> list[EngineShape]:
+        """The least recently used one first."""
+        return [shape for shape in self._engines if shape.cuda_graph == captured]
 
 
 class Folds:

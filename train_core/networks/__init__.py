@@ -21,6 +21,9 @@ _FOREIGN = re.compile(r"timm/\w[\w.-]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 OWN_KEYS = ("width", "depth")
 """Keys of `[training]` that only the networks of this folder have."""
 
+OF_TIMM = ("drop_path", "levels")
+"""Keys of `[training]` that only networks of timm have; 0 stands for none."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -66,8 +69,12 @@ class NetworkShape:
 
     @classmethod
     def of(cls, network: str, settings: Mapping[str, Any], classes: int) -> "NetworkShape":
-        """The shape that settings ask for; keys that the network does not read are ignored."""
-        keys = find_network(network).keys
+        """The shape that settings ask for; keys that the network does not read are ignored.
+
+        Of keys that only timm's networks have, 0 is the same as none: models of before know none.
+        """
+        keys = [key for key in find_network(network).keys if key not in OF_TIMM]
+        keys += [key for key in OF_TIMM if key in find_network(network).keys and settings.get(key)]
         return cls(network, tuple((key, settings[key]) for key in keys), classes)
 
 

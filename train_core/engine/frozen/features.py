@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from records.files import is_full_disk
-from train_core.config import TrainConfig
+from train_core.config import MOST_LEVELS, TrainConfig
 from train_core.engine.augment import augment, draw
 from train_core.engine.buffers import EngineShape, network_on
 from train_core.engine.frozen.feature_files import FeatureFile
 from train_core.engine.frozen.folding import folded
 from train_core.images import ImageData, Normalisation, images_at_once
-from train_core.networks import NetworkShape, build_network
+from train_core.networks import TIMM, NetworkShape, build_network
 from train_core.networks.base import Classifier
 from train_core.networks.weights.files import find_weights
 from train_core.networks.weights.initial import initial_weights
@@ -29,7 +29,7 @@ from train_core.networks.weights.initial import initial_weights
 STRENGTH = 0.5
 """Of the augmentation of all views but the first ones: fixed, so that trials share them."""
 
-_FORMAT = 1  # Raise it whenever the same images get other features.
+_FORMAT = 2  # Raise it whenever the same images get other features.
 _BLOCK = 64  # Images between two writes: seconds on a CPU.
 
 
@@ -86,7 +86,10 @@ class Features:
         """
         for _ in self._fill(view):
             pass
-        whole = torch.from_numpy(self._read(view)).to(self._data.device)
+        width = _width(EngineShape.of(self._config, self._data).network)
+        # Rows of one piece, as products are fast with.
+        whole = torch.from_numpy(np.ascontiguousarray(self._read(view)[:, :width]))
+        whole = whole.to(self._data.device)
         return list(whole.split(np.diff(self._starts).tolist()))
 
     def _read(self, view: int) -> np.ndarray:
@@ -177,7 +180,9 @@ class Features:
 
     @cached_property
     def _shape(self) -> EngineShape:
-        return EngineShape.of(self._config, self._data)
+        """With all levels, whose first features are those of fewer: one pass serves all trials."""
+        most = {"levels": MOST_LEVELS} if self._config.network.startswith(TIMM) else {}
+        return EngineShape.of(self._config.model_copy(update=most), self._data)
 
     @cached_property
     def _normalisation(self) -> Normalisation:

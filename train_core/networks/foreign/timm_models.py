@@ -9,6 +9,8 @@ from functools import cache, partial
 from typing import Any
 
 import timm
+import torch
+import torch.nn.functional as F
 from timm.layers.drop import DropPath as TimmDropPath
 from timm.models import PretrainedCfg, group_parameters
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ def spec_of(network: str) -> NetworkSpec:
         crop=published.crop_pct,
         side=published.input_size[-1],
     )
-    return NetworkSpec(("image_size",), partial(_build, network), preprocessing)
+    return NetworkSpec(("image_size", "levels"), partial(_build, network), preprocessing)
 
 
 def pretrained_cfg(network: str) -> PretrainedCfg:
@@ -121,26 +123,51 @@ def translated(
     return {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")}
 
 
-def _build(network: str, image_size: int, classes: int) -> Classifier:
-    return Wrapped(partial(_make, network, image_size, classes), _embed, _stages, _mapped)
+def _build(network: str, image_size: int, classes: int, levels: int = 0) -> Classifier:
+    make = partial(_make, network, image_size, classes, levels)
+    return Wrapped(make, partial(_embed, levels), _stages, partial(_mapped, levels))
 
 
-def _make(network: str, image_size: int, classes: int) -> Parts:
-    body = create(network, image_size)
-    width: Any = getattr(body, "head_hidden_size", body.num_features)
-    return body, nn.Linear(width, classes)
+def _make(network: str, image_size: int, classes: int, levels: int) -> Parts:
+    body: Any = create(network, image_size)
+    width: int = getattr(body, "head_hidden_size", body.num_features)
+    return body, nn.Linear(width + sum(_level_widths(body, levels)), classes)
 
 
-def _embed(body: nn.Module, images: Tensor) -> Tensor:
-    features: Tensor = body(images)
-    return features
+def _level_widths(body: Any, levels: int) -> list[int]:
+    """Channels of so many last stages, the last one first, as far as the model offers them."""
+    offered = body.feature_info if hasattr(body, "forward_intermediates") else []
+    return [int(stage["num_chs"]) for stage in offered][::-1][:levels]
 
 
-def _mapped(body: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A transformer has tokens and no map; what else is pooled in between shows in the numbers."""
-    last: Tensor = body.forward_features(images)
-    features: Tensor = body.forward_head(last)
-    return features, last if last.ndim == 4 else None
+def _embed(levels: int, body: nn.Module, images: Tensor) -> Tensor:
+    """What the model gives, then the means of the stages' maps, the last one first."""
+    return _with_levels(levels, body, images)[0]
+
+
+def _mapped(levels: int, body: Any, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A transformer has tokens and no map; what else is pooled in between shows in the numbers.
+
+    Maps of earlier stages, which are larger, become means over the places of the last one.
+    """
+    features, last, maps = _with_levels(levels, body, images)
+    if last.ndim != 4:
+        return features, None
+    height, width = last.shape[2:]
+    if any(m.shape[2] % height or m.shape[3] % width for m in maps):
+        return features, None
+    fitted = [F.avg_pool2d(m, (m.shape[2] // height, m.shape[3] // width)) for m in maps]
+    return features, torch.cat([last, *fitted], 1)
+
+
+def _with_levels(levels: int, body: Any, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What `_embed` returns, what comes before the pool, and `(B, C, h, w)` of each stage."""
+    if not (count := len(_level_widths(body, levels))):
+        last = body.forward_features(images)
+        return body.forward_head(last), last, []
+    last, maps = body.forward_intermediates(images, indices=count, output_fmt="NCHW")
+    means = [m.mean((2, 3)) for m in maps[::-1]]
+    return torch.cat([body.forward_head(last), *means], 1), last, maps[::-1]
 
 
 def _stages(body: nn.Module) -> list[list[nn.Parameter]]:

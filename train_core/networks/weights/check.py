@@ -1,12 +1,13 @@
 """What only building a network tells, asked before the first training and in one sentence."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from train_core.networks import NetworkShape, build_network, is_foreign
-from train_core.networks.base import DropPath
+from train_core.networks.base import Classifier, DropPath
 from train_core.networks.foreign.wrapped import seeded
 from train_core.networks.weights.files import WeightsFile, find_weights
 from train_core.networks.weights.initial import initial_weights
@@ -18,6 +19,7 @@ def check_networks(
     classes: int,
     *,
     drop_path: Collection[str] = (),
+    smaller: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> WeightsFile | None:
     """Build the networks of other people's code, and read the weights that a training starts from.
 
@@ -26,6 +28,7 @@ def check_networks(
         settings: The keys of `[training]`, and `image_size` in pixels.
         classes: How many there are.
         drop_path: Those of them with which a training may have a `drop_path` above 0.
+        smaller: Sides in pixels, by network, that a training may begin with (`curriculum`).
 
     Returns:
         The file of the weights; None if there is none.
@@ -37,17 +40,34 @@ def check_networks(
     for name in names:
         if is_foreign(name):
             shape = NetworkShape.of(name, settings, classes)
-            _check(shape, settings["image_size"], name in drop_path)
-    network, weights = settings["network"], settings["weights"]
-    file = find_weights(network, weights, settings["weights_sha256"])
+            network = _checked(shape, settings["image_size"], name in drop_path)
+            for side in smaller.get(name, ()):
+                _refuse_fixed(network, name, side)
+    own, weights = settings["network"], settings["weights"]
+    file = find_weights(own, weights, settings["weights_sha256"])
     if file is not None:
-        shape = NetworkShape.of(network, settings, classes)
+        shape = NetworkShape.of(own, settings, classes)
         initial_weights(shape, weights, file.facts.sha256)
     return file
 
 
+_SAYS_NO = (RuntimeError, AssertionError, TypeError, IndexError, AttributeError)
+
+
 @torch.no_grad()
-def _check(shape: NetworkShape, side: int, drop_path: bool) -> None:
+def _refuse_fixed(network: Classifier, name: str, side: int) -> None:
+    try:
+        network.eval().features(torch.zeros(2, 3, side, side))
+    except _SAYS_NO as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f'curriculum must be "none" for a network that takes images of one size only, and '
+            f"'{name}' says of {side}x{side} pixels: {reason}"
+        ) from None
+
+
+@torch.no_grad()
+def _checked(shape: NetworkShape, side: int, drop_path: bool) -> Classifier:
     name = shape.network
     try:
         network = build_network(shape)
@@ -56,7 +76,7 @@ def _check(shape: NetworkShape, side: int, drop_path: bool) -> None:
             state, images = torch.get_rng_state(), torch.zeros(2, 3, side, side)
             shapes = [tuple(network.train(m).features(images).shape) for m in (False, True)]
             draws = not torch.equal(torch.get_rng_state(), state)
-    except (RuntimeError, AssertionError, TypeError, IndexError, AttributeError) as error:
+    except _SAYS_NO as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"network must take images of {side}x{side} pixels, but '{name}' says: {reason}"
@@ -75,3 +95,4 @@ def _check(shape: NetworkShape, side: int, drop_path: bool) -> None:
         )
     if drop_path and not any(isinstance(module, DropPath) for module in network.modules()):
         raise ValueError(f"drop_path must be left out, since '{name}' has no residual branches")
+    return network
