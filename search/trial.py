@@ -17,6 +17,7 @@ from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
 from studies.broker.audit import Audit
+from studies.broker.lasting import LastingBroker
 from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
 from train_core import Crowded, Diverged, TrainingStopped
@@ -42,10 +43,11 @@ def open_broker(plan: Plan) -> Broker:
 
     total = NO_END if plan.total is None else plan.total
     asked = plan.config.study
-    return SqlBroker(
+    broker = SqlBroker(
         study, plan.place, total, plan.space, plan.fixed, configure, policy_of(plan), plan.folds,
         Audit(asked.audit, asked.seed),
     )  # fmt: skip
+    return LastingBroker(broker)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ TEST_EVALUATIONS = "test_evaluations"
 # The study's attribute with what trained on a host: device, precision and versions, in words.
 MACHINE = "machine:{host}"
 
-_STATES: Mapping[TrialState, State] = {
+STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: State.COMPLETE,
     TrialState.PRUNED: State.PRUNED,
     TrialState.FAIL: State.FAILED,
@@ -111,7 +111,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         index=trial.user_attrs.get(INDEX),
-        state=State.REQUEUED if stopped else _STATES[trial.state],
+        state=State.REQUEUED if stopped else STATES[trial.state],
         accuracy=_accuracy(trial),
         params=dict(trial.params),
         config=trial.user_attrs.get(CONFIG),

@@ -1,7 +1,6 @@
 """Optuna storages by URL, SQLite set up so that readers and writers do not block each other."""
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -13,16 +12,16 @@ from typing import Any
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from records.files import absolute, is_full_disk
 from studies.connection.database import LastingStorage
-from studies.connection.lock import Held, mysql_lock, postgresql_lock, server_lock
-
-BUSY_TIMEOUT = 60.0  # Seconds that a SQLite connection waits for another one's write.
+from studies.connection.extra import proxy_client
+from studies.connection.lock import mysql_lock, postgresql_lock, server_lock
+from studies.connection.sqlite import BUSY_TIMEOUT, sqlite_options
 
 
 def backend(url: str) -> str:
@@ -43,6 +42,9 @@ def refuse_unusable(url: str) -> None:
     Raises:
         ValueError: In one sentence.
     """
+    if backend(url) == "grpc":
+        proxy_client(url)
+        return
     try:
         make_url(url).get_dialect().import_dbapi()
     except (sqlalchemy.exc.ArgumentError, ImportError) as error:
@@ -68,7 +70,7 @@ def at_absolute_path(url: str) -> str:
     return url if path is None else str(make_url(url).set(database=absolute(str(path))))
 
 
-def make_storage(url: str) -> RDBStorage:
+def make_storage(url: str) -> BaseStorage:
     """Open a storage to begin or to go on with a study, making its tables if need be.
 
     A SQLite file is looked through as a whole, and set to write-ahead mode, which it remembers:
@@ -77,21 +79,22 @@ def make_storage(url: str) -> RDBStorage:
     Raises:
         ValueError: In one sentence, if there can be no such storage. Passwords are not shown.
     """
-    backend(url)
+    if backend(url) == "grpc":
+        return _connected(url, {}, skip_table_creation=True)
     path = sqlite_file(url)
     try:
         if path is not None:
             _refuse_foreign(path)
             with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
-        return _connected(url, _sqlite_options(path, to_write=True), skip_table_creation=False)
+        return _connected(url, sqlite_options(path, to_write=True), skip_table_creation=False)
     except sqlite3.Error as error:
         if is_full_disk(error):
             raise
         raise ValueError(cannot_open(url, error)) from None
 
 
-def open_storage(url: str, *, to_write: bool = True) -> RDBStorage:
+def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     """Open a storage that exists.
 
     Args:
@@ -101,9 +104,10 @@ def open_storage(url: str, *, to_write: bool = True) -> RDBStorage:
     Raises:
         ValueError: In one sentence, if there is no such storage. Passwords are not shown.
     """
-    backend(url)
+    if backend(url) == "grpc":
+        return _connected(url, {}, skip_table_creation=True)
     path = sqlite_file(url)
-    options = _sqlite_options(path, to_write)
+    options = sqlite_options(path, to_write)
     if not _holds_study(url, path, options):
         raise ValueError(f"there is no study in '{shown(url)}' yet: a search makes one")
     return _connected(url, options, skip_table_creation=True)
@@ -123,45 +127,23 @@ def _holds_study(url: str, path: Path | None, options: dict[str, Any]) -> bool:
         raise ValueError(cannot_open(url, error)) from None
 
 
-def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) -> RDBStorage:
+def _connected(url: str, options: dict[str, Any], *, skip_table_creation: bool) -> BaseStorage:
     try:
+        if backend(url) == "grpc":
+            remote: BaseStorage = proxy_client(url).RemoteStorage(url)
+            return remote
         made = RDBStorage if sqlite_file(url) is not None else LastingStorage
         return made(url, engine_kwargs=options, skip_table_creation=skip_table_creation)
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as e:
+    except (
+        sqlalchemy.exc.SQLAlchemyError,
+        StorageInternalError,
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as e:
         if is_full_disk(e):
             raise
         raise ValueError(cannot_open(url, e)) from None
-
-
-def _sqlite_options(path: Path | None, to_write: bool) -> dict[str, Any]:
-    if path is None:
-        # A server may have been started anew since the last call.
-        return {"pool_pre_ping": True}
-    # SQLite makes other files beside it.
-    if to_write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        return {"connect_args": {"timeout": BUSY_TIMEOUT, "factory": _Connection}}
-    # A new connection every time, since a writer elsewhere may come and go.
-    return {"creator": lambda: _connect_read_only(path), "poolclass": NullPool}
-
-
-class _Connection(sqlite3.Connection):
-    """One whose commits cost no full sync.
-
-    In write-ahead mode a power cut may then take back the last ones, but cannot damage the file.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.execute("PRAGMA synchronous=NORMAL")
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection:
-    log = path.with_name(f"{path.name}-wal")
-    # Without a write-ahead log nobody is writing, and SQLite need not make one to read.
-    how = "mode=ro" if log.is_file() and log.stat().st_size else "immutable=1"
-    uri = f"{path.absolute().as_uri()}?{how}"
-    # SQLAlchemy gives a connection back to another thread than the one that asked for it.
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -186,7 +168,9 @@ def _refuse_foreign(path: Path) -> None:
     )
 
 
-def study_lock(url: str, name: str, folder: Path, what: str = "") -> AbstractContextManager[Held]:
+def study_lock(
+    url: str, name: str, folder: Path, what: str = ""
+) -> AbstractContextManager[object]:
     """A lock of one study across processes and, where the storage can hold it, across hosts.
 
     Args:
@@ -201,14 +185,18 @@ def study_lock(url: str, name: str, folder: Path, what: str = "") -> AbstractCon
             entering if the database cannot be reached.
     """
     kind = backend(url)
+    if kind == "grpc":
+        lock: AbstractContextManager[None] = proxy_client(url).remote_lock(url, name, what)
+        return lock
     label = hashlib.sha256((f"{name}:{what}" if what else name).encode())
     if kind == "postgresql":
-        return _server_lock(url, postgresql_lock(int.from_bytes(label.digest()[:8], signed=True)))
+        key = int.from_bytes(label.digest()[:8], signed=True)
+        return _server_lock(url, postgresql_lock(key), short=not what)
     if kind in ("mysql", "mariadb"):
-        return _server_lock(url, *mysql_lock(f"convsearch-{label.hexdigest()[:32]}"))
+        statements = mysql_lock(f"convsearch-{label.hexdigest()[:32]}")
+        return _server_lock(url, *statements, short=not what)
     path = sqlite_file(url) or folder / "study"
-    file = _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
-    return _holding(file)
+    return _file_lock(path.with_name(f"{path.name}.{what}.lock" if what else f"{path.name}.lock"))
 
 
 @cache
@@ -219,19 +207,13 @@ def _file_lock(path: Path) -> FileLock:
 
 
 @contextmanager
-def _holding(file: FileLock) -> Iterator[Held]:
-    with file:
-        yield Held()
-
-
-@contextmanager
-def _server_lock(url: str, *statements: str) -> Iterator[Held]:
+def _server_lock(url: str, *statements: str, short: bool) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            held = stack.enter_context(server_lock(url, shown(url), *statements))
+            stack.enter_context(server_lock(url, shown(url), *statements, short=short))
         except sqlalchemy.exc.SQLAlchemyError as error:
             raise ValueError(cannot_open(url, error)) from None
-        yield held
+        yield
 
 
 def make_folder(folder: Path) -> None:
@@ -262,10 +244,13 @@ def is_on_one_machine(study: Study) -> bool:
         return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-def close_storage(storage: RDBStorage) -> None:
+def close_storage(storage: BaseStorage) -> None:
     """Close the connections of a storage that is no longer used."""
     storage.remove_session()
-    storage.engine.dispose()
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()
+    elif isinstance(storage, GrpcStorageProxy):
+        storage.close()
 
 
 def shown(url: str) -> str:

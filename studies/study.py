@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from sqlalchemy.engine import URL
 
@@ -18,7 +18,6 @@ from space import Space, Value
 from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
-from studies.connection.lock import Held
 from studies.costs import AmongTheCheaper, directions, name_objectives
 from studies.differences import Made, apart_from_space, differences
 from studies.storage import (
@@ -63,7 +62,7 @@ class Place:
         words = ["--study", self.name, *([] if runs == "runs" else ["--runs", runs])]
         return shlex.join([*words, *(["--storage", shown(self.storage)] if self.storage else [])])
 
-    def lock(self, what: str = "") -> AbstractContextManager[Held]:
+    def lock(self, what: str = "") -> AbstractContextManager[object]:
         """The lock around everything that counts or asks for trials, or another one by name."""
         return study_lock(self.url, self.name, self.folder, what)
 
@@ -163,7 +162,7 @@ def work_on(place: Place, config: StudyConfig, space: Space, epochs: int | None)
     return study
 
 
-def _closing(study: Study, storage: RDBStorage) -> Study:
+def _closing(study: Study, storage: BaseStorage) -> Study:
     """The study, whose connections are closed when it is no longer used."""
     weakref.finalize(study, close_storage, storage)
     return study

@@ -71,13 +71,7 @@ class SqlBroker(Broker):
 
     def claim(self, n: int) -> Claims:
         """Clear the trials of dead owners, count, and ask for up to `n` that are missing."""
-        while (claims := self._claim(n)) is None:
-            pass
-        return claims
-
-    def _claim(self, n: int) -> Claims | None:
-        """The same; None if the lock went away with its server, so that others may have asked."""
-        with self._place.lock() as held:
+        with self._place.lock():
             trials, given_up = self._study.get_trials(deepcopy=False), {}
             # Every read of the trials takes milliseconds: a second one only where it tells more.
             if any(t.state == TrialState.RUNNING for t in trials):
@@ -90,11 +84,6 @@ class SqlBroker(Broker):
             if self._policy is not None and not self._policy.may_start(trial_records(self._study)):
                 return Claims((), wait=False, given_up=given_up)
             asked = self._asked(n, missing)
-            lost = held.is_lost()
-        if lost:
-            for trial in asked:
-                self.settle(Claim(trial.number, 0, {}, {}), Outcome(State.REQUEUED))
-            return None
         claims = []
         # Outside the lock: nobody has to wait for what is written here.
         for trial in asked:
@@ -163,8 +152,9 @@ class SqlBroker(Broker):
     def _ask(self) -> Trial:
         trial = self._study.ask()
         trial.set_user_attr(keys.INDEX, index_of(self._study, trial))
-        trial.set_user_attr(keys.OWNER, self._owner.model_dump())
+        # Known before it is signed: nobody else takes over what this process signed.
         self._trials[trial.number] = trial
+        trial.set_user_attr(keys.OWNER, self._owner.model_dump())
         return trial
 
     def _sample(self, trial: Trial) -> Claim | Outcome | None:

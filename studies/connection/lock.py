@@ -1,31 +1,25 @@
 """Locks that a database holds for as long as a connection to it is open."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from studies.connection.outage import connection_broke, wait_out, watch_connections
+from studies.connection.outage import (
+    LockLost,
+    connection_broke,
+    under_lock,
+    wait_out,
+    watch_connections,
+)
 
 # Seconds: the longest that MySQL waits; to MariaDB a negative time is an error, not for ever.
 _YEAR = 31_536_000
 # Of a host that vanished, the server hears nothing: it asks after 30 seconds, three times.
 _ASKING = {"idle": 30, "interval": 10, "count": 3}
-
-
-@dataclass(frozen=True)
-class Held:
-    """A lock that somebody holds.
-
-    Attributes:
-        is_lost: Whether it is gone with the server that gave it, so that another may hold it.
-    """
-
-    is_lost: Callable[[], bool] = lambda: False
 
 
 def postgresql_lock(key: int) -> str:
@@ -41,16 +35,18 @@ def mysql_lock(label: str) -> tuple[str, str]:
 
 
 @contextmanager
-def server_lock(url: str, name: str, *statements: str) -> Iterator[Held]:
+def server_lock(url: str, name: str, *statements: str, short: bool) -> Iterator[None]:
     """Hold what the last statement gives, and wait for a server that is away meanwhile.
 
     Args:
         url: The database's URL.
         name: The same for people.
         statements: SQL; the last one returns nothing (PostgreSQL) or 1 (MySQL).
+        short: Whether nothing is done under it that goes on when the server was away meanwhile.
 
     Raises:
         SQLAlchemyError: The database cannot be reached, and never could be from this process.
+        LockLost: The server was away while a short lock was held: others may have held it too.
     """
     engine = _engine(url)
     if url not in _REACHED:
@@ -58,7 +54,10 @@ def server_lock(url: str, name: str, *statements: str) -> Iterator[Held]:
         _REACHED.add(url)
     connection = wait_out(name, lambda: _taken(engine, statements), connection_broke)
     try:
-        yield Held(lambda: _is_broken(connection))
+        with under_lock() if short else nullcontext():
+            yield
+        if short and _is_broken(connection):
+            raise LockLost(f"the lock is gone with its server '{name}'")
     finally:
         connection.close()
 

@@ -15,8 +15,13 @@ from records.words import duration
 
 LONGEST = 3600.0  # Seconds for which a database that has answered before is waited for.
 _AGAIN = 1.0  # Seconds between two tries.
+_KEPT = "nothing that ended is lost"
 
 Result = TypeVar("Result")
+
+
+class LockLost(Exception):
+    """A lock went away with the server that gave it, while somebody held it."""
 
 
 class _Manners:
@@ -24,6 +29,7 @@ class _Manners:
 
     tell: Callable[[str], None] = staticmethod(warn)
     longest: float = LONGEST
+    locked: int = 0  # Locks held that go with their server.
 
 
 def wait_out(
@@ -41,23 +47,21 @@ def wait_out(
         again: What to do in the place of `attempt` after the first time.
 
     Raises:
-        Exception: That of the last attempt, if the database stays away for too long.
+        Exception: That of the last attempt, if the database stays away for too long, or at once
+            under a lock that is gone with it: whoever holds that must begin anew.
     """
     began: float | None = None
     while True:
         try:
             result = attempt() if began is None or again is None else again()
         except Exception as error:
-            now = time.monotonic()
-            if not is_outage(error) or (began is not None and now - began > _Manners.longest):
+            if not is_outage(error) or _Manners.locked:
                 raise
+            now = time.monotonic()
             if began is None:
                 began = now
-                _tell(
-                    f"'{name}' does not answer ({_reason(error)}): waiting for it; nothing that "
-                    f"ended is lost"
-                )
-            if not _Manners.longest:
+                _tell(f"'{name}' does not answer ({_reason(error)}): waiting for it; {_KEPT}")
+            if now - began >= _Manners.longest:
                 raise
             time.sleep(_AGAIN)
         else:
@@ -69,7 +73,13 @@ def wait_out(
 def connection_broke(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that a database is away."""
     while error is not None:
+        if isinstance(error, LockLost):
+            return True
         if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        # Of gRPC, which not everybody has installed.
+        code = getattr(error, "code", None)
+        if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -104,6 +114,16 @@ def not_waiting() -> Iterator[None]:
         _Manners.longest = before
 
 
+@contextmanager
+def under_lock() -> Iterator[None]:
+    """Hold a lock that goes with its server, so that nobody may wait and then go on."""
+    _Manners.locked += 1
+    try:
+        yield
+    finally:
+        _Manners.locked -= 1
+
+
 def _tell(line: str) -> None:
     # Workers wait in silence: their parent looks at the same database, and tells.
     if multiprocessing.parent_process() is None:
@@ -114,5 +134,6 @@ def _reason(error: BaseException) -> str:
     known = error
     while not isinstance(known, DBAPIError) and (known.__cause__ or known.__context__) is not None:
         known = known.__cause__ or known.__context__ or known
-    reason = str(getattr(known, "orig", None) or known).strip()
+    details = getattr(known, "details", None)
+    reason = str(getattr(known, "orig", None) or (details and details()) or known).strip()
     return reason.splitlines()[0] if reason else type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
@@ -76,7 +76,7 @@ def refuse_at_work(study: Study, place: Place, what: str, *, anyway: bool) -> No
         )
 
 
-def _copy_trials(study: Study, target: Place, storage: RDBStorage) -> None:
+def _copy_trials(study: Study, target: Place, storage: BaseStorage) -> None:
     """Everything that is in the storage, or nothing."""
     try:
         made = optuna.create_study(

@@ -60,7 +60,9 @@ def flags(name: str) -> frozenset[str]:
     """Those of a command, with --help."""
     package = find_spec(name).submodule_search_locations is not None
     app = import_module(f"{name}.__main__" if package else name).app
-    options = [option for param in get_command(app).params for option in param.opts]
+    command = get_command(app)
+    commands = [command, *getattr(command, "commands", {}).values()]
+    options = [option for one in commands for param in one.params for option in param.opts]
     return frozenset(option for option in options if option.startswith("--")) | {"--help"}
 
 

@@ -7,6 +7,7 @@ import time
 
 from records.outcome import EpochRecord, Outcome, State
 from studies.broker import Answer, Broker, Claim
+from studies.broker.lasting import LastingBroker
 from studies.broker.sql import SqlBroker
 from studies.config import StudyConfig
 from studies.study import Place, work_on
@@ -56,7 +57,7 @@ def run_one(broker: Broker, claim: Claim, pause: float = 0.0) -> dict:
 def work(place: Place, total: int, pause: float) -> None:
     """Run trials until there are enough."""
     study = work_on(place, StudyConfig(pruner="none"), SPACE, epochs=EPOCHS)
-    broker = broker_of(study, place, total)
+    broker = LastingBroker(broker_of(study, place, total))
     while True:
         claims = broker.claim(1)
         for claim in claims.trials:
