@@ -11,11 +11,12 @@ from records.outcome import Cause, EpochRecord, Outcome, State
 from records.words import of_method
 from search.plan import Plan
 from search.plan.ration import Ration
+from search.plan.repeats import Repeats
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
-from studies.broker import Answer, Broker, Claim
+from studies.broker import Answer, Broker, Claim, Policy
 from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
 from train_core import Crowded, Diverged, TrainingStopped
@@ -40,7 +41,11 @@ def open_broker(plan: Plan) -> Broker:
         return plan.trial_config(point, index).model_dump()
 
     total = NO_END if plan.total is None else plan.total
-    policy = None if plan.probes is None and plan.clock is None else Ration(plan)
+    policy: Policy | None = Ration(plan)
+    if plan.config.repeats:
+        policy = Repeats(plan, Ration(plan))
+    elif plan.probes is None and plan.clock is None:
+        policy = None
     return SqlBroker(
         study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds
     )

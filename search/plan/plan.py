@@ -44,6 +44,7 @@ class Plan(BaseModel):
     reason: str | None = None  # Why this recipe, where nobody named one.
     usual_budget: bool = False  # Whether nobody asked for the budget or for trials.
     clock: Clock | None = None  # The budget; None = there is none, or nobody looks at it.
+    only_trials: bool = False  # Whether the search ends with its trials.
 
     @property
     def name(self) -> str:
