@@ -18,7 +18,6 @@ from search.plan import Plan, settle
 from search.plan.before import as_before
 from search.plan.clock import Speeds
 from search.plan.ration import rationed, with_clock
-from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.patience import Patience
@@ -33,6 +32,7 @@ from search.workers.tasks import (
     prepare_apart,
 )
 from search.workers.training_files import refuse_missing, sweep_trials
+from search.workers.trial import RunTrials
 from studies.attributes import MACHINE, trial_records
 from studies.broker.owner import Heartbeat, this_host
 from studies.broker.presence import Presence, StudyDeleted

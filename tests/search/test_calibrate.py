@@ -27,8 +27,8 @@ from search.calibrate.settings import calibrating, recommended
 from search.calibrate.words import lines
 from search.config import SearchConfig, load_search_config
 from search.plan.repeats import to_repeat
-from search.trial import RunTrials
 from search.workers.events import EpochEnded
+from search.workers.trial import RunTrials
 from studies.algorithms import build_pruner
 from studies.attributes import trial_records
 from studies.config import StudyConfig

@@ -6,9 +6,9 @@ import torch
 from optuna.trial import TrialState
 
 from records.outcome import Cause, Outcome, State
-from search.trial import RunTrials, open_broker
 from search.workers.events import Began, Ended, EpochEnded
 from search.workers.training_files import checkpoint_of_trial
+from search.workers.trial import RunTrials, open_broker
 from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.broker.owner import Owner
