@@ -33,6 +33,7 @@ from benchmarks.measure import head
 from search.config import SearchConfig, SpaceConfig
 from search.plan import Plan, settle
 from search.plan.ration import settled_for
+from space import Value
 from studies.algorithms import seed_for
 from train_core import Diverged, OutOfMemory
 from train_core.config import TrainConfig
@@ -100,13 +101,14 @@ class _Bench:
         return round(said[1], 5)
 
 
-def configured(plan: Plan, job: Job, points: int) -> tuple[dict[str, object], TrainConfig]:
+def configured(plan: Plan, job: Job, points: int) -> tuple[dict[str, Value], TrainConfig]:
     """The values by parameter name, and the whole config, of a training."""
     # Of a space with probes, every other point is one.
     turn = job.index % 2 * (plan.probes or 0)
     given = settled_for(plan, turn, [], 0.0)
     fixed = {**plan.fixed, **given.values}
-    space, chosen = plan.space.at_most(given.at_most), {}
+    space = plan.space.at_most(given.at_most)
+    chosen: dict[str, Value] = {}
     if job.index == 0 and plan.probes is None:
         named = space.names_of(fixed)[0]
         keys = {n: space.parameters[n].sets or n for n in named}

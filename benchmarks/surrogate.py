@@ -174,11 +174,13 @@ def _check(
         error=float(np.sqrt(((scores[:, last] - held_out[:, last]) ** 2).mean())),
         rank=float(spearmanr(scores[:, last], held_out[:, last]).statistic),
         noise=float(noise * np.median(middle)),
-        early=tuple(
-            tuple(float(spearmanr(c[:, e], c[:, last]).statistic) for c in (scores, again))
-            for e in range(last)
-        ),
+        early=tuple((_rank(scores[:, :-1], e), _rank(again, e)) for e in range(last)),
     )
+
+
+def _rank(scores: np.ndarray, epoch: int) -> float:
+    """How well the scores after an epoch, from 0, rank those after the last."""
+    return float(spearmanr(scores[:, epoch], scores[:, -1]).statistic)
 
 
 def _log_odds(shares: np.ndarray) -> np.ndarray:

@@ -145,6 +145,8 @@ def laid_over_all(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict
     merged = dict(tables)
     for key, value in changes.items():
         old = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(old, Mapping)
-        merged[key] = laid_over_all(old, value) if both else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[key] = laid_over_all(old, value)
+        else:
+            merged[key] = value
     return merged

@@ -77,7 +77,7 @@ def _confirmations(found: Calibration) -> Iterator[str]:
 
 
 def _pruning(found: Calibration) -> Iterator[str]:
-    yield "what pruning would have done to these points, in 300 random orders"
+    yield "what pruning would have done to these points, in 200 random orders"
     yield "saved   best kept   points lost   [study]"
     for effect in found.effects[:_RULES]:
         keys = ", ".join(f"{k} = {v!r}" for k, v in effect.study.items()).replace("'", '"')

@@ -98,7 +98,8 @@ def test_nothing_happens_unless_it_is_asked_for(tiny_plan, worker) -> None:
     records = [1, 2]
     with event_files_of(plan, 0) as event_files:
         assert list(event_files.follow(records)) == records
-    code = "import sys, search.workers.trial, search.finalize.final; sys.exit('tensorboard' in sys.modules)"
+    modules = "search.workers.trial, search.finalize.final"
+    code = f"import sys, {modules}; sys.exit('tensorboard' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
