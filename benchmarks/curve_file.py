@@ -25,7 +25,6 @@ class Head(BaseModel):
         recipe: Name of the recipe.
         space: What the points are drawn from.
         fixed: Key -> value of what is not searched, for the space's conditions.
-        first: Parameter name -> value of the recipe's own point, as far as it lies in the space.
         epochs: Number of training images -> epochs of every training.
         validation: Validation images of the last epoch.
         about: Hardware and versions, in words.
@@ -38,7 +37,6 @@ class Head(BaseModel):
     recipe: str
     space: Space
     fixed: dict[str, Any]
-    first: dict[str, Value]
     epochs: dict[int, int]
     validation: int
     about: str
@@ -77,9 +75,15 @@ class Training(BaseModel):
         return self.images, self.index, self.repeat
 
     def curve(self, epochs: int, chance: float) -> np.ndarray:
-        """Scores of all epochs, `(epochs,)`; what did not end is as good as chance from then."""
-        missing = epochs - len(self.scores)
-        return np.array([*self.scores, *[chance] * missing])[:epochs]
+        """Scores of so many epochs, `(epochs,)`.
+
+        A shorter training is read at the same shares of its own epochs; one that did not end is as
+        good as chance from then on.
+        """
+        if self.state != "complete":
+            return np.array([*self.scores, *[chance] * epochs])[:epochs]
+        shares = np.arange(1, epochs + 1) / epochs
+        return np.array(self.scores)[np.ceil(shares * len(self.scores) - 1e-9).astype(int) - 1]
 
 
 def read_curves(path: Path) -> tuple[Head, list[Training]]:

@@ -211,7 +211,6 @@ def _head(plans: dict[int, Plan]) -> Head:
         recipe=plan.recipe,
         space=plan.space,
         fixed={k: v for k, v in plan.fixed.items() if k != "seed"},
-        first=plan.first,
         epochs={images: each.training.epochs for images, each in plans.items()},
         validation=plan.validation_count,
         about=head(),

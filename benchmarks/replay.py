@@ -1,7 +1,7 @@
 """Replay search policies on recorded learning curves: what is found, against epochs spent.
 
     python -m benchmarks.replay curves.jsonl.gz [--images N] [--repeats 200]
-        [--trials 12 25 50 100] [--only NAME ...] [--page replay.html]
+        [--trials 12 25 50 100] [--only NAME ...] [--method fine_tune] [--page replay.html]
 
 `benchmarks.curves` records the file. Between its points, a Gaussian process says what a training
 would come to (`benchmarks.surrogate`); its error on points that it had not seen is printed first,
@@ -13,6 +13,7 @@ nothing of the model's own error.
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -191,8 +192,9 @@ def main() -> None:
     options = _options()
     head, trainings = read_curves(options.curves)
     images = options.images or max(t.images for t in trainings)
-    world, check = learn(head, trainings, images)
-    own = [t for t in trainings if t.images == images]
+    method = options.method or Counter(t.method for t in trainings).most_common(1)[0][0]
+    world, check = learn(head, trainings, images, method)
+    own = [t for t in trainings if (t.images, t.method) == (images, method)]
     print(
         f"{len(own)} trainings of {len({t.index for t in own})} points, {images:,} images of "
         f"{head.dataset}, recipe {head.recipe}, space {head.space.name}, {world.epochs} epochs"
@@ -213,6 +215,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("curves", type=Path, help="a file that benchmarks.curves recorded")
     parser.add_argument("--images", type=int, help="training images of the curves [the most]")
+    parser.add_argument("--method", help="full, probe or fine_tune [the one with most curves]")
     parser.add_argument("--repeats", type=int, default=200, help="searches of a policy [200]")
     parser.add_argument("--trials", type=int, nargs="+", default=[12, 25, 50, 100])
     parser.add_argument("--only", nargs="+", help="names of policies [all]")

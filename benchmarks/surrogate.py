@@ -89,27 +89,29 @@ class Check:
     early: tuple[tuple[float, float], ...]
 
 
-def learn(head: Head, trainings: Sequence[Training], images: int) -> tuple[World, Check]:
-    """A world from the recorded trainings with so many images, and how good it is.
+def learn(
+    head: Head, trainings: Sequence[Training], images: int, method: str = "full"
+) -> tuple[World, Check]:
+    """A world from the recorded trainings of one kind with so many images, and how good it is.
 
     Raises:
         ValueError: In one sentence, if there are too few.
     """
-    own = [t for t in trainings if t.images == images]
+    own = [t for t in trainings if (t.images, t.method) == (images, method)]
     if len({t.index for t in own}) < 2 * _FOLDS:
         raise ValueError(
             f"a replay needs {2 * _FOLDS} recorded points, but there are "
-            f"{len({t.index for t in own})} with {images} images: record more with "
-            f"python -m benchmarks.curves"
+            f"{len({t.index for t in own})} with {images} images and method '{method}': record "
+            f"more with python -m benchmarks.curves"
         )
     epochs = max(len(t.scores) for t in own)
     rows = np.stack([encoded(head.space, t.params) for t in own])
     odds = _log_odds(_curves(own, epochs))
     kernel = _fitted_kernel(rows, odds)
     noise = _noise(own, odds)
-    world = World(
-        head.space, head.fixed, head.first, epochs, _model(kernel).fit(rows, odds), noise[:, :-1]
-    )
+    fixed = {**head.fixed, "method": method}
+    first, model = head.space.names_of(fixed)[0], _model(kernel).fit(rows, odds)
+    world = World(head.space, fixed, first, epochs, model, noise[:, :-1])
     points = np.array([t.index for t in own])
     held_out = np.empty_like(odds)
     for fold in range(_FOLDS):

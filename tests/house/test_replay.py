@@ -27,7 +27,7 @@ SPACE = parse_space(
 )
 FIRST = {"lr": 0.03, "depth": 1, "optimizer": "muon"}
 HEAD = Head(
-    dataset="made up", sha256="0", recipe="cpu", space=SPACE, fixed={}, first=FIRST,
+    dataset="made up", sha256="0", recipe="cpu", space=SPACE, fixed=FIRST,
     epochs={100: 5}, validation=1000, about="",
 )  # fmt: skip
 NONE = {"pruner": "none"}
@@ -107,6 +107,21 @@ def test_all_sizes_have_the_same_points_and_seeds(image_folder, tmp_path) -> Non
     planned = list(jobs([100, 200], 5))
     assert len(planned) == len(set(planned)) == 2 * 5 + 2 * 2
     assert {job.index for job in planned[:4]} == {0}
+
+
+def test_every_other_point_of_a_space_with_probes_is_one(image_folder, tmp_path) -> None:
+    empty = {"training": {}, "space": {}, "confirm": {}}
+    plan = plan_in(tmp_path, recipe="pretrained", trials=8, probes=4, **empty)
+    configs = [configured(plan, Job(100, index, 0), 8)[1] for index in range(4)]
+    assert [c.method for c in configs] == ["probe", "fine_tune"] * 2
+
+
+def test_curves_are_read_at_shares_of_their_epochs(recorded) -> None:
+    short = recorded[0].model_copy(update={"scores": [0.2, 0.5]})
+    assert short.curve(4, 0.1).tolist() == [0.2, 0.2, 0.5, 0.5]
+    assert short.model_copy(update={"state": "diverged"}).curve(4, 0.1).tolist() == [
+        0.2, 0.5, 0.1, 0.1
+    ]  # fmt: skip
 
 
 def test_the_world_is_like_what_was_recorded(learned) -> None:
