@@ -7,6 +7,8 @@ import numpy as np
 from scipy.special import comb
 from scipy.stats import chi2, rankdata
 
+FURTHEST = 8
+"""How many times the trials that there are an extrapolation goes, at most."""
 _DRAWS = 2000  # Of a bootstrap.
 
 
@@ -166,11 +168,12 @@ def doublings(ends: np.ndarray) -> list[tuple[int, float]]:
     return [(n, expected_best(ends, n)) for n in reversed(counts)]
 
 
-def trials_that_pay(ends: np.ndarray, least: float, most: int = 400) -> int:
+def trials_that_pay(ends: np.ndarray, least: float) -> int:
     """After how many trials doubling them would bring less than `least`.
 
     Beyond the trials that there are, every doubling is taken to bring the same share of the one
-    before as the last two that were seen, between a half and nine tenths: an extrapolation.
+    before as the last two that were seen, between a half and nine tenths: an extrapolation, which
+    ends at eight times as many.
     """
     known = doublings(ends)
     gains = np.diff([best for _, best in known])
@@ -181,7 +184,7 @@ def trials_that_pay(ends: np.ndarray, least: float, most: int = 400) -> int:
         return len(ends)
     share = min(max(gains[-1] / max(gains[-2], 1e-12), 0.5), 0.9)
     count, gain = len(ends), gains[-1] * share
-    while gain >= least and 2 * count <= most:
+    while gain >= least and count < FURTHEST * len(ends):
         count, gain = 2 * count, gain * share
     return count
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from records.words import percent
 from search.calibrate.calibration import Calibration
-from search.calibrate.numbers import Interval
+from search.calibrate.numbers import FURTHEST, Interval
 
 _RULES = 8  # Pruning rules that are shown.
 
@@ -63,10 +63,13 @@ def _noise(found: Calibration) -> Iterator[str]:
 def _trials(found: Calibration) -> Iterator[str]:
     known = ", ".join(f"{n}: {percent(best)}" for n, best in found.doublings)
     yield f"expected best of so many random trials: {known}"
+    if found.trials >= FURTHEST * len(found.results):
+        yield f"at least {found.trials} trials pay (an extrapolation, which goes no further)"
+        return
     beyond = " (an extrapolation)" if found.trials > found.points else ""
     yield (
-        f"from {found.trials} trials on{beyond}, twice as many bring less than half of what a "
-        f"seed changes, or than 0.1 points; so many pay"
+        f"{found.trials} trials pay{beyond}: twice as many bring less than half of what a seed "
+        f"changes, or than 0.1 points"
     )
 
 
