@@ -178,7 +178,7 @@ def test_a_trial_that_neighbours_leave_no_memory_is_run_again_but_not_for_ever(
     gib = 2**30
     beside_others = MemoryUse(total=80 * gib, free=gib, own=9 * gib, peak=9 * gib)
     monkeypatch.setattr("train_core.fit.memory_use", lambda device: beside_others)
-    monkeypatch.setattr("search.trial._ASIDE", 0.0)
+    monkeypatch.setattr("search.workers.trial._ASIDE", 0.0)
     plan = tiny_plan(trials=2, study={"startup_trials": 2, "pruner": "none"})
     study = make_or_resume(plan.place, plan.purpose())
     engines = worker.engines(plan.data, plan.config.data)
