@@ -116,6 +116,10 @@ class SearchConfig(Section):
     """With recipe `pretrained`, how many trials are probes, before the first fine-tuning; None =
     30, or half of the trials, where that is less."""
 
+    repeats: int = Field(default=0, ge=0)
+    """How many of the trials, the last ones, train the best points before them again with other
+    seeds, which measures what a seed changes."""
+
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds after which no new trial starts; running ones end, then the rest follows."""
 
@@ -144,6 +148,15 @@ class SearchConfig(Section):
             raise ValueError(
                 'pick = "knee" under [confirm] needs several objectives, but there is one: '
                 "name more under [study] objectives, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_repeated(self) -> Self:
+        if self.repeats and (self.trials is None or self.repeats >= self.trials):
+            raise ValueError(
+                f"repeats must be less than trials, which are {self.trials}, but got "
+                f"{self.repeats}: set trials, or leave repeats out"
             )
         return self
 

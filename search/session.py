@@ -19,7 +19,6 @@ from search.plan.before import as_before
 from search.plan.clock import Speeds
 from search.plan.lessons import begin, learned
 from search.plan.ration import rationed, with_clock
-from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.patience import Patience
@@ -34,6 +33,7 @@ from search.workers.tasks import (
     prepare_apart,
 )
 from search.workers.training_files import refuse_missing, sweep_trials
+from search.workers.trial import RunTrials
 from studies.attributes import MACHINE, trial_records
 from studies.broker.owner import Heartbeat, this_host
 from studies.broker.presence import Presence, StudyDeleted
@@ -53,6 +53,7 @@ def run_search(
     config: SearchConfig,
     display: Display | None = None,
     begun: Callable[[Place], None] | None = None,
+    only_trials: bool = False,
 ) -> SearchResult:
     """Do what `python -m search.run` does.
 
@@ -62,6 +63,7 @@ def run_search(
         config: The search.
         display: Whom to tell; None = nobody.
         begun: Called with the study's place as soon as there is a study, however the search ends.
+        only_trials: Whether it ends with its trials, so that nothing is confirmed or exported.
 
     Returns:
         What it came to; without a complete trial, `metrics` is None.
@@ -76,6 +78,7 @@ def run_search(
     began = time.time()
     with _session(config, display) as session:
         session.began = began
+        session.plan = session.plan.model_copy(update={"only_trials": only_trials})
         if begun is not None:
             begun(session.plan.place)
         return session.run(trials=True)
@@ -157,7 +160,7 @@ class _Session:
                 if trials:
                     self._run_trials(url)
                 self.pool.patience.after_trials(trial_records(self.study), this_host())
-                if not self.pool.stop.is_set():
+                if not (self.pool.stop.is_set() or self.plan.only_trials):
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
                     plan, fewer = rationed(self.plan, trial_records(self.study), time.time())
@@ -185,8 +188,7 @@ class _Session:
 
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
-        counts, speeds = self._counts(), Speeds()
-        where = None
+        counts, speeds, where = self._counts(), Speeds(), None
         if not counts.ended:
             where = self.pool.call(PlaceImages(self.plan))
             speeds = self.pool.call(MeasureSpeed(self.plan))
@@ -238,12 +240,11 @@ class _Session:
         `pace` are seconds, and the trials that ended in them.
         """
         seconds, ended = pace
-        by_trials = None
-        if ended and counts.total is not None:
-            by_trials = seconds / ended * (counts.total - counts.done)
-        if (clock := self.plan.clock) is None:
-            return by_trials
-        return clock.left(time.time())
+        if self.plan.clock is not None:
+            return self.plan.clock.left(time.time())
+        if not ended or counts.total is None:
+            return None
+        return seconds / ended * (counts.total - counts.done)
 
     def _say(self, line: str) -> None:
         self.log.write(line)

@@ -169,11 +169,16 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         f"{config.study.sampler}, pruner {config.study.pruner}{goals(config.study)}"
     )
     confirm = config.confirm
+    job = f"{_trials(plan)}, the last {config.repeats} of them repeat others with other seeds"
     job = (
-        f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
-        f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
-        f"final training on {plan.final_count:,} "
-        f"images, one test"
+        job
+        if plan.only_trials
+        else (
+            f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
+            f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
+            f"final training on {plan.final_count:,} "
+            f"images, one test"
+        )
     )
     recipe = f"{config.recipe}: {plan.training.describe()}"
     return [("data", images), ("recipe", recipe), ("search", search), ("job", job)]

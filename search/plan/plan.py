@@ -45,6 +45,7 @@ class Plan(BaseModel):
     usual_budget: bool = False  # Whether nobody asked for the budget or for trials.
     clock: Clock | None = None  # The budget; None = there is none, or nobody looks at it.
     pick: str = ""  # "knee", "winner" or the number of the trial to export; "" = as `[confirm]`.
+    only_trials: bool = False  # Whether the search ends with its trials.
 
     @property
     def name(self) -> str:

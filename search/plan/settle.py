@@ -166,7 +166,7 @@ def _with_space(config: SearchConfig) -> SearchConfig:
 def _probes(config: SearchConfig, training: TrainConfig, space: Space) -> int | None:
     """How many trials are probes; None for recipes that have none."""
     if config.recipe != "pretrained":
-        if config.probes is not None:
+        if config.probes:
             raise ValueError(
                 f"probes must be left out, since only recipe 'pretrained' has them, but got "
                 f"{config.probes} for recipe '{config.recipe}'"

@@ -8,7 +8,7 @@ from optuna.trial import create_trial
 from records.outcome import State
 from search.display.prospects import prospects
 from search.plan.lessons import begin, learned
-from search.trial import open_broker
+from search.workers.trial import open_broker
 from studies.attributes import trial_records
 from studies.broker import Claims
 from studies.study import make_or_resume

@@ -14,7 +14,7 @@ from search.display.progress import EventLog
 from search.display.summary import SearchResult, count, last_lines, plan_lines
 from search.export.costs import costs_of, untrained
 from search.finalize.pick import picked_trial, to_confirm, trial_called
-from search.trial import RunTrials
+from search.workers.trial import RunTrials
 from studies.attributes import CONFIRMED, trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task

@@ -7,9 +7,9 @@ from optuna.trial import TrialState
 
 from records.outcome import Cause, Outcome, State
 from search.display.summary import count
-from search.trial import RunTrials, open_broker
 from search.workers.events import Began, Ended, EpochEnded
 from search.workers.training_files import checkpoint_of_trial, sweep_trials
+from search.workers.trial import RunTrials, open_broker
 from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.broker.owner import Owner
@@ -226,7 +226,7 @@ def test_a_trial_that_neighbours_leave_no_memory_is_run_again_but_not_for_ever(
     gib = 2**30
     beside_others = MemoryUse(total=80 * gib, free=gib, own=9 * gib, peak=9 * gib)
     monkeypatch.setattr("train_core.fit.memory_use", lambda device: beside_others)
-    monkeypatch.setattr("search.trial._ASIDE", 0.0)
+    monkeypatch.setattr("search.workers.trial._ASIDE", 0.0)
     plan = tiny_plan(trials=2, study={"startup_trials": 2, "pruner": "none"})
     study = make_or_resume(plan.place, plan.purpose())
     engines = worker.engines(plan.data, plan.config.data)

@@ -10,7 +10,8 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.words import of_method
 from search.plan import Plan
-from search.plan.ration import policy_of
+from search.plan.ration import Ration, policy_of
+from search.plan.repeats import Repeats
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
@@ -42,9 +43,11 @@ def open_broker(plan: Plan) -> Broker:
         return plan.trial_config(point, index).model_dump()
 
     total = NO_END if plan.total is None else plan.total
-    asked = plan.config.study
+    policy, asked = policy_of(plan), plan.config.study
+    if plan.config.repeats:
+        policy = Repeats(plan, policy or Ration(plan))
     broker = SqlBroker(
-        study, plan.place, total, plan.space, plan.fixed, configure, policy_of(plan), plan.folds,
+        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds,
         Audit(asked.audit, asked.seed),
     )  # fmt: skip
     return LastingBroker(broker)
