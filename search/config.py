@@ -73,7 +73,17 @@ class WorkersConfig(Section):
     """The `[workers]` section."""
 
     count: int | None = Field(default=None, ge=1, le=1024)
-    """Processes that run trials; None = one per GPU, or one on a CPU."""
+    """Workers that run trials; None = one per GPU, or one on a CPU (with `ray` one per node)."""
+
+    engine: Literal["processes", "ray"] = "processes"
+    """Where workers run: `processes` of this host, or `ray`, on the nodes of a cluster."""
+
+    address: str | None = Field(default=None, min_length=1)
+    """With `ray`, the cluster that this host is part of: `auto`, or `host:port`; None = one of
+    this host alone, which ends with the search."""
+
+    per_gpu: int = Field(default=1, ge=1, le=64)
+    """With `ray`, how many workers share a GPU."""
 
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads per worker; None = the cores shared out evenly."""

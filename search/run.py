@@ -39,6 +39,7 @@ _Space = Annotated[
 _Config = Annotated[str | None, Option(help="TOML file for everything else; flags win over it")]
 _Storage = Annotated[str | None, Option(help="URL of an Optuna storage [SQLite with the study]")]
 _Workers = Annotated[int | None, Option(help="processes for trials [one per GPU, one on a CPU]")]
+_Engine = Annotated[str | None, Option(help="processes, or ray for a cluster [processes]")]
 _Timeout = Annotated[float | None, Option(help="seconds after which no new trial starts [none]")]
 _Seed = Annotated[int | None, Option(help="seed of everything [0]")]
 _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
@@ -61,6 +62,7 @@ _KEYS = {
     "space": "space.name",
     "storage": "study.storage",
     "workers": "workers.count",
+    "engine": "workers.engine",
     "seed": "study.seed",
     "range": "space.ranges",
     "continue_from": "study.continue_from",
@@ -81,6 +83,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     config: _Config = None,
     storage: _Storage = None,
     workers: _Workers = None,
+    engine: _Engine = None,
     timeout: _Timeout = None,
     seed: _Seed = None,
     runs: _Runs = None,

@@ -19,9 +19,10 @@ from search.plan.before import as_before
 from search.plan.clock import Speeds
 from search.plan.lessons import begin, learned
 from search.plan.ration import rationed, with_clock
+from search.workers.engines.chosen import engine_for
+from search.workers.engines.patience import Patience
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
-from search.workers.patience import Patience
 from search.workers.pool import WorkerPool
 from search.workers.tasks import (
     CheckNetworks,
@@ -104,10 +105,8 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        asked = config.workers
-        pool = WorkerPool(
-            asked.threads, device=asked.device, images=asked.images, most=asked.count
-        )
+        engine = engine_for(config.workers, config.study.storage)
+        pool = WorkerPool.as_asked(config.workers, engine)
         with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             config = config.model_copy(update={"data": at_absolute_paths(config.data)})
@@ -149,7 +148,8 @@ class _Session:
         self.heart = Heartbeat(self.study)
         self.log = EventLog(self.plan.folder)
         self.watch = Watch(self.plan, self.study, self.log, self._say)
-        self.workers = self.plan.config.workers.count or max(1, self.machine.gpus)
+        wanted = self.plan.config.workers.count
+        self.workers = wanted or self.pool.engine.places(self.machine.gpus)
         write_toml(self.plan.folder / "search.toml", self.plan.settings())
 
     def run(self, *, trials: bool) -> SearchResult:
@@ -224,7 +224,8 @@ class _Session:
         timeout = self.plan.config.timeout
         deadline = None if timeout is None else time.time() + timeout
         began, ended, next_count = time.monotonic(), 0, 0.0
-        for worker, event in self.pool.run([RunTrials(self.plan, deadline)] * self.workers):
+        task = RunTrials.on(self.pool.engine, self.plan, deadline)
+        for worker, event in self.pool.run([task] * self.workers):
             self._tell(worker, event)
             now = time.monotonic()
             if isinstance(event, Ended):

@@ -122,7 +122,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         reason=trial.user_attrs.get(REASON),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        worker=owner and f"{owner['host']}:{owner['pid']}",
+        worker=owner and f"{owner['host']}:{(owner.get('actor') or '')[:8] or owner['pid']}",
         spent=float(trial.user_attrs.get(SPENT, 0.0)),
         origin=origin_of(trial),
         audited=trial.user_attrs.get(AUDITED),

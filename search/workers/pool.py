@@ -1,16 +1,16 @@
 """The session's side of the workers: start them, hand out tasks, gather what they tell."""
 
-import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from typing import Any, Self
 
-from records.machine.guard import UNGUARDED, no_guard, refuse_unguarded
 from records.words import duration
+from search.config import WorkersConfig
+from search.workers.engines import Engine, Handle
+from search.workers.engines.patience import Patience, awake
+from search.workers.engines.processes import MOURNING, Processes
 from search.workers.events import (
     Began,
     Done,
@@ -21,16 +21,12 @@ from search.workers.events import (
     WorkerHung,
     WorkerLost,
 )
-from search.workers.interrupts import StopFlag, StopNow, signals_held_back
-from search.workers.patience import Patience, awake
-from search.workers.worker import Slot, Task, work
+from search.workers.interrupts import StopFlag, StopNow
+from search.workers.worker import Slot, Task
 from train_core.config import DeviceName, ImagePlace
 
 _MAX_LOSSES = 3
-# Seconds to wait for a process that was killed: one that hangs in a driver may stay for ever.
-_MOURNING = 10.0
 _UNHEARD = 1.0  # Seconds of silence that may pass between two looks, and are not counted.
-_CONTEXT = multiprocessing.get_context("spawn")
 
 
 class WorkerDied(Exception):
@@ -47,8 +43,7 @@ class TaskFailed(Exception):
 
 @dataclass
 class _Member:
-    process: SpawnProcess
-    connection: "Connection[object, Any]"
+    handle: Handle
     slot: Slot
     task: Task | None = None
     losses: int = 0  # Processes lost in this place since a training last got further in it.
@@ -78,17 +73,17 @@ class _Member:
             self.losses = 0
 
     def give(self, task: Task) -> None:
-        """Send a task; a process that is gone is noticed where its answer is waited for."""
+        """Send a task; a worker that is gone is noticed where its answer is waited for."""
         self.task = task
         with suppress(OSError):
-            self.connection.send(task)
+            self.handle.send(task)
 
 
 @dataclass
 class WorkerPool:
-    """Worker processes and what they are doing.
+    """Workers and what they are doing, wherever the engine lets them run.
 
-    Use it in a `with` statement, so that no process is left behind.
+    Use it in a `with` statement, so that none is left behind.
     """
 
     threads: int | None  # CPU threads of each worker; None = an even share of the cores.
@@ -99,20 +94,33 @@ class WorkerPool:
     device: DeviceName = "auto"
     images: ImagePlace = "auto"
     most: int | None = None  # Workers that the pool will have at most; None = one per device.
+    engine: Engine = field(default_factory=Processes)
     _members: list[_Member] = field(default_factory=list)
+    _waiting: list[Task] = field(default_factory=list)  # Tasks that nobody has begun.
+
+    @classmethod
+    def as_asked(cls, asked: WorkersConfig, engine: Engine) -> Self:
+        """The pool that a search's config asks for."""
+        return cls(
+            asked.threads, device=asked.device, images=asked.images, most=asked.count,
+            engine=engine,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.kill() if kind else self.close()
+        try:
+            self.kill() if kind else self.close()
+        finally:
+            self.engine.close()
 
     def grow(self, count: int) -> None:
         """Start workers until there are `count`."""
         while len(self._members) < count:
             number, place, most = len(self._members), self.images, self.most
             slot = Slot(number, self.threads, self.trains, self.device, place, most)
-            self._members.append(self._start(slot))
+            self._members.append(_Member(self._start(slot), slot))
 
     def run(self, tasks: list[Task]) -> Iterator[tuple[int, Event | Done | None]]:
         """Hand the tasks out, one at a time to each worker, and pass on what they tell.
@@ -126,21 +134,21 @@ class WorkerPool:
             WorkerDied: Several processes in a row are gone in one place.
             ValueError: The script calls the search while a worker imports it.
         """
-        waiting, last = list(tasks), time.monotonic()
+        self._waiting, last = list(tasks), time.monotonic()
         while True:
             for member in self._members:
-                if member.task is None and waiting:
-                    member.give(waiting.pop(0))
+                if self._waiting and member.task is None and member.handle.ready:
+                    member.give(self._waiting.pop(0))
             busy = [m for m in self._members if m.task is not None]
-            if not busy:
+            if not busy and (not self._waiting or self.stop.is_set()):
                 return
-            ready = wait([m.connection for m in busy], timeout=0.2)
+            ready = self.engine.wait([m.handle for m in busy], 0.2)
             if not ready:
                 yield -1, None
             for member in busy:
-                if member.connection in ready:
+                if member.handle in ready:
                     yield member.slot.number, self._receive(member)
-            silent = [m for m in busy if m.connection not in ready]
+            silent = [m for m in busy if m.handle not in ready]
             yield from self._end_hung(silent, awake(time.monotonic() - last))
             last = time.monotonic()
 
@@ -155,29 +163,30 @@ class WorkerPool:
                 return told.result
             if self.stop.is_set():
                 raise StopNow
-        raise AssertionError("a task ended without a result")
+        assert self.stop.is_set(), "a task ended without a result"
+        raise StopNow
 
     def close(self) -> None:
         """Let the workers go when they are done."""
         for member in self._members:
             with suppress(OSError):  # It is gone already.
-                member.connection.send(None)
+                member.handle.send(None)
         self._join()
 
     def kill(self) -> None:
         """End the workers at once; their trials are taken over by whoever asks next."""
         for member in self._members:
-            member.process.kill()
-        self._join(_MOURNING)
+            member.handle.kill()
+        self._join(MOURNING)
 
     def _join(self, seconds: float | None = None) -> None:
         for member in self._members:
-            member.process.join(seconds)
+            member.handle.join(seconds)
         self._members.clear()
 
     def _receive(self, member: _Member) -> Event | Done:
         try:
-            told = member.connection.recv()
+            told = member.handle.receive()
         except (EOFError, OSError):
             return self._replace(member)
         if isinstance(told, Done | Failed):
@@ -200,42 +209,34 @@ class WorkerPool:
             patience = self.patience
             if member.silent <= (patience.limit if member.paced else patience.first_limit):
                 continue
-            member.process.kill()
+            member.handle.kill()
             number, epoch = member.slot.number, member.epoch + 1
             reason = f"its worker gave no sign for {duration(member.silent)} in epoch {epoch}"
             line = f"worker {number} hangs at {training.job} and is ended: {reason}"
-            member.process.join(_MOURNING)
+            member.handle.join(MOURNING)
             yield number, WorkerHung(training, reason, line)
             if training.trial is not None:
                 member.losses -= 1  # A trial that is settled is progress.
             yield number, self._replace(member)
 
     def _replace(self, member: _Member) -> WorkerLost:
-        """Start another process in the place of one that is gone, with the same task."""
-        member.process.join(_MOURNING)
-        code, member.losses = member.process.exitcode, member.losses + 1
-        if code == UNGUARDED:
-            raise ValueError(no_guard()) from None
-        message = f"worker {member.slot.number} died (exit code {code})"
+        """Start another worker in the place of one that is gone, with the same task."""
+        member.losses += 1
+        message = f"worker {member.slot.number} died ({member.handle.ending()})"
         if self.stop.is_set():
             member.task = None
             return WorkerLost(f"{message} while stopping")
         if member.losses > _MAX_LOSSES:
             raise WorkerDied(f"{message} for the {member.losses}th time without getting further")
         assert member.task is not None
-        started = self._start(member.slot)
-        member.process, member.connection = started.process, started.connection
+        member.handle = self._start(member.slot)
         member.training, member.silent = None, 0.0
-        member.give(member.task)
+        if member.handle.ready:
+            member.give(member.task)
+        else:  # Whoever is free first takes it.
+            self._waiting.insert(0, member.task)
+            member.task = None
         return WorkerLost(f"{message}; another one takes over")
 
-    def _start(self, slot: Slot) -> _Member:
-        refuse_unguarded()
-        here, there = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(
-            target=work, args=(there, slot, self.stop), name=f"{self.role}-{slot.number}"
-        )
-        with signals_held_back():
-            process.start()
-        there.close()
-        return _Member(process, here, slot)
+    def _start(self, slot: Slot) -> Handle:
+        return self.engine.start(slot, self.role, self.stop)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
@@ -12,6 +12,7 @@ from records.words import of_method
 from search.plan import Plan
 from search.plan.ration import Ration, policy_of
 from search.plan.repeats import Repeats
+from search.workers.engines import Engine
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
@@ -19,7 +20,9 @@ from space import Value
 from studies.broker import Answer, Broker, Claim
 from studies.broker.audit import Audit
 from studies.broker.lasting import LastingBroker
-from studies.broker.sql import MAX_DEATHS, SqlBroker
+from studies.broker.owner import Owner
+from studies.broker.service import ServedBroker
+from studies.broker.sql import MAX_DEATHS
 from studies.study import work_on
 from train_core import Crowded, Diverged, TrainingStopped
 from train_core.config import TrainConfig
@@ -34,8 +37,13 @@ NO_END = 1_000_000_000  # Trials, where a budget ends a search.
 _LOST = Outcome(State.REQUEUED, reason="someone else has taken or ended it")
 
 
-def open_broker(plan: Plan) -> Broker:
-    """The broker of the study's database."""
+def open_broker(plan: Plan, owner: Owner | None = None) -> Broker:
+    """The broker of the study's database, for this process or for a worker on a cluster."""
+    return LastingBroker(serve_broker(plan, owner))
+
+
+def serve_broker(plan: Plan, owner: Owner | None = None) -> ServedBroker:
+    """The same for a service beside the database."""
     epochs = plan.training.epochs * plan.folds if plan.probes is None else None
     study = work_on(plan.place, plan.config.study, plan.space, epochs)
 
@@ -46,11 +54,10 @@ def open_broker(plan: Plan) -> Broker:
     policy, asked = policy_of(plan), plan.config.study
     if plan.config.repeats:
         policy = Repeats(plan, policy or Ration(plan))
-    broker = SqlBroker(
+    return ServedBroker(
         study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds,
-        Audit(asked.audit, asked.seed),
+        Audit(asked.audit, asked.seed), owner=owner,
     )  # fmt: skip
-    return LastingBroker(broker)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ class RunTrials:
     plan: Plan
     deadline: float | None  # Seconds since the epoch after which no trial starts; None = no limit.
     open: Callable[[Plan], Broker] = open_broker  # Called in the worker's process.
+
+    @classmethod
+    def on(cls, engine: Engine, plan: Plan, deadline: float | None) -> Self:
+        """The task for an engine's workers."""
+        return cls(plan, deadline, engine.broker(plan, open_broker, serve_broker))
 
     def run(self, worker: Worker) -> Generator[Event, None, None]:
         """Run trials in this worker."""

@@ -140,12 +140,20 @@ def work(connection: "Connection[Any, Any]", slot: Slot, stop: StopFlag) -> None
             connection.send(Done(_run(task, worker, connection)))
         # Whatever it is, the session must hear of it rather than wait.
         except Exception as error:  # noqa: BLE001
-            if worker.lost_its_device:
-                # Whatever this process tries next would fail too; another one takes the task.
-                lost = f"{worker.device} no longer answers, after: {_in_words(error)}"
-                connection.send(Warned(lost))
+            fault = fault_of(error, worker)
+            connection.send(fault)
+            if isinstance(fault, Warned):
                 raise SystemExit(1) from None
-            connection.send(Failed(_in_words(error), traceback.format_exc()))
+
+
+def fault_of(error: Exception, worker: Worker) -> Failed | Warned:
+    """What is told of a task that could not be done; a warning says that this process must end.
+
+    Without a device, whatever it tries next would fail too; another one takes the task.
+    """
+    if worker.lost_its_device:
+        return Warned(f"{worker.device} no longer answers, after: {_in_words(error)}")
+    return Failed(_in_words(error), traceback.format_exc())
 
 
 def _in_words(error: Exception) -> str:

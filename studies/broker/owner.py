@@ -7,7 +7,7 @@ worker take another one's trial.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +36,9 @@ class Owner(BaseModel):
     # Boot and pid namespace: whoever has the same sees the same processes. None = not known.
     machine: str | None = None
     ticks: int | None = None  # Start in clock ticks since the boot: pids are used again.
+    # A worker on a cluster, by its name there; the rest is then the session's process, with which
+    # it ends. Whoever sees such a worker go before clears its trials.
+    actor: str | None = None
 
     @classmethod
     def this_process(cls) -> Self:
@@ -49,6 +52,11 @@ class Owner(BaseModel):
             machine=this_machine(),
             ticks=_ticks(pid),
         )
+
+    @classmethod
+    def this_session(cls) -> Self:
+        """The process that calls, where its workers have no processes that it can see."""
+        return cls.this_process().model_copy(update={"session": os.getpid()})
 
     @property
     def is_here(self) -> bool:
@@ -130,6 +138,17 @@ class Observer:
             since = now
         self._last[owner.sign] = sign, since
         return now - since > GRACE
+
+
+class LostActors:
+    """Knows that some workers on a cluster are gone, and of nobody else."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def is_gone(self, owner: Owner, signs: Mapping[str, Any]) -> bool:
+        """Whether a trial's owner is one of them."""
+        return owner.actor in self._names
 
 
 def owner_of(trial: FrozenTrial) -> Owner | None:

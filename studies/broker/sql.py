@@ -18,7 +18,7 @@ from studies.broker import Answer, Broker, Claim, Claims, Given, Policy
 from studies.broker.again import deaths_of, run_again, take_up
 from studies.broker.audit import Audit
 from studies.broker.counting import finished, refuse_failing
-from studies.broker.owner import Observer, Owner, owner_of
+from studies.broker.owner import LostActors, Observer, Owner, owner_of
 from studies.costs import expected, report, written_values
 from studies.promotion import Promote
 from studies.study import Place
@@ -208,7 +208,7 @@ class SqlBroker(Broker):
         return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
 
 
-def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
+def requeue_dead(study: Study, observer: Observer | LostActors) -> dict[int, Outcome]:
     """Enqueue again what dead owners were running; call it under the study's lock.
 
     A running trial that nobody signed for is one whose worker died while it was asking.

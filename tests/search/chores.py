@@ -31,6 +31,17 @@ class Die:
 
 
 @dataclass(frozen=True)
+class Patiently:
+    """A task that lasts until everybody is asked to come to an end."""
+
+    def run(self, worker):
+        yield Began("waiting", "", 1)
+        while not worker.stopping:
+            time.sleep(0.05)
+        return "stopped"
+
+
+@dataclass(frozen=True)
 class LoseTheDevice:
     """A task whose first process loses its GPU; the file remembers that there was one."""
 

@@ -13,8 +13,8 @@ from search.config import SearchConfig
 from search.finalize.confirm import Candidate
 from search.finalize.finish import finish
 from search.plan import Plan, settle
+from search.workers.engines.patience import Patience
 from search.workers.events import Done
-from search.workers.patience import Patience
 from search.workers.worker import Slot, Worker
 from studies.study import make_or_resume
 from tests.search.processes import TINY, kill, start_search

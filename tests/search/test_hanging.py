@@ -12,8 +12,8 @@ from records.trial import TrialRecord
 from search.display.progress import Display
 from search.session import run_search
 from search.workers import patience
+from search.workers.engines.patience import Patience, awake
 from search.workers.events import Began, Ended, EpochEnded, WorkerHung, WorkerLost
-from search.workers.patience import Patience, awake
 from search.workers.pool import WorkerPool, _Member
 from studies.attributes import trial_records
 from studies.study import Place, find
@@ -53,7 +53,7 @@ def test_a_first_epoch_may_take_much_longer(given, limit) -> None:
 
 @pytest.mark.parametrize(("silent", "seconds", "paced"), [(70.0, 69.0, True), (0.0, 69.0, False)])
 def test_an_epoch_from_a_checkpoint_is_no_first_epoch(silent, seconds, paced) -> None:
-    member, one = _Member(None, None, None), Patience(longest=5.0)
+    member, one = _Member(None, None), Patience(longest=5.0)
     member.hear(Began("training", "", 3), one)
     member.silent = silent
     member.hear(EpochEnded("training", 1, 0.5, 1.0, seconds), one)

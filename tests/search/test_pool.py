@@ -18,8 +18,8 @@ def pool():
 
 
 def test_a_process_that_dies_before_it_has_a_task_is_replaced(pool) -> None:
-    pool._members[0].process.kill()
-    pool._members[0].process.join()
+    pool._members[0].handle.kill()
+    pool._members[0].handle.join()
     told = [event for _, event in pool.run([Answer("here")]) if event is not None]
     assert isinstance(told[0], WorkerLost)
     assert told[-1].result == "here"
