@@ -19,7 +19,6 @@ from search.plan.before import as_before
 from search.plan.clock import Speeds
 from search.plan.lessons import begin, learned
 from search.plan.ration import rationed, with_clock
-from search.workers.engines.chosen import engine_for
 from search.workers.engines.patience import Patience
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
@@ -105,8 +104,7 @@ def _session(config: SearchConfig, display: Display | None) -> Iterator["_Sessio
         refuse_unusable(config.study.storage)
     refuse_missing(config.logging)
     try:
-        engine = engine_for(config.workers, config.study.storage)
-        pool = WorkerPool.as_asked(config.workers, engine)
+        pool = WorkerPool.as_asked(config.workers, config.study.storage)
         with pool, interruptible(pool.stop) as interrupts:
             pool.grow(1)  # It imports torch while the data is prepared.
             config = config.model_copy(update={"data": at_absolute_paths(config.data)})

@@ -10,6 +10,7 @@ from records.words import duration
 from search.config import WorkersConfig
 from search.workers.engines import Engine, Handle
 from search.workers.engines.patience import Patience, awake
+from search.workers.engines.chosen import engine_for
 from search.workers.engines.processes import MOURNING, Processes
 from search.workers.events import (
     Began,
@@ -99,11 +100,15 @@ class WorkerPool:
     _waiting: list[Task] = field(default_factory=list)  # Tasks that nobody has begun.
 
     @classmethod
-    def as_asked(cls, asked: WorkersConfig, engine: Engine) -> Self:
-        """The pool that a search's config asks for."""
+    def as_asked(cls, asked: WorkersConfig, storage: str | None) -> Self:
+        """The pool that a search's config asks for, with a study in this storage.
+
+        Raises:
+            ValueError: In one sentence, if its engine is not there.
+        """
         return cls(
             asked.threads, device=asked.device, images=asked.images, most=asked.count,
-            engine=engine,
+            engine=engine_for(asked, storage),
         )  # fmt: skip
 
     def __enter__(self) -> Self:
