@@ -9,8 +9,8 @@ from typing import Any, Self
 from records.words import duration
 from search.config import WorkersConfig
 from search.workers.engines import Engine, Handle
-from search.workers.engines.patience import Patience, awake
 from search.workers.engines.chosen import engine_for
+from search.workers.engines.patience import Patience, awake
 from search.workers.engines.processes import MOURNING, Processes
 from search.workers.events import (
     Began,
