@@ -10,6 +10,7 @@ from studies.attributes import RETRY_OF, requeued, trial_records
 from studies.broker import Answer, Claims
 from studies.broker.sql import SqlBroker, finished
 from studies.config import StudyConfig
+from studies.dashboard.notes import trial_note
 from studies.promotion import Promote, is_paused, leading, may_go_on, rungs
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE, begun
@@ -230,6 +231,8 @@ def test_two_workers_take_up_a_paused_trial_once_and_wait_for_it(here) -> None:
     original, goes_on = records[paused[1]], records[again.number]
     assert (original.state, original.cause) == (State.REQUEUED, Cause.PAUSED)
     assert goes_on.config == original.config
+    assert "**Taken up again**: paused after epoch 1, as number 2 of 3" in trial_note(original)
+    assert "**Pruned**: paused after epoch 2" in trial_note(goes_on)
     assert goes_on.training_seconds == original.seconds + goes_on.seconds
 
 
