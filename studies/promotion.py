@@ -101,7 +101,8 @@ class Promote(BasePruner):
 
 def is_paused(trial: TrialRecord) -> bool:
     """Whether it waits at a rung, and stands as pruned unless it is taken up again."""
-    return trial.state == State.PRUNED and trial.cause == Cause.PAUSED
+    paused = trial.state == State.PRUNED and trial.cause == Cause.PAUSED
+    return paused and not trial.taken_over
 
 
 def may_go_on(config: StudyConfig, trials: Sequence[TrialRecord]) -> bool:

@@ -88,7 +88,9 @@ def take_over(other: Study, target: Target, purpose: Purpose) -> Lesson:
             f"a study can only continue from one with the same data and trainings, but study "
             f"'{name}' has {'; '.join(changes)}: undo that, or use --warm-start {name}"
         )
-    ended = [t for t in other.get_trials(deepcopy=False) if _is_taken(t)]
+    trials = other.get_trials(deepcopy=False)
+    went_on = keys.requeued(trials)
+    ended = [t for t in trials if _is_taken(t) and t.number not in went_on]
     taken, outside, missed = [], Counter[str](), 0
     for trial in ended:
         named, misses = target.names_of(trial)

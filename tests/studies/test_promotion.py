@@ -10,6 +10,7 @@ from studies.attributes import RETRY_OF, requeued, trial_records
 from studies.broker import Answer, Claims
 from studies.broker.sql import SqlBroker, finished
 from studies.config import StudyConfig
+from studies.dashboard.notes import trial_note
 from studies.promotion import Promote, is_paused, leading, may_go_on, rungs
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE, begun
@@ -230,6 +231,8 @@ def test_two_workers_take_up_a_paused_trial_once_and_wait_for_it(here) -> None:
     original, goes_on = records[paused[1]], records[again.number]
     assert (original.state, original.cause) == (State.REQUEUED, Cause.PAUSED)
     assert goes_on.config == original.config
+    assert "**Taken up again**: paused after epoch 1, as number 2 of 3" in trial_note(original)
+    assert "**Pruned**: paused after epoch 2" in trial_note(goes_on)
     assert goes_on.training_seconds == original.seconds + goes_on.seconds
 
 
@@ -241,11 +244,9 @@ def test_the_sampler_sees_a_trial_that_went_on_once(here, tmp_path) -> None:
         trial.set_user_attr(RETRY_OF, -1)  # There, none of them was run twice.
     plain = Place("plain", tmp_path / "plain")
     begun(plain, HALVES, first=False).add_trials(kept)
-    points = []
-    for place in (here, plain):
-        trial = work_on(place, HALVES, SPACE, EPOCHS).ask()
-        points.append(SPACE.sample(trial, {}))
-    assert points[0] == points[1]
+    one, other = (work_on(place, HALVES, SPACE, EPOCHS) for place in (here, plain))
+    for _ in range(12):
+        assert SPACE.sample(one.ask(), {}) == SPACE.sample(other.ask(), {})
 
 
 def test_with_folds_trials_pause_within_the_first_one_only(here) -> None:
