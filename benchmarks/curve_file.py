@@ -83,7 +83,8 @@ class Training(BaseModel):
         if self.state != "complete":
             return np.array([*self.scores, *[chance] * epochs])[:epochs]
         shares = np.arange(1, epochs + 1) / epochs
-        return np.array(self.scores)[np.ceil(shares * len(self.scores) - 1e-9).astype(int) - 1]
+        places = np.ceil(shares * len(self.scores) - 1e-9).astype(int) - 1
+        return np.asarray(np.array(self.scores)[places])
 
 
 def read_curves(path: Path) -> tuple[Head, list[Training]]:
