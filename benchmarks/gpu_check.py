@@ -257,7 +257,7 @@ def _search(sizes: Sizes) -> Iterator[str]:
                            timeout=sizes.left, check=True)  # fmt: skip
         seconds = time.perf_counter() - started
         log = Path(folder, "check", "search.log").read_text(encoding="utf-8")
-        ended = Counter(re.findall(r": trial \d+ (\w+)", log))
+        ended = Counter(re.findall(r": trial \d+ (complete|pruned|failed|requeued)", log))
         yield f"{dict(ended)} of {sizes.trials} trials; {seconds:.0f} s with all that followed"
         metrics = json.loads(Path(folder, "check", "best", "metrics.json").read_text())
     yield f"test accuracy on noise of ten brightnesses {metrics['test']['accuracy']:.1%}"
