@@ -21,9 +21,9 @@ from records.outcome import EpochRecord
 from records.trial import TrialRecord
 from search.config import SearchConfig
 from search.plan import Plan, settle
-from search.trial import RunTrials
 from search.workers.events import Ended
 from search.workers.interrupts import StopFlag
+from search.workers.trial import RunTrials
 from search.workers.worker import Slot, Worker
 from studies.attributes import trial_records
 from studies.study import find, make_or_resume

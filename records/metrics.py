@@ -21,7 +21,7 @@ from records.statistics import (
     over_folds,
     validated,
 )
-from records.words import OBJECTIVES, percent, points, score
+from records.words import OBJECTIVES, costs, percent, points, score
 
 # Raise it when a reader of today could no longer use the file, or `model.onnx` beside it.
 FORMAT: Literal[1] = 1
@@ -47,6 +47,8 @@ class SearchFacts(_Record):
         best: None where an earlier version wrote it.
         candidates: Trials that were confirmed.
         test_evaluations: How often it has evaluated a model on the test images, with this time.
+        picked: What chose the trial instead of its confirmations: "knee" of the front, or "by
+            number"; None = nothing did.
     """
 
     study: str
@@ -61,6 +63,7 @@ class SearchFacts(_Record):
     candidates: int = 0
     test_evaluations: int = 1
     best: SearchBest | None = None
+    picked: str | None = None
 
     @property
     def tried(self) -> int:
@@ -135,6 +138,7 @@ class Metrics(_Record):
         weights: What its training began with; None = drawn at random.
         maps: Height and width of the class-activation maps that `model.onnx` computes, or why it
             computes none, a sentence; None in files of earlier versions.
+        costs: What was kept low in the search, as the trial had it; see `records.words.Cost`.
     """
 
     format: Literal[1] = FORMAT
@@ -162,6 +166,7 @@ class Metrics(_Record):
     objective: str = "accuracy"
     test_score: float | None = None
     maps: tuple[int, int] | str | None = None
+    costs: dict[str, float] = Field(default_factory=dict)
 
     @property
     def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
@@ -245,6 +250,8 @@ def figures(metrics: Metrics) -> Iterator[tuple[str, str]]:
         yield "caution", few
     yield "confirmed with fresh seeds", in_words(metrics.confirmed)
     yield "selection gap (luck of the search)", gap_in_words(metrics)
+    if metrics.costs:
+        yield "kept low in the search", costs(metrics.costs)
     if metrics.test_score is not None:
         yield f"test {name}", score(metrics.test_score, metrics.objective)
     test, (low, high) = metrics.test, map(percent, metrics.test.interval_95)

@@ -7,6 +7,10 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from records.words import Cost
+
+_OF_THE_NETWORK = {"parameters", "latency"}  # The same after every epoch.
+
 
 class State(StrEnum):
     """Where a trial stands."""
@@ -17,13 +21,15 @@ class State(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     REQUEUED = "requeued"
-    """Stopped from outside; it goes on under another number, and this one counts for nothing."""
+    """Stopped from outside, or paused; it goes on under another number, and this one counts for
+    nothing."""
 
 
 class Cause(StrEnum):
     """Why a trial was pruned or failed."""
 
     RULE = "rule"  # The pruner stopped it, since it fell behind.
+    PAUSED = "paused"  # The pruner stopped it for now; it stands as pruned unless it goes on.
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out of memory"
     TIMED_OUT = "timed out"
@@ -48,6 +54,8 @@ class EpochRecord(BaseModel):
         val_score: What is maximised, where that is not the accuracy.
         fold_score: What is maximised, of the fold alone, after its last epoch. `val_loss` and the
             others are means over all folds after the very last one.
+        parameters: Of the network; None where nobody asked.
+        latency: Seconds for one picture on one thread, of the network as ONNX; likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +71,8 @@ class EpochRecord(BaseModel):
     fold: int | None = None
     val_score: float | None = None
     fold_score: float | None = None
+    parameters: int | None = None
+    latency: float | None = None
 
     @property
     def score(self) -> float | None:
@@ -111,6 +121,17 @@ class Outcome:
         return self.history[-1].score if self.history else None
 
     @property
+    def costs(self) -> dict[str, float]:
+        """What it cost, as far as it is known."""
+        if not self.history:
+            return {}
+        last, seconds = self.history[-1], sum(record.seconds for record in self.history)
+        found: dict[Cost, float | None] = {
+            "parameters": last.parameters, "latency": last.latency, "train_seconds": seconds,
+        }  # fmt: skip
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
     def fold_scores(self) -> tuple[float, ...]:
         """The result of every fold that was trained to its end; () without folds."""
         return tuple(r.fold_score for r in self.history if r.fold_score is not None)
@@ -124,6 +145,7 @@ def columns(records: Sequence[EpochRecord]) -> dict[str, list[float | None]]:
     found = {
         field: [_rounded(getattr(record, field)) for record in records]
         for field in EpochRecord.model_fields
+        if field not in _OF_THE_NETWORK
     }
     wanted = {name for name, field in EpochRecord.model_fields.items() if field.is_required()}
     return {k: v for k, v in found.items() if k in wanted or v.count(None) < len(v)}

@@ -20,6 +20,17 @@ OBJECTIVES: Mapping[str, str] = dict(
 )
 """The same for people."""
 
+Cost = Literal["parameters", "latency", "train_seconds"]
+"""What a search can keep low beside: weights of the network; seconds that the exported ONNX model
+takes for one picture on one thread; seconds of the trial's training steps."""
+
+COSTS: Mapping[str, str] = {
+    "parameters": "parameters",
+    "latency": "latency",
+    "train_seconds": "training time",
+}
+"""The same for people."""
+
 
 def writable(text: str) -> str:
     """The text as UTF-8 can hold it: bytes of a file's name that are no text are escaped."""
@@ -36,6 +47,22 @@ def score(value: float | None, objective: str = "accuracy") -> str:
     if value is None or objective != "log_loss":
         return percent(value)
     return f"{percent(value)} (log loss {-math.log(max(value, 1e-12)):.4f})"
+
+
+def cost(name: str, value: float) -> str:
+    """A cost with its unit."""
+    match name:
+        case "parameters":
+            return f"{value:,.0f} parameters"
+        case "latency":
+            return f"{value * 1000:.3g} ms per picture"
+        case _:
+            return f"{value:.3g} s of training"
+
+
+def costs(of_one: Mapping[str, float]) -> str:
+    """All costs of something, on one line."""
+    return ", ".join(cost(name, value) for name, value in of_one.items())
 
 
 def points(share: float | None) -> str:

@@ -24,6 +24,7 @@ from records import words
 from records.pixels.heat import overlay
 from reports.figures import Drawing, of_objective, templates
 from reports.figures.diagnosis import diagnosis_drawings
+from reports.figures.front import front_drawings
 from reports.figures.model import model_drawings
 from reports.figures.parameters import parameter_drawings
 from reports.figures.search import search_drawings, winner_drawing
@@ -40,16 +41,17 @@ def report_page(summary: Summary, source: Source, folder: Path) -> str:
     model = summary.model
     sections = {
         "winner": [winner_drawing(summary.winner, exported=bool(model))] if summary.winner else [],
+        "front": list(front_drawings(summary.front)) if summary.front else [],
         "search": search_drawings(summary),
         "parameters": list(parameter_drawings(summary, source)),
         "diagnosis": list(diagnosis_drawings(summary)),
         "model": list(model_drawings(model)) if model else [],
     }
-    for part in ("winner", "search", "parameters", "diagnosis"):
+    for part in ("winner", "front", "search", "parameters", "diagnosis"):
         sections[part] = [of_objective(one, source.objective) for one in sections[part]]
     return render(
         "report.html.j2", sections, s=summary, findings=findings(summary), signs=_SIGNS,
-        objective=source.objective,
+        objective=source.objective, cost_names=words.COSTS,
         figures={drawing.key: drawing for drawing in sections["diagnosis"]},
         best=source.place.folder / "best", kept=source.predictions,
         link=partial(link, folder), root=source.data_root, own=_own_strength(model),
@@ -112,7 +114,7 @@ def _environment() -> Environment:
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("percent", "points", "value", "count", "duration", "moment"):
+    for name in ("percent", "points", "value", "cost", "count", "duration", "moment"):
         environment.filters[name] = getattr(words, name)
     environment.filters.update(picture=_picture_uri, quote=lambda path: shlex.quote(str(path)))
     return environment

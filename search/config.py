@@ -1,10 +1,10 @@
 """`SearchConfig`: everything a search can be told, from flags and TOML."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from records.toml import read_toml, validate
 from space import load_space
@@ -41,6 +41,11 @@ class SpaceConfig(Section):
     fixed: list[str] = Field(default_factory=list)
     """Keys of the space that are not searched but stay as `[training]` or the recipe has them."""
 
+    ranges: dict[str, Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]] = Field(
+        default_factory=dict
+    )
+    """Parameter -> its lowest and its highest value, in the place of the space's own."""
+
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters that take the place of the space's for the same keys, or are added to it."""
 
@@ -53,6 +58,10 @@ class ConfirmConfig(Section):
 
     seeds: int = Field(default=3, ge=1, le=100)
     """How many fresh seeds each of them is trained with; the winner with as many again."""
+
+    pick: Literal["winner", "knee"] = "winner"
+    """What is exported: the winner of the confirmations, or with several objectives the knee of
+    the front."""
 
     @property
     def further(self) -> int:
@@ -107,6 +116,10 @@ class SearchConfig(Section):
     """With recipe `pretrained`, how many trials are probes, before the first fine-tuning; None =
     30, or half of the trials, where that is less."""
 
+    repeats: int = Field(default=0, ge=0)
+    """How many of the trials, the last ones, train the best points before them again with other
+    seeds, which measures what a seed changes."""
+
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds after which no new trial starts; running ones end, then the rest follows."""
 
@@ -130,6 +143,24 @@ class SearchConfig(Section):
     logging: LoggingConfig = Field(default_factory=LoggingConfig)
 
     @model_validator(mode="after")
+    def _has_a_knee(self) -> Self:
+        if self.confirm.pick == "knee" and not self.study.costs:
+            raise ValueError(
+                'pick = "knee" under [confirm] needs several objectives, but there is one: '
+                "name more under [study] objectives, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_repeated(self) -> Self:
+        if self.repeats and (self.trials is None or self.repeats >= self.trials):
+            raise ValueError(
+                f"repeats must be less than trials, which are {self.trials}, but got "
+                f"{self.repeats}: set trials, or leave repeats out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_scored(self) -> Self:
         if self.data.validation_fraction == 0:
             raise ValueError(
@@ -142,6 +173,25 @@ class SearchConfig(Section):
                 "train_on_validation must be false, but got true"
             )
         return self
+
+
+def read_ranges(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Ranges as flags have them, NAME=LOW:HIGH each.
+
+    Raises:
+        ValueError: In one sentence, if one is something else.
+    """
+    found: dict[str, list[float]] = {}
+    for text in texts:
+        name, _, ends = text.partition("=")
+        try:
+            low, high = map(float, ends.split(":"))
+        except ValueError:
+            raise ValueError(
+                f"a range must be NAME=LOW:HIGH, such as lr=0.05:2, but got '{text}'"
+            ) from None
+        found[name] = [low, high]
+    return found
 
 
 def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConfig:
@@ -161,7 +211,8 @@ def load_search_config(path: str | None, flags: Mapping[str, Any]) -> SearchConf
             continue
         table = tables.setdefault(section, {}) if section else tables
         if isinstance(table, dict):  # Otherwise validation will say that it must be a table.
-            table[name] = value
+            # Tables of a flag are laid over those of the file key by key.
+            table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
     source = f"file '{path}' and flags" if path else "flags"
     config = validate(SearchConfig, tables, source)
     if "seed" in config.training:

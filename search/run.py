@@ -2,14 +2,14 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Option
 
 from records.command_line import LastingOutput, new_app, run_app, user_mistakes, warn
-from search.config import load_search_config
+from search.config import SearchConfig, load_search_config, read_ranges
 
 if TYPE_CHECKING:
     from studies.study import Place
@@ -42,6 +42,15 @@ _Workers = Annotated[int | None, Option(help="processes for trials [one per GPU,
 _Timeout = Annotated[float | None, Option(help="seconds after which no new trial starts [none]")]
 _Seed = Annotated[int | None, Option(help="seed of everything [0]")]
 _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
+_Range = Annotated[
+    list[str] | None, Option(help="NAME=LOW:HIGH of a parameter; may be repeated [the space's]")
+]
+_Continue = Annotated[
+    str | None, Option(help="study whose trials are taken over where they fit [none]")
+]
+_Warm = Annotated[
+    list[str] | None, Option(help="study whose best points come first; may be repeated [none]")
+]
 _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
 
 # Flag -> key of the config, where they differ.
@@ -53,6 +62,9 @@ _KEYS = {
     "storage": "study.storage",
     "workers": "workers.count",
     "seed": "study.seed",
+    "range": "space.ranges",
+    "continue_from": "study.continue_from",
+    "warm_start": "study.warm_start",
 }
 
 
@@ -72,12 +84,31 @@ def main(  # noqa: PLR0913 - one argument per flag
     timeout: _Timeout = None,
     seed: _Seed = None,
     runs: _Runs = None,
+    range: _Range = None,
+    continue_from: _Continue = None,
+    warm_start: _Warm = None,
     dashboard: _Dashboard = None,
 ) -> int:
     """Search, prune, confirm, retrain, test once, export."""
-    flags = {_KEYS.get(name, name): value for name, value in context.params.items()}
     with user_mistakes():
+        flags = dict(_flags(context.params))
         settings = load_search_config(flags.pop("config"), flags)
+    return _search(settings)
+
+
+def _flags(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys of the config and what flags say; None = was not given."""
+    for name, value in params.items():
+        given = value
+        if name == "range":
+            given = read_ranges(value or ()) or None
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            given = list(value) or None
+        yield _KEYS.get(name, name), given
+
+
+def _search(settings: SearchConfig) -> int:
+    """Search, say what it came to and draw it; returns the exit code."""
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.
     from search.display.progress import new_display
     from search.display.summary import SearchResult, conclude

@@ -17,8 +17,8 @@ from search.finalize.finish import finish
 from search.plan import Plan, settle
 from search.plan.before import as_before
 from search.plan.clock import Speeds
+from search.plan.lessons import begin, learned
 from search.plan.ration import rationed, with_clock
-from search.trial import RunTrials
 from search.workers.events import Done, Ended, Event, WorkerHung
 from search.workers.interrupts import Interrupts, StopNow, interruptible
 from search.workers.patience import Patience
@@ -33,6 +33,7 @@ from search.workers.tasks import (
     prepare_apart,
 )
 from search.workers.training_files import refuse_missing, sweep_trials
+from search.workers.trial import RunTrials
 from studies.attributes import MACHINE, trial_records
 from studies.broker.owner import Heartbeat, this_host
 from studies.broker.presence import Presence, StudyDeleted
@@ -40,7 +41,7 @@ from studies.broker.sessions import leave, others_at_work
 from studies.broker.sql import fail_running
 from studies.connection.outage import told
 from studies.storage import refuse_unusable
-from studies.study import SETTINGS, Place, find, make_or_resume
+from studies.study import SETTINGS, Place, find
 from train_core.data.prepare import at_absolute_paths
 
 # Seconds between two counts when nothing happens here: others may be working too.
@@ -52,6 +53,7 @@ def run_search(
     config: SearchConfig,
     display: Display | None = None,
     begun: Callable[[Place], None] | None = None,
+    only_trials: bool = False,
 ) -> SearchResult:
     """Do what `python -m search.run` does.
 
@@ -61,6 +63,7 @@ def run_search(
         config: The search.
         display: Whom to tell; None = nobody.
         begun: Called with the study's place as soon as there is a study, however the search ends.
+        only_trials: Whether it ends with its trials, so that nothing is confirmed or exported.
 
     Returns:
         What it came to; without a complete trial, `metrics` is None.
@@ -75,20 +78,22 @@ def run_search(
     began = time.time()
     with _session(config, display) as session:
         session.began = began
+        session.plan = session.plan.model_copy(update={"only_trials": only_trials})
         if begun is not None:
             begun(session.plan.place)
         return session.run(trials=True)
 
 
-def finalize_study(place: Place, display: Display | None = None) -> SearchResult:
-    """Do all but the trials, on a study as it is now; returns and raises as `run_search` does."""
+def finalize_study(place: Place, display: Display | None = None, pick: str = "") -> SearchResult:
+    """Do all but the trials, on a study as it is, with a `Plan.pick`; else as `run_search`."""
     settings = find(place).user_attrs.get(SETTINGS)
     if settings is None:
         raise ValueError(f"study '{place.name}' was not made by convsearch: it has no settings")
     config = validate(SearchConfig, settings, f"settings of study '{place.name}'")
-    here = {"runs": str(place.folder.parent), "dashboard": False}
     stored = config.study.model_copy(update={"storage": place.storage})
-    with _session(config.model_copy(update={**here, "study": stored}), display) as session:
+    here = {"runs": str(place.folder.parent), "dashboard": False, "study": stored}
+    with _session(config.model_copy(update=here), display) as session:
+        session.plan = session.plan.model_copy(update={"pick": pick})
         return session.run(trials=False)
 
 
@@ -138,7 +143,7 @@ class _Session:
     _unseen: bool = False  # Whether nobody sees what is shown, and that has been said.
 
     def __post_init__(self) -> None:
-        self.study = make_or_resume(self.plan.place, self.plan.purpose())
+        self.study = begin(self.plan)
         self.study.set_user_attr(MACHINE.format(host=this_host()), self.machine.facts())
         self.presence, self._next_look = Presence(self.study, self.plan.place), 0.0
         self.heart = Heartbeat(self.study)
@@ -155,7 +160,7 @@ class _Session:
                 if trials:
                     self._run_trials(url)
                 self.pool.patience.after_trials(trial_records(self.study), this_host())
-                if not self.pool.stop.is_set():
+                if not (self.pool.stop.is_set() or self.plan.only_trials):
                     self.watch.doing = "confirming and training the winner"
                     tell, say = self._tell, self._say
                     plan, fewer = rationed(self.plan, trial_records(self.study), time.time())
@@ -175,24 +180,25 @@ class _Session:
                     raise RuntimeError(str(fault)) from fault
                 raise
             self.watch.end(metrics)
-        sweep_trials(self.plan, trial_records(self.study))
+        over = self._counts().ended or (self.plan.total is None and metrics is not None)
+        sweep_trials(self.plan, trial_records(self.study), paused=over)
         self.heart.end()
         self.log.write("search ends")
         return SearchResult(self.plan.place, self._counts(), self.interrupts.signal, metrics)
 
     def _run_trials(self, dashboard_url: str | None) -> None:
         """Say what will happen, then run the trials that are missing."""
-        counts, speeds = self._counts(), Speeds()
-        where = None
+        counts, speeds, where = self._counts(), Speeds(), None
         if not counts.ended:
             where = self.pool.call(PlaceImages(self.plan))
             speeds = self.pool.call(MeasureSpeed(self.plan))
             self.plan = self.watch.plan = with_clock(self.plan, self.began, self.workers, speeds)
             self.pool.patience = self._patience(speeds)
-        lines = introduce(self.plan, self.machine, self.workers, speeds, counts, where)
-        for line in [*lines, *join(self.plan.name, counts, others_at_work(self.study))]:
+        first = introduce(self.plan, self.machine, self.workers, speeds, counts, where)
+        others = join(self.plan.name, counts, others_at_work(self.study))
+        watching = how_to_watch(self.plan.place, dashboard_url)
+        for line in (*first, *learned(self.study), *others, watching):
             self._say(line)
-        self._say(how_to_watch(self.plan.place, dashboard_url))
         if not counts.ended:
             self._compute_features()
             self._follow_trials()
@@ -234,12 +240,11 @@ class _Session:
         `pace` are seconds, and the trials that ended in them.
         """
         seconds, ended = pace
-        by_trials = None
-        if ended and counts.total is not None:
-            by_trials = seconds / ended * (counts.total - counts.done)
-        if (clock := self.plan.clock) is None:
-            return by_trials
-        return clock.left(time.time())
+        if self.plan.clock is not None:
+            return self.plan.clock.left(time.time())
+        if not ended or counts.total is None:
+            return None
+        return seconds / ended * (counts.total - counts.done)
 
     def _say(self, line: str) -> None:
         self.log.write(line)
@@ -287,7 +292,7 @@ class _Session:
             self._tell(worker, Ended(hung.training.job, outcome))
 
     def _counts(self) -> Counts:
-        return count(trial_records(self.study), self.plan.total)
+        return count(trial_records(self.study), self.plan.total, self.plan.config.study)
 
     def _abandon(self) -> None:
         """Stop at once: end the workers, and let the next search take over their trials."""

@@ -1,13 +1,14 @@
 """Spaces from TOML: the named ones in this folder, or a file of the user's."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from records.toml import short_repr
+from records.toml import did_you_mean, short_repr
+from space.parameters import Choice, Int
 from space.space import Space
 
 NAMED_SPACES = ("default", "extended", "pretrained")
@@ -50,6 +51,29 @@ def parse_space(name: str, declared: Mapping[str, object]) -> Space:
         return Space.model_validate({"name": name, "parameters": dict(declared)})
     except ValidationError as error:
         raise ValueError(_one_line(name, error)) from None
+
+
+def with_ranges(space: Space, ranges: Mapping[str, Sequence[float]]) -> Space:
+    """The same space with other ends, `(low, high)`, of some parameters by name.
+
+    Raises:
+        ValueError: In one sentence, if there is no such parameter or it cannot have that range.
+    """
+    declared = {n: p.model_dump(exclude_defaults=True) for n, p in space.parameters.items()}
+    for name, (low, high) in ranges.items():
+        parameter = space.parameters.get(name)
+        if parameter is None or isinstance(parameter, Choice):
+            known = [n for n, p in space.parameters.items() if not isinstance(p, Choice)]
+            raise ValueError(
+                f"a range must be of a parameter of numbers, but got '{name}': "
+                f"{did_you_mean(name, known)}known are {', '.join(known)} (space '{space.name}')"
+            )
+        whole = isinstance(parameter, Int)
+        ends = [int(end) if whole and end == int(end) else end for end in (low, high)]
+        declared[name] = {
+            **declared[name], "type": parameter.type, "low": ends[0], "high": ends[1],
+        }  # fmt: skip
+    return parse_space(space.name, declared) if ranges else space
 
 
 def _one_line(name: str, error: ValidationError) -> str:

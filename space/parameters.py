@@ -67,6 +67,12 @@ class Float(_Base):
             return False
         return self.low <= value <= self.high
 
+    def nearest(self, value: object) -> Value | None:
+        """The value in the range that is nearest to another one; None if that is no number."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return min(max(float(value), self.low), self.high)
+
     def extremes(self) -> list[Value]:
         """The values at the edges, for checks of what a training accepts."""
         return [self.low, self.high]
@@ -101,6 +107,13 @@ class Int(_Base):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
+    def nearest(self, value: object) -> Value | None:
+        """The value in the range that is nearest to another one; None if that is no number."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        inside = min(max(value, self.low), self.high)
+        return self.low + round((inside - self.low) / self.step) * self.step
+
     def extremes(self) -> list[Value]:
         """The values at the edges and the second one, for checks of what a training accepts."""
         return [self.low, self.low + self.step, self.high]
@@ -126,6 +139,10 @@ class Choice(_Base):
     def contains(self, value: object) -> bool:
         """Whether the value could be picked."""
         return any(type(value) is type(choice) and value == choice for choice in self.choices)
+
+    def nearest(self, value: object) -> Value | None:
+        """The same choice; None if it is none of them."""
+        return next((c for c in self.choices if self.contains(value) and c == value), None)
 
     def extremes(self) -> list[Value]:
         """All choices, for checks of what a training accepts."""

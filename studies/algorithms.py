@@ -14,8 +14,10 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.attributes import CONFIG, ENQUEUED, FOLDS, RETRY_OF, index_of
+from studies.attributes import CONFIG, ENQUEUED, FOLDS, INDEX, RETRY_OF, index_of
 from studies.config import StudyConfig
+from studies.costs import for_sampler
+from studies.promotion import Promote
 
 
 def seed_for(study_seed: int, *path: int) -> int:
@@ -66,7 +68,8 @@ class IndexedSampler(BaseSampler):
             # It adds the trial's number to its seed, which shifts when a trial is run again.
             trial = copy(trial)
             trial.number = index_of(study, trial)
-        return self._inner.sample_relative(study, trial, search_space)
+        seen = for_sampler(self._seen(study))
+        return self._inner.sample_relative(seen, trial, search_space)
 
     def sample_independent(
         self,
@@ -76,13 +79,51 @@ class IndexedSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """What the inner sampler says."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner.sample_independent(
+            for_sampler(self._seen(study)), trial, param_name, param_distribution
+        )
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Pass it on."""
         self._inner.after_trial(study, trial, state, values)
+
+    def _seen(self, study: Study) -> Study:
+        """The study as the inner sampler sees it; those that ask storages take no pruner."""
+        return cast("Study", _EachOnce(study)) if self._config.sampler == "tpe" else study
+
+
+class _EachOnce:
+    """A study in which a trial that went on after a pause is one point, and not two."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = self._study._get_trials(deepcopy, use_cache=use_cache)
+        counted = (TrialState.COMPLETE, TrialState.PRUNED)
+        # What went on has a higher number; before it has ended, it tells less.
+        last = {_place(t): t.number for t in trials if t.state in counted}
+        return [
+            t
+            for t in trials
+            if (states is None or t.state in states)
+            and (t.state not in counted or last[_place(t)] == t.number)
+        ]
+
+
+def _place(trial: FrozenTrial) -> int:
+    """Its place in the search; of others' trials, which have none, a number of their own."""
+    return int(trial.user_attrs.get(INDEX, ~trial.number))
 
 
 def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
@@ -113,8 +154,15 @@ def _build(config: StudyConfig, seed: int, conditional: bool) -> BaseSampler:
                 return RandomSampler(seed=seed)
 
 
-def build_pruner(config: StudyConfig, epochs: int) -> pruners.BasePruner:
-    """The pruner for trainings of this many epochs, reported as steps 1 to `epochs`."""
+def build_pruner(config: StudyConfig, epochs: int | None) -> pruners.BasePruner:
+    """The pruner for trainings of this many epochs, reported as steps 1 to `epochs`.
+
+    None = they differ from trial to trial.
+    """
+    if config.pruner == "promote":
+        return Promote(config)
+    if epochs is None:
+        return LikeWithLike(config)
     quiet = max(1, round(config.prune_after * epochs))
     # Optuna may prune at step == n_warmup_steps; ours start at 1.
     warmup, startup = quiet + 1, config.startup_trials
@@ -125,10 +173,12 @@ def build_pruner(config: StudyConfig, epochs: int) -> pruners.BasePruner:
             return pruners.PercentilePruner(100 * config.keep, startup, warmup, quiet)
         case "hyperband":
             return pruners.HyperbandPruner(
-                min_resource=warmup, max_resource=epochs, reduction_factor=3
+                min_resource=warmup, max_resource=epochs, reduction_factor=config.reduction
             )
         case "successive-halving":
-            return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=3)
+            return pruners.SuccessiveHalvingPruner(
+                min_resource=warmup, reduction_factor=config.reduction
+            )
         case "none":
             return pruners.NopPruner()
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -15,7 +16,9 @@ INDEX = "index"
 ENQUEUED = "enqueued"
 # What was settled for the trial before it was sampled, see `studies.broker.Given`.
 GIVEN = "given"
-RETRY_OF = "retry_of"  # Number of the trial, stopped from outside, that this one runs again.
+# Number of the trial, stopped from outside or paused, that this one runs again.
+RETRY_OF = "retry_of"
+SPENT = "spent"  # Seconds of its earlier runs, up to pauses.
 # How often in a row the worker of this trial died without getting further than before.
 DEATHS = "deaths"
 PASSED = "furthest"  # Epochs after which earlier runs of this trial were told to go on.
@@ -26,9 +29,13 @@ CAUSE = "cause"  # Why a trial was pruned or failed, one of `records.outcome.Cau
 REASON = "reason"  # The same in words.
 # The training's whole config, written before it starts, so that any trial can be replayed.
 CONFIG = "config"
+# Of which other study's trial it is a copy or has the values, see `records.trial.Origin`.
+ORIGIN = "origin"
+AUDITED = "audited"  # The epoch at which the pruner would have stopped a trial that went on.
 FOLDS = "folds"  # How many such trainings in turn the trial is; absent = one.
 # Field of the epoch records -> one value per epoch, written when the trial ends.
 HISTORY = "history"
+COSTS = "costs"  # Name -> what a complete trial cost, in the order of the study's objectives.
 ATTACHED = "attached"  # Name -> id of the files that were attached to the study.
 # The study's attribute with the validation accuracy of one confirmation.
 CONFIRMED = "confirmed:{trial}:{seed}"
@@ -56,11 +63,22 @@ _CAUSES = {
 
 
 def requeued(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of the trials that were stopped from outside and enqueued again.
+    """Numbers of the trials that were stopped from outside, or paused, and enqueued again.
 
     They count for nothing: neither for the total, nor as failures, nor for seeds.
     """
     return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
+
+
+def origin_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Which other study's trial it is a copy of or has the values of; None = of none."""
+    found: dict[str, Any] | None = trial.user_attrs.get(ORIGIN)
+    return found
+
+
+def taken_over(trial: FrozenTrial) -> bool:
+    """Whether another study ran it: it does not count towards this one's total."""
+    return (origin_of(trial) or {}).get("how") == "taken over"
 
 
 def index_of(study: Study, trial: FrozenTrial | Trial) -> int:
@@ -94,7 +112,7 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         number=trial.number,
         index=trial.user_attrs.get(INDEX),
         state=State.REQUEUED if stopped else STATES[trial.state],
-        accuracy=trial.value if trial.state.is_finished() else None,
+        accuracy=_accuracy(trial),
         params=dict(trial.params),
         config=trial.user_attrs.get(CONFIG),
         folds=int(trial.user_attrs.get(FOLDS, 1)),
@@ -105,7 +123,22 @@ def _record(trial: FrozenTrial, stopped: bool) -> TrialRecord:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         worker=owner and f"{owner['host']}:{owner['pid']}",
+        spent=float(trial.user_attrs.get(SPENT, 0.0)),
+        origin=origin_of(trial),
+        audited=trial.user_attrs.get(AUDITED),
+        costs=trial.user_attrs.get(COSTS, {}),
     )
+
+
+def _accuracy(trial: FrozenTrial) -> float | None:
+    """The first value; Optuna gives a pruned trial none where there are several objectives."""
+    if not trial.state.is_finished():
+        return None
+    if trial.values:
+        return float(trial.values[0])
+    if trial.state != TrialState.PRUNED or not trial.intermediate_values:
+        return None
+    return float(trial.intermediate_values[max(trial.intermediate_values)])
 
 
 def _cause(trial: FrozenTrial) -> Cause | None:

@@ -46,6 +46,24 @@ def differences(
     return list(dict.fromkeys(words))
 
 
+def apart_from_space(
+    before: Made, now: Made, defaults: Mapping[str, Any], ignored: Collection[str]
+) -> list[str]:
+    """The differences that are not about what is searched, nor the seed of the sampler.
+
+    What a searched key has without being searched differs from trial to trial anyway. Arguments
+    as for `differences`.
+    """
+    spaces = [made.fingerprint.get("space", {}) for made in (before, now)]
+    searched = {declared.get("sets", n) for space in spaces for n, declared in space.items()}
+    before, now = (
+        made._replace(fingerprint={k: v for k, v in made.fingerprint.items() if k != "space"})
+        for made in (before, now)
+    )
+    more = ["seed", *(f"training.{key}" for key in searched)]
+    return differences(before, now, defaults, [*ignored, *more])
+
+
 def _pairs(
     before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:

@@ -15,10 +15,11 @@ from optuna.study import Study, StudyDirection
 from sqlalchemy.engine import URL
 
 from space import Space, Value
-from studies.algorithms import IndexedSampler, LikeWithLike, build_pruner
+from studies.algorithms import IndexedSampler, build_pruner
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
-from studies.differences import Made, differences
+from studies.costs import AmongTheCheaper, directions, name_objectives
+from studies.differences import Made, apart_from_space, differences
 from studies.storage import (
     close_storage,
     make_folder,
@@ -76,6 +77,7 @@ class Purpose:
         first: Parameter name -> value of the first trial; the sampler picks what is missing.
         defaults: What keys of the fingerprint had before there were such keys, nested like it.
         ignored: Dotted keys that earlier versions kept in it, although they decide nothing.
+        objectives: What is maximised, and then what is minimised.
     """
 
     fingerprint: Mapping[str, Any]
@@ -83,6 +85,7 @@ class Purpose:
     first: Mapping[str, Value]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ignored: Collection[str] = ()
+    objectives: Sequence[str] = ("accuracy",)
 
 
 def make_or_resume(place: Place, purpose: Purpose) -> Study:
@@ -101,14 +104,16 @@ def make_or_resume(place: Place, purpose: Purpose) -> Study:
     with place.lock():
         make_folder(place.folder)
         storage = make_storage(place.url)
+        wanted = directions(purpose.objectives)
         made = optuna.create_study(
-            storage=storage, study_name=place.name, direction="maximize", load_if_exists=True
+            storage=storage, study_name=place.name, directions=wanted, load_if_exists=True
         )
         study = _closing(made, storage)
         if FINGERPRINT in study.user_attrs:
             _refuse_other(study, place, Made(fingerprint, purpose.settings), purpose)
         else:
-            _refuse_foreign(study, place)
+            _refuse_foreign(study, place, wanted)
+            name_objectives(study, purpose.objectives)
             study.set_user_attr(FINGERPRINT, fingerprint)
         study.set_user_attr(SETTINGS, dict(purpose.settings))
         if purpose.first and not study.get_trials(deepcopy=False):
@@ -152,7 +157,8 @@ def work_on(place: Place, config: StudyConfig, space: Space, epochs: int | None)
     study = find(place)
     conditional = any(parameter.when for parameter in space.parameters.values())
     study.sampler = IndexedSampler(config, conditional)
-    study.pruner = LikeWithLike(config) if epochs is None else build_pruner(config, epochs)
+    pruner = build_pruner(config, epochs)
+    study.pruner = AmongTheCheaper(pruner) if config.costs else pruner
     return study
 
 
@@ -162,8 +168,8 @@ def _closing(study: Study, storage: BaseStorage) -> Study:
     return study
 
 
-def _refuse_foreign(study: Study, place: Place) -> None:
-    if study.get_trials(deepcopy=False) or study.direction != StudyDirection.MAXIMIZE:
+def _refuse_foreign(study: Study, place: Place, wanted: Sequence[StudyDirection]) -> None:
+    if study.get_trials(deepcopy=False) or study.directions != wanted:
         raise ValueError(
             f"the study must be one that convsearch made, but study '{place.name}' in "
             f"'{shown(place.url)}' is not: choose another name with --study"
@@ -180,7 +186,9 @@ def _refuse_other(study: Study, place: Place, made: Made, purpose: Purpose) -> N
     stored = study.user_attrs
     before = Made(stored[FINGERPRINT], stored.get(SETTINGS, {}))
     if changes := differences(before, made, purpose.defaults, purpose.ignored):
+        other = apart_from_space(before, made, purpose.defaults, purpose.ignored)
+        keep = "" if other else f" --continue-from {place.name}, which keeps the trials that fit"
         raise ValueError(
             f"a study can only go on with what it was made with, but study '{place.name}' has "
-            f"{'; '.join(changes)}: undo that, or start another study with --study NAME"
+            f"{'; '.join(changes)}: undo that, or start another study with --study NAME{keep}"
         )

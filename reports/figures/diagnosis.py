@@ -12,8 +12,8 @@ from reports.numbers.parameters import NEAR, Range
 from reports.numbers.summary import Summary
 
 _COLOURS = {
-    "complete": BLUE, "pruned": GREY, "diverged": ORANGE, "out of memory": "#E69F00",
-    "timed out": PURPLE, "failed": "#B22222", "running": GREEN,
+    "complete": BLUE, "pruned": GREY, "paused": "#BBBBBB", "diverged": ORANGE,
+    "out of memory": "#E69F00", "timed out": PURPLE, "failed": "#B22222", "running": GREEN,
 }  # fmt: skip
 
 

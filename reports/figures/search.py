@@ -14,6 +14,7 @@ Item = TypeVar("Item", Point, Bar)
 _MARKS = {
     "complete": {"color": BLUE, "symbol": "circle"},
     "pruned": {"color": GREY, "symbol": "x-thin-open"},
+    "paused": {"color": GREY, "symbol": "diamond-open"},
     "diverged": {"color": ORANGE, "symbol": "triangle-down"},
     "out of memory": {"color": ORANGE, "symbol": "square"},
     "timed out": {"color": PURPLE, "symbol": "diamond"},
@@ -70,7 +71,8 @@ def _history(points: Sequence[Point]) -> Drawing:
             y=[p.value for p in group if p.value is not None], mode="markers",
             name=f"{kind}{_METHODS.get(method, '')}",
             marker={**_MARKS[kind], **_SHAPES.get(method, {}), "size": 8, "line": {"width": 1.5}},
-            hovertemplate="trial %{x}: %{y:.2%}",
+            customdata=[f" ({p.note})" if p.note else "" for p in group if p.value is not None],
+            hovertemplate="trial %{x}: %{y:.2%}%{customdata}",
         )
         for method in sorted({p.method for p in points}, reverse=True)
         for kind, group in _by_kind([p for p in points if p.method == method]).items()
@@ -94,7 +96,13 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
     if not drawn:
         return Drawing("curves", title, missing="No trial has reported an epoch.")
     best = next((p.number for p in points if p.value == points[-1].best == p.best), None)
-    named = {"complete": BLUE, "pruned": GREY, "running": GREEN, "ended otherwise": PURPLE}
+    named = {
+        "complete": BLUE,
+        "pruned": GREY,
+        "paused": GREY,
+        "running": GREEN,
+        "ended otherwise": PURPLE,
+    }
     groups: dict[str, list[Curve]] = {name: [] for name in named}
     for curve in drawn:
         if curve.number != best:
@@ -107,7 +115,10 @@ def _curves(curves: Curves, points: Sequence[Point]) -> Drawing:
         threshold = f", with the {curves.threshold_name} as it stands now"
         moved = " Early trials met a lower pruning threshold than today's."
         moved += " Diamonds mark the epochs with a pruning check." if curves.checks else ""
-    pruned, last = sum(c.kind == "pruned" for c in drawn), max(c.epochs[-1] for c in drawn)
+    pruned, last = (
+        sum(c.kind in ("pruned", "paused") for c in drawn),
+        max(c.epochs[-1] for c in drawn),
+    )
     return Drawing(
         "curves", title,
         figure(traces, "epoch", "validation accuracy", yaxis_tickformat=".0%",

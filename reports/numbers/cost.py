@@ -9,6 +9,7 @@ import numpy as np
 from records.outcome import State
 from records.trial import TrialRecord
 from reports.numbers import Numbers, best_so_far
+from studies.broker.plateau import Gain, gain, results_of
 
 
 class Cost(Numbers):
@@ -58,16 +59,19 @@ class More(Numbers):
         by_chance: Mean of the best of the first k over all orders of the same trials.
         last_gain: What the second half of the trials added; None with fewer than ten.
         by_chance_gain: The same in random order: what as many more would have brought at most.
+        gain: What more trials are expected to bring; None while that cannot be told.
     """
 
     best: tuple[float | None, ...]
     by_chance: tuple[float, ...]
     last_gain: float | None
     by_chance_gain: float | None
+    gain: Gain | None = None
 
 
 def cost(trials: Sequence[TrialRecord], total: int | None, epochs: int | None) -> Cost:
     """What the trials cost; `total` of them should end the study, a full one takes `epochs`."""
+    trials = [t for t in trials if not t.taken_over]  # Another study has paid for those.
     done = [t for t in trials if t.done]
     counted = [t for t in trials if t.state != State.REQUEUED]
     return Cost(
@@ -85,7 +89,7 @@ def course(trials: Sequence[TrialRecord]) -> tuple[Step, ...]:
     done = [(t.ended, t) for t in trials if t.done and t.ended]
     done.sort(key=lambda pair: (pair[0], pair[1].number))
     best = best_so_far([t.result for _, t in done])
-    spans = busy_spans(trials)
+    spans = busy_spans([t for t in trials if not t.taken_over])
     epochs, steps = 0, []
     for place, (ended, trial) in enumerate(done):
         epochs += len(trial.curve)
@@ -113,7 +117,7 @@ def busy_until(spans: Sequence[tuple[datetime, datetime]], moment: datetime) -> 
 
 def more(trials: Sequence[TrialRecord]) -> More:
     """Whether more trials would pay. Pruned trials count as trials that are not the best."""
-    values = [t.result for t in trials if t.done]
+    values = [t.result for t in trials if t.tried]
     best, chance = best_so_far(values), expected_best(values)
     half = len(values) // 2
     enough = len(values) >= 10 and best[half - 1] is not None
@@ -121,6 +125,7 @@ def more(trials: Sequence[TrialRecord]) -> More:
         best=tuple(best), by_chance=tuple(chance),
         last_gain=(best[-1] or 0.0) - (best[half - 1] or 0.0) if enough else None,
         by_chance_gain=chance[-1] - chance[half - 1] if enough else None,
+        gain=gain(results_of(trials)),
     )  # fmt: skip
 
 

@@ -31,6 +31,19 @@ class Early(Numbers):
     winner_rank: int
 
 
+class Audit(Numbers):
+    """What came of `n` trials that were finished although the pruner would have stopped them.
+
+    Attributes:
+        won: How many ended above the best of all others.
+        behind: How far the best of them ended behind that one; None without a result to compare.
+    """
+
+    n: int
+    won: int
+    behind: float | None
+
+
 class Pruning(Numbers):
     """Early against final accuracy.
 
@@ -40,6 +53,7 @@ class Pruning(Numbers):
         below_threshold: Leading trials that were below today's threshold at a pruning check.
         leaders: How many leading trials were held against it.
         overtaken: Share of the pruning checks whose leader did not win; None without a check.
+        audit: What pruning lost; None without audited trials.
     """
 
     early: tuple[Early, ...]
@@ -47,6 +61,7 @@ class Pruning(Numbers):
     below_threshold: int
     leaders: int
     overtaken: float | None
+    audit: Audit | None = None
 
 
 class Candidate(Numbers):
@@ -105,7 +120,24 @@ def pruning(
         below_threshold=sum(_ever_below(t, checks, thresholds) for t in leaders),
         leaders=len(leaders),
         overtaken=sum(e.leader_rank > 1 for e in checked) / len(checked) if checked else None,
+        audit=audit(trials),
     )
+
+
+def audit(trials: Sequence[TrialRecord]) -> Audit | None:
+    """Hold the trials that were finished although they would have been pruned against the others.
+
+    Those that were pruned for another reason later have not won.
+    """
+    audited = [t for t in trials if t.audited is not None and t.tried]
+    if not audited:
+        return None
+    results = [t.result for t in ranked(audited) if t.result is not None]
+    best = next((t.result for t in ranked(t for t in trials if t.audited is None)), None)
+    if best is None:
+        return Audit(n=len(audited), won=len(results), behind=None)
+    won = sum(result > best for result in results)
+    return Audit(n=len(audited), won=won, behind=best - results[0] if results else None)
 
 
 def _early(complete: Sequence[TrialRecord], epoch: int) -> Early | None:

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from records.statistics import few_validation_images
 from reports.numbers.cost import Cost, More
-from reports.numbers.diagnosis import Pruning, Seeds
+from reports.numbers.diagnosis import Audit, Pruning, Seeds
 from reports.numbers.model import Model
 from reports.numbers.parameters import Range
 from reports.numbers.summary import Summary
@@ -38,7 +38,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
     spread = summary.seeds.spread
     return (
         Finding("classes", "Is every class found?", *_classes(summary.model)),
-        Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges)),
+        Finding("ranges", "Are the ranges wide enough?", *_ranges(summary.ranges, summary.wider)),
         Finding("outcomes", "Do trials end as they should?", *_outcomes(summary.cost)),
         Finding("pruning", "Does pruning stop the right trials?", *_pruning(summary.pruning)),
         Finding("validation", "Are there enough validation images?", *_validation(summary)),
@@ -66,7 +66,7 @@ def _classes(found: Model | None) -> Judgement:
     )  # fmt: skip
 
 
-def _ranges(found: tuple[Range, ...]) -> Judgement:
+def _ranges(found: tuple[Range, ...], wider: str | None) -> Judgement:
     known = [r for r in found if r.positions]
     if not known:
         return "unknown", "No complete trial has a numeric parameter yet.", ""
@@ -81,9 +81,13 @@ def _ranges(found: tuple[Range, ...]) -> Judgement:
         for r in at_edge
     )
     text = f"The best trial and most of the {n} leading ones lie at the edge: {where}."
+    if wider is None:
+        return "warning", text, (
+            "Better values may lie beyond, but these ranges end where their values do."
+        )  # fmt: skip
     return "warning", text, (
-        "Better values may lie beyond. Unless the range ends there for a reason, widen it "
-        "below [space.parameters] and search again under another name (--study)."
+        f"Better values may lie beyond. Unless the range ends there for a reason, this searches "
+        f"on in a wider one and keeps these trials: {wider}"
     )  # fmt: skip
 
 
@@ -100,10 +104,10 @@ def _outcomes(paid: Cost) -> Judgement:
 
 
 def _pruning(found: Pruning) -> Judgement:
-    first = found.first_check
+    first, audit = found.first_check, _audit(found.audit)
     if first is None:
         later = "once a pruner checks trials and three of them are complete"
-        return "unknown", f"Early and late results can be compared {later}.", ""
+        return "unknown", f"Early and late results can be compared {later}.{audit}", ""
     correlation = "-" if first.correlation is None else f"{first.correlation:.2f}"
     winner = "led" if first.winner_rank == 1 else f"was number {first.winner_rank}"
     leader = "won" if first.leader_rank == 1 else f"ended as number {first.leader_rank}"
@@ -113,14 +117,26 @@ def _pruning(found: Pruning) -> Judgement:
         f"{first.swapped:.0%} of all pairs swap later. The early leader {leader}, the eventual "
         f"winner {winner}. Over all pruning checks, the leader of the moment did not win "
         f"{found.overtaken or 0.0:.0%} of the time. {found.below_threshold or 'None'} of the "
-        f"{found.leaders} best was once below today's pruning threshold."
+        f"{found.leaders} best was once below today's pruning threshold.{audit}"
     )
-    if first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
+    lost = found.audit.won if found.audit else 0
+    if not lost and first.swapped <= _SWAPPED and 2 * found.below_threshold <= found.leaders:
         return "good", text, ""
     return "warning", text, (
         "Pruned trials may have been good ones: check later (prune_after), prune less (pruner = "
         '"percentile"), or not at all.'
     )  # fmt: skip
+
+
+def _audit(found: Audit | None) -> str:
+    if found is None:
+        return ""
+    of = "trial that was" if found.n == 1 else "trials that were"
+    text = f" Of {found.n} pruned {of} finished anyway, {found.won} would have won"
+    if found.behind is None:
+        return f"{text}."
+    side = "behind" if found.behind >= 0 else "ahead of"
+    return f"{text}; the best ended {_points(abs(found.behind))} {side} the winner of the others."
 
 
 def _validation(summary: Summary) -> Judgement:
@@ -164,6 +180,8 @@ def _more(found: More, spread: float | None) -> Judgement:
         f"{_points(found.last_gain)}; the same trials in random order would have done so by "
         f"{_points(found.by_chance_gain)} on average. As many again bring less as a rule."
     )
+    if found.gain is not None:
+        text += f" {found.gain.in_words()}, if they are drawn like those before."
     if spread is not None:
         text += f" Another seed alone changes {_points(spread)}."
     if found.last_gain <= (spread or 0.0):

@@ -27,6 +27,7 @@ class Range(Numbers):
 
     Attributes:
         whole: Whether only whole numbers occur.
+        step: Between two of these.
         best: The value of the best trial; None if it does not have this parameter.
         positions: Of the leading trials, best first, from 0 (low) to 1 (high), on the own scale.
         at_low, at_high: Share of the leading trials at this edge.
@@ -37,6 +38,7 @@ class Range(Numbers):
     high: float
     log: bool
     whole: bool
+    step: int = 1
     best: float | None
     positions: tuple[float, ...]
     at_low: float
@@ -96,6 +98,7 @@ def _range(name: str, parameter: Int | Float, leading: Sequence[TrialRecord]) ->
     best = leading[0].params.get(name) if leading else None
     return Range(
         name=name, low=low, high=high, log=log, whole=isinstance(parameter, Int),
+        step=parameter.step if isinstance(parameter, Int) else 1,
         best=None if best is None else float(best),
         positions=positions,
         at_low=sum(_near(p, 0.0) for p in positions) / n,

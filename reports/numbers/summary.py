@@ -10,9 +10,11 @@ from records.trial import ranked
 from reports.numbers import Numbers
 from reports.numbers.cost import Cost, More, cost, more
 from reports.numbers.diagnosis import Pruning, Seeds, pruning, seeds
+from reports.numbers.front import Front, offers
 from reports.numbers.model import Model, model
 from reports.numbers.parameters import Importances, Range, importances, ranges, replica
 from reports.numbers.trials import Curves, Point, Timeline, alike, curves, history, timeline
+from reports.numbers.wider import wider
 from reports.source import Source
 
 
@@ -62,6 +64,9 @@ class Summary(Numbers):
         data_warnings: What of it somebody should look at.
         validation_images: How many trials are scored on; None before the export.
         importances: None when the space is not known.
+        wider: The command that searches on in wider ranges; None where none should be.
+        front: None with one objective.
+        picked: What chose the exported trial instead of the confirmations, in words.
     """
 
     study: str
@@ -84,8 +89,11 @@ class Summary(Numbers):
     pruning: Pruning
     seeds: Seeds
     more: More
+    front: Front | None
+    picked: str | None
     model: Model | None
     origin: Origin
+    wider: str | None = None
 
 
 def summarise(source: Source) -> Summary:
@@ -99,6 +107,7 @@ def summarise(source: Source) -> Summary:
     paid, like = cost(trials, source.total, epochs), alike(trials)
     length = epochs if len(like) == len(trials) else None
     found = metrics.data.findings if metrics else None
+    found_ranges = ranges(trials, space)
     return Summary(
         study=source.place.name, read=source.read, state=_state(source, paid),
         missing=source.missing,
@@ -111,9 +120,10 @@ def summarise(source: Source) -> Summary:
         history=history(trials), curves=drawn,
         timeline=timeline(trials, source.read.replace(tzinfo=None)),
         importances=None if space is None else importances(replica(trials, space)),
-        ranges=ranges(trials, space),
+        ranges=found_ranges, wider=wider(found_ranges, source),
         pruning=pruning(like, drawn.checks, thresholds, length),
-        seeds=confirmations, more=more(trials),
+        seeds=confirmations, more=more(trials), front=offers(source),
+        picked=metrics.search.picked if metrics else None,
         model=model(metrics, source.predictions) if metrics else None,
         origin=Origin(
             commands=tuple(Command(purpose=what, line=line) for what, line in _repeat(source)),
@@ -126,11 +136,14 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
     """The winner as far as it is known; None without a complete trial."""
     if (metrics := source.metrics) is not None:
         leader = seeds.candidates[0].number if seeds.candidates else metrics.trial
+        picked = metrics.search.picked
         return Winner(
-            trial=metrics.trial, decided_by="confirmation", params=metrics.params,
+            trial=metrics.trial, params=metrics.params,
+            decided_by=f"a pick ({picked})" if picked else "confirmation",
             estimates=metrics.estimates, selection_gap=metrics.selection_gap,
             gap_of=f"trial {metrics.search.best.trial}" if metrics.search.best else "the winner",
-            stale=leader != metrics.trial, method=str(metrics.training.get("method", "full")),
+            stale=leader != metrics.trial and not picked,
+            method=str(metrics.training.get("method", "full")),
         )  # fmt: skip
     order = ranked(source.trials)
     if not order:
@@ -141,7 +154,7 @@ def winner(source: Source, seeds: Seeds) -> Winner | None:
     first = known[found[0].number] if found else best
     # The mean by which one of several was chosen is too high: only further seeds tell.
     runs = source.further.get(first.number) or (found[0].confirmed if len(found) == 1 else ())
-    claim = validated(first.result or 0.0, None, sum(t.done for t in source.trials))
+    claim = validated(first.result or 0.0, None, sum(t.tried for t in source.trials))
     return Winner(
         trial=first.number, decided_by="confirmation" if found else "the search alone",
         params=first.params,

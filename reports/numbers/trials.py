@@ -19,11 +19,13 @@ class Point(Numbers):
         value: Validation accuracy: the result of a complete trial, the last one of another.
         best: The best complete trial up to this one.
         method: What it trained: `full`, `probe` or `fine_tune`.
+        note: Where it comes from, and whether the pruner would have stopped it, in words.
     """
 
     number: int
     kind: str
     method: str = "full"
+    note: str = ""
     value: float | None
     best: float | None
 
@@ -83,12 +85,22 @@ class Timeline(Numbers):
 
 def history(trials: Sequence[TrialRecord]) -> tuple[Point, ...]:
     """The trials that ended, by number; those that were requeued count under a later number."""
-    ended = [t for t in trials if t.done or t.state == State.FAILED]
+    ended = [t for t in trials if t.tried or t.state == State.FAILED]
     best = best_so_far([t.result for t in ended])
     return tuple(
-        Point(number=t.number, kind=t.kind, value=_last_value(t), best=b, method=t.method)
+        Point(
+            number=t.number, kind=t.kind, value=_last_value(t), best=b, method=t.method,
+            note=_note(t),
+        )
         for t, b in zip(ended, best, strict=True)
-    )
+    )  # fmt: skip
+
+
+def _note(trial: TrialRecord) -> str:
+    said = [str(trial.origin)] if trial.origin else []
+    if trial.audited is not None:
+        said.append(f"would have been pruned after epoch {trial.audited}")
+    return ", ".join(said)
 
 
 def _last_value(trial: TrialRecord) -> float | None:

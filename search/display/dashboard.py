@@ -16,6 +16,7 @@ from records.evaluation import class_warnings
 from records.metrics import Metrics, exported, figures
 from records.trial import TrialRecord
 from records.words import OBJECTIVES, of_method
+from search.display.beside import of_front
 from search.display.progress import EventLog
 from search.display.summary import Counts, count, plan_lines
 from search.plan import Plan
@@ -105,6 +106,8 @@ def _state(doing: str, counts: Counts, trials: Sequence[TrialRecord]) -> Iterato
     yield f"{doing.capitalize()}: {counts.of_total()} done"
     yield f"{counts.by_state()}."
     yield f"Best: {counts.best_so_far()}."
+    if counts.front:
+        yield f"Front: {'; '.join(of_front(counts.front))}."
     ended = [(trial.ended, trial.number) for trial in trials if trial.ended is not None]
     if ended:
         when, number = max(ended)

@@ -50,6 +50,8 @@ def _total(plan: Plan, workers: int, speeds: Speeds, trials: int) -> float:
     confirm = plan.config.confirm
     each, features = _training(plan, speeds), _pass(plan, speeds)
     trainings = trials if plan.probes is None else max(0, trials - plan.probes)
+    if plan.only_trials:
+        return features + each * trainings / workers
     after = confirm.top * confirm.seeds + confirm.further if trainings else 0
     return features + each * (trainings + after) / workers + each / plan.folds
 

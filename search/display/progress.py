@@ -115,7 +115,7 @@ class LiveDisplay(Display):
                     self._running.pop(worker)
             case Ended():
                 self._running.pop(worker, None)
-                expected = event.outcome.cause in (None, Cause.RULE)
+                expected = event.outcome.cause in (None, Cause.RULE, Cause.PAUSED)
                 if event.outcome.state == State.FAILED or not expected:
                     self.say(in_words(event))
             case _:

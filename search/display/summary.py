@@ -10,8 +10,9 @@ from records.files import full_disk_in_words, is_full_disk
 from records.metrics import Metrics, figures
 from records.outcome import State
 from records.statistics import Spread, few_validation_images, over_folds
-from records.trial import TrialRecord, ranked
-from records.words import OBJECTIVES, of_method, percent, values
+from records.trial import TrialRecord, front, ranked
+from records.words import of_method, percent, values
+from search.display.beside import front_lines, goals
 from search.display.estimate import times
 from search.plan import Plan
 from search.plan.clock import Speeds
@@ -19,6 +20,8 @@ from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
 from studies.broker.presence import StudyDeleted
 from studies.broker.sessions import Sessions
+from studies.config import StudyConfig
+from studies.promotion import is_paused, may_go_on
 from studies.study import Place
 
 
@@ -28,10 +31,13 @@ class Counts:
 
     total: int | None  # Trials that the study should end with; None = as the budget allows.
     complete: int
-    pruned: int  # Stopped by a rule, divergence or lack of memory.
+    pruned: int  # Stopped by a rule, divergence or lack of memory, or paused.
     failed: int  # A fault ended them.
     running: int
     best: TrialRecord | None  # The one with the highest accuracy; None before the first one.
+    paused: int = 0  # Those of the pruned ones that may be taken up again.
+    may_go_on: bool = False  # Whether one of these would be, without new points.
+    front: tuple[TrialRecord, ...] = ()  # Those that none beats in accuracy and costs together.
 
     @property
     def done(self) -> int:
@@ -41,7 +47,7 @@ class Counts:
     @property
     def ended(self) -> bool:
         """Whether there are as many trials as there should be."""
-        return self.total is not None and self.done >= self.total
+        return self.total is not None and self.done >= self.total and not self.may_go_on
 
     def of_total(self) -> str:
         """How many trials are done, of how many, in words."""
@@ -51,8 +57,9 @@ class Counts:
 
     def by_state(self) -> str:
         """The trials in each state, in words."""
+        paused = f" ({self.paused} paused)" if self.paused else ""
         return (
-            f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed, "
+            f"{self.complete} complete, {self.pruned} pruned{paused}, {self.failed} failed, "
             f"{self.running} running"
         )
 
@@ -75,9 +82,14 @@ def name_of(trial: TrialRecord) -> str:
     return f"trial {trial.number}{of_method(trial.method)}"
 
 
-def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
-    """Count the trials of a study."""
-    states = [trial.state for trial in trials]
+def count(
+    trials: Sequence[TrialRecord], total: int | None, study: StudyConfig | None = None
+) -> Counts:
+    """Count the trials of a study; those of another one can only be the best.
+
+    Without its config, none may go on after a pause.
+    """
+    states = [trial.state for trial in trials if not trial.taken_over]
     return Counts(
         total=total,
         complete=states.count(State.COMPLETE),
@@ -85,6 +97,9 @@ def count(trials: Sequence[TrialRecord], total: int | None) -> Counts:
         failed=states.count(State.FAILED),
         running=states.count(State.RUNNING),
         best=next(iter(ranked(trials)), None),
+        paused=sum(map(is_paused, trials)),
+        may_go_on=study is not None and may_go_on(study, trials),
+        front=tuple(front(trials)),
     )
 
 
@@ -151,16 +166,19 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     )
     search = (
         f"{', '.join(plan.space.parameters)} (space {plan.space.name}), sampler "
-        f"{config.study.sampler}, pruner {config.study.pruner}"
+        f"{config.study.sampler}, pruner {config.study.pruner}{goals(config.study)}"
     )
-    if config.study.objective != "accuracy":
-        search += f"; scored by {OBJECTIVES[config.study.objective]}"
     confirm = config.confirm
+    job = f"{_trials(plan)}, the last {config.repeats} of them repeat others with other seeds"
     job = (
-        f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
-        f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
-        f"final training on {plan.final_count:,} "
-        f"images, one test"
+        job
+        if plan.only_trials
+        else (
+            f"{_trials(plan)}, then {confirm.top} x {confirm.seeds} confirmations"
+            f"{f' and {confirm.further} more of the winner' if confirm.further else ''}, "
+            f"final training on {plan.final_count:,} "
+            f"images, one test"
+        )
     )
     recipe = f"{config.recipe}: {plan.training.describe()}"
     return [("data", images), ("recipe", recipe), ("search", search), ("job", job)]
@@ -176,6 +194,8 @@ def _parts(plan: Plan) -> str:
 def _trials(plan: Plan) -> str:
     """How many trials of which kind, in words."""
     count = "as many trials as fit" if plan.total is None else f"{plan.total} trials"
+    if plan.config.study.stop == "plateau":
+        count += " or up to a plateau"
     if plan.probes is None:
         return count
     if plan.total is not None and plan.probes >= plan.total:
@@ -253,6 +273,7 @@ def last_lines(result: SearchResult) -> Iterator[str]:
         yield f"{name}: {value}"
     for warning in class_warnings(metrics.test):
         yield f"WARNING: {warning}"
+    yield from front_lines(counts.front, command("search.finalize", result.place))
     yield f"exported to {result.folder / 'best'}"
 
 

@@ -105,6 +105,17 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
         ExportMismatch: It is above `TOLERANCE`.
     """
     explained = not isinstance(map_size(model, images[:2]), str)
+    write_onnx(path, model, explained=explained)
+    expected = probabilities(model.network, images, model.normalisation).numpy()
+    if explained:
+        logits = run_activation(path, images.numpy()[:_EXPLAINED]).mean((2, 3))
+        said = torch.from_numpy(logits).softmax(1).numpy()
+        require_close(f"{path.name}: {ACTIVATION}", said, expected[:_EXPLAINED], TOLERANCE)
+    return require_close(path.name, run_onnx(path, images.numpy())[0], expected, TOLERANCE)
+
+
+def write_onnx(path: Path, model: TrainedModel, *, explained: bool) -> None:
+    """Write the model, with its class-activation maps or without; nothing is compared."""
     names = ["probabilities", "embedding", ACTIVATION][: 3 if explained else 2]
     with warnings.catch_warnings():
         # The exporter warns of its own and its libraries' deprecations, which are not the user's.
@@ -126,12 +137,6 @@ def export_onnx(path: Path, model: TrainedModel, images: Tensor) -> float:
         # Computed for those who ask; readers of all outputs know of two.
         del program.model.graph.outputs[2:]
         program.save(path, external_data=False)
-    expected = probabilities(model.network, images, model.normalisation).numpy()
-    if explained:
-        logits = run_activation(path, images.numpy()[:_EXPLAINED]).mean((2, 3))
-        said = torch.from_numpy(logits).softmax(1).numpy()
-        require_close(f"{path.name}: {ACTIVATION}", said, expected[:_EXPLAINED], TOLERANCE)
-    return require_close(path.name, run_onnx(path, images.numpy())[0], expected, TOLERANCE)
 
 
 def require_close(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> float:

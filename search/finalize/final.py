@@ -172,6 +172,7 @@ class Finalize:
             parameters=sum(p.numel() for p in model.network.parameters()),
             versions=versions(),
             weights=None if begun is None else begun.facts,
+            costs=trial.costs,
             **beside_accuracy(self.plan.config.study.objective, tested),
         )
 

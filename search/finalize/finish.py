@@ -8,6 +8,8 @@ from optuna.study import Study
 from records.metrics import Metrics, SearchBest, SearchFacts, exported
 from records.statistics import in_words
 from records.trial import TrialRecord, ranked
+from records.words import costs
+from search.display.prospects import prospects
 from search.display.summary import count, score_in_words
 from search.export.card import describe
 from search.finalize.confirm import (
@@ -19,6 +21,7 @@ from search.finalize.confirm import (
     with_further,
 )
 from search.finalize.final import Finalize
+from search.finalize.pick import picked_trial, to_confirm
 from search.plan import Plan
 from search.workers.events import Done, Event
 from search.workers.pool import WorkerPool
@@ -49,8 +52,11 @@ def finish(
         session is stopping.
     """
     with plan.place.lock("finish"):
-        top = ranked(trial_records(study))[: plan.config.confirm.top]
-        if not top:
+        trials = trial_records(study)
+        for line in prospects(plan, trials):
+            say(line)
+        order = ranked(trials)
+        if not order:
             say(
                 f"study '{plan.name}' has no complete trial, so there is nothing to confirm or "
                 f"export: run more trials, or look into {plan.folder / 'search.log'} for what "
@@ -58,12 +64,16 @@ def finish(
             )
             return None
         train = partial(_train, study, pool, workers, tell)
-        found = _confirmed(plan, study, top, train, say)
+        picked = picked_trial(plan, order)
+        top = to_confirm(plan, order, picked)
+        found = _confirmed(plan, study, top, picked, train, say)
         if found is None:
             return None
         # Those that searched go: they would hold cores and memory, and never see a test image.
         pool.close()
-        metrics = _export(plan, found[0], _facts(plan, study, found, top[0]), pool, tell)
+        facts = _facts(plan, study, found, order[0])
+        facts = facts.model_copy(update={"picked": None if picked is None else _how(plan)})
+        metrics = _export(plan, found[0], facts, pool, tell)
         if metrics is not None:
             sweep_finish(plan)
         return metrics
@@ -73,10 +83,11 @@ def _confirmed(
     plan: Plan,
     study: Study,
     top: Sequence[TrialRecord],
+    picked: TrialRecord | None,
     train: Callable[[Sequence[Confirm]], bool],
     say: Callable[[str], None],
 ) -> list[Candidate] | None:
-    """The confirmed trials, the winner first; None when the session is stopping."""
+    """The confirmed trials, the winner or the picked one first; None when the session stops."""
     if not train(missing(plan, study, top)):
         return None
     winner, *others = candidates(plan, study, top)
@@ -85,6 +96,9 @@ def _confirmed(
         confirmed = in_words(one.chosen_by)
         same = f" ({_DETERMINISTIC})" if one.trial.deterministic else ""
         say(f"trial {one.trial.number}: {searched} in the search, confirmed {confirmed}{same}")
+    if picked is not None:
+        say(f"trial {picked.number} was picked{', at ' * bool(picked.costs)}{costs(picked.costs)}")
+        return _picked_first(plan, study, [winner, *others], picked)
     if others and winner.trial.deterministic:
         say(f"trial {winner.trial.number} won; {_DETERMINISTIC}, so further seeds say the same")
     elif others:
@@ -93,6 +107,20 @@ def _confirmed(
         winner = with_further(plan, study, winner)
         say(f"trial {winner.trial.number} won; further seeds: {in_words(winner.confirmed)}")
     return [winner, *others]
+
+
+def _picked_first(
+    plan: Plan, study: Study, found: Sequence[Candidate], picked: TrialRecord
+) -> list[Candidate]:
+    """The candidates with the picked one first; its seeds have chosen nothing."""
+    first, *others = sorted(found, key=lambda one: one.trial.number != picked.number)
+    if not missing_further(plan, study, picked):  # It has won before.
+        first = with_further(plan, study, first)
+    return [first, *others]
+
+
+def _how(plan: Plan) -> str:
+    return "knee" if (plan.pick or plan.config.confirm.pick) == "knee" else "by number"
 
 
 def _train(

@@ -22,9 +22,9 @@ from train_core.networks import OWN_KEYS
 
 # Keys of the training that are no part of the fingerprint: every trial has its own seed, the
 # others belong to the machine.
-_DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
+DECIDES_NOTHING = {"seed", "precision", "cuda_graph", "compile"}
 # Where a file of weights is; what is in it is told by its hash.
-_ELSEWHERE = {"weights"}
+ELSEWHERE = {"weights"}
 _USUAL_TRIALS = 100  # Of a search without a budget.
 
 
@@ -44,6 +44,8 @@ class Plan(BaseModel):
     reason: str | None = None  # Why this recipe, where nobody named one.
     usual_budget: bool = False  # Whether nobody asked for the budget or for trials.
     clock: Clock | None = None  # The budget; None = there is none, or nobody looks at it.
+    pick: str = ""  # "knee", "winner" or the number of the trial to export; "" = as `[confirm]`.
+    only_trials: bool = False  # Whether the search ends with its trials.
 
     @property
     def name(self) -> str:
@@ -180,7 +182,7 @@ class Plan(BaseModel):
         fingerprint = {
             "direction": "maximize",
             "recipe": self.config.recipe,
-            "training": self.training.model_dump(exclude=_DECIDES_NOTHING | _ELSEWHERE),
+            "training": self.training.model_dump(exclude=DECIDES_NOTHING | ELSEWHERE),
             "space": without_none(self.space.model_dump()["parameters"]),
             "data": {
                 "images": self.data.train.sha256[:20],
@@ -191,14 +193,16 @@ class Plan(BaseModel):
             "split": self.split,
             "seed": self.config.study.seed,
             "objective": self.config.study.objective,
+            "costs": " and ".join(self.config.study.costs) or None,
         }
         of_space = {name: _defaults(type(p)) for name, p in self.space.parameters.items()}
         of_data = {**_defaults(DataConfig), "count": self.data.train.count, "folds": 1}
         defaults: dict[str, Any] = {"training": _defaults(TrainConfig), "space": of_space}
-        defaults |= {"data": of_data, "objective": "accuracy"}
+        defaults |= {"data": of_data, "objective": "accuracy", "costs": None}
         # 0.1.0 kept these too.
-        ignored = ["data.name", *(f"training.{key}" for key in sorted(_DECIDES_NOTHING))]
-        return Purpose(fingerprint, self.settings(), self.first, defaults, ignored)
+        ignored = ["data.name", *(f"training.{key}" for key in sorted(DECIDES_NOTHING))]
+        objectives = (self.config.study.objective, *self.config.study.costs)
+        return Purpose(fingerprint, self.settings(), self.first, defaults, ignored, objectives)
 
     def settings(self) -> dict[str, Any]:
         """The resolved configuration for every folder, without a URL that holds a password."""

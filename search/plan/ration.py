@@ -24,6 +24,7 @@ from search.plan.clock import (
 from search.plan.plan import Plan
 from space import Choice, Int, Space
 from studies.broker import Given, Policy
+from studies.broker.plateau import Plateau
 from train_core.config import Method
 
 PROBING = 0.5
@@ -77,6 +78,23 @@ class Ration(Policy):
     def settle(self, index: int, trials: Sequence[TrialRecord]) -> Given:
         """Its method, and what goes with it."""
         return settled_for(self.plan, index, trials, time.time())
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """What decides how the search goes on beside the number of its trials; None = nothing."""
+    if (plateau := plateau_of(plan)) is not None:
+        return plateau
+    return None if plan.probes is None and plan.clock is None else Ration(plan)
+
+
+def plateau_of(plan: Plan) -> Plateau | None:
+    """The policy that stops when more trials would bring too little; None = not asked for."""
+    asked = plan.config.study
+    if asked.stop != "plateau":
+        return None
+    only_probes = plan.total is not None and (plan.probes or 0) >= plan.total
+    method = "probe" if only_probes else plan.methods[-1]
+    return Plateau(Ration(plan), asked.least_gain, method, 2 * asked.startup_trials)
 
 
 def settled_for(plan: Plan, index: int, trials: Sequence[TrialRecord], now: float) -> Given:
@@ -171,7 +189,7 @@ def finishing(
     """Seconds of confirming so many trials with so many seeds, the final training and the test."""
     clock = plan.clock
     assert clock is not None
-    best = [(t.seconds or 0.0, repeats(t, seeds)) for t in results[:top]]
+    best = [(t.training_seconds or 0.0, repeats(t, seeds)) for t in results[:top]]
     longest = max([expected, *(seconds for seconds, _ in best)])
     trainings = sum(seconds * n for seconds, n in best)
     if expected > max((seconds for seconds, _ in best), default=0.0):
@@ -241,7 +259,8 @@ def _fine_tuning_fits(plan: Plan, trials: Sequence[TrialRecord], now: float) -> 
 def _fine_tuning_seconds(plan: Plan, trials: Sequence[TrialRecord]) -> tuple[float, float]:
     """Seconds before the first epoch of a fine-tuning, and of each; (0, 0) = not known."""
     assert plan.clock is not None
-    known = [(t.seconds, len(t.curve)) for t in trials if t.done and t.method == "fine_tune"]
+    tuned = [t for t in trials if t.done and t.method == "fine_tune"]
+    known = [(t.training_seconds, len(t.curve)) for t in tuned]
     rates = [plan.folds * seconds / epochs for seconds, epochs in known if seconds and epochs]
     if rates:  # What comes before the first epoch is in them.
         return 0.0, statistics.median(rates)
@@ -255,7 +274,8 @@ def _fine_tuning_seconds(plan: Plan, trials: Sequence[TrialRecord]) -> tuple[flo
 def _usual_seconds(plan: Plan, method: Method, trials: Sequence[TrialRecord]) -> float:
     """Seconds that a trial takes, going by those of its kind or by the measured speed."""
     assert plan.clock is not None
-    known = [t.seconds for t in trials if t.state == State.COMPLETE and t.method == method]
+    whole = [t for t in trials if t.state == State.COMPLETE and t.method == method]
+    known = [t.training_seconds for t in whole]
     if seconds := [s for s in known if s is not None]:
         return statistics.median(seconds)
     if method == "probe" or (speed := plan.clock.speeds.training) is None:

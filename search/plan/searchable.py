@@ -3,7 +3,7 @@
 from records.toml import validate
 from search.config import SearchConfig
 from search.plan.plan import networks_of
-from space import NAMED_SPACES, Parameter, Space, Value, load_space, parse_space
+from space import NAMED_SPACES, Parameter, Space, Value, load_space, parse_space, with_ranges
 from train_core.config import TrainConfig, laid_over
 from train_core.networks import OF_TIMM, OWN_KEYS, TIMM, is_foreign
 
@@ -33,7 +33,7 @@ def build_space(config: SearchConfig, training: TrainConfig) -> Space:
     if config.space.parameters:
         own = parse_space(f"{space.name} with [space.parameters]", config.space.parameters)
         space = space.with_own(own)
-    space = space.without(config.space.fixed)
+    space = with_ranges(space, config.space.ranges).without(config.space.fixed)
     mixed = config.recipe == "pretrained"
     if mixed:
         space = _where_methods_have_them(space)

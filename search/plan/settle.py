@@ -8,6 +8,7 @@ from typing import Any
 from records.files import absolute
 from records.pixels import SMALL
 from search.config import SearchConfig
+from search.plan.costs import refuse_constant
 from search.plan.plan import Plan
 from search.plan.searchable import build_space
 from space import NAMED_SPACES, Space
@@ -51,6 +52,7 @@ def settle(config: SearchConfig, data: PreparedData, default_recipe: RecipeName)
     study = config.study.model_copy(update={"name": study_name(config, data, recipe)})
     config = _with_space(_with_length(config.model_copy(update={"recipe": recipe})))
     space = _space(config, training)
+    refuse_constant(study.costs, space)
     settled = {
         "data": data_config,
         "training": training.model_dump(exclude={"seed"}),
@@ -164,7 +166,7 @@ def _with_space(config: SearchConfig) -> SearchConfig:
 def _probes(config: SearchConfig, training: TrainConfig, space: Space) -> int | None:
     """How many trials are probes; None for recipes that have none."""
     if config.recipe != "pretrained":
-        if config.probes is not None:
+        if config.probes:
             raise ValueError(
                 f"probes must be left out, since only recipe 'pretrained' has them, but got "
                 f"{config.probes} for recipe '{config.recipe}'"

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Self
 
+from records.machine.guard import UNGUARDED, no_guard, refuse_unguarded
 from records.words import duration
 from search.workers.events import (
     Began,
@@ -20,7 +21,6 @@ from search.workers.events import (
     WorkerHung,
     WorkerLost,
 )
-from search.workers.guard import UNGUARDED, no_guard, refuse_unguarded
 from search.workers.interrupts import StopFlag, StopNow, signals_held_back
 from search.workers.patience import Patience, awake
 from search.workers.worker import Slot, Task, work

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from records.machine import versions
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from train_core.engine import EnginePool
     from train_core.images import ImageData
 
-_GLANCE = 0.1  # Seconds that tell whether it is worth measuring longer.
+_GLANCE = 0.1  # Seconds that tell whether it is worth measuring longer, and
+_LOOK = 0.5  # those that are: the first trial waits for them.
 _MEASURED = 2.0  # Seconds in which the speed of features is measured, and
 _WARM = 2  # signs of it that come before.
 _TOLD = 2.0  # Seconds between two signs of how far something is.
@@ -147,7 +149,7 @@ def _images_per_second(plan: Plan, engines: "EnginePool") -> float:
     speed = measure_speed(plan.training, engines, _GLANCE)
     if plan.training.epochs * plan.train_count < speed:
         return speed  # A training takes less than a second, however much less.
-    return measure_speed(plan.training, engines)
+    return measure_speed(plan.training, engines, _LOOK)
 
 
 def _features_per_second(config: TrainConfig, data: "ImageData") -> float | None:
@@ -212,6 +214,12 @@ class _Prepare:
             return ValueError(str(mistake))
 
 
+def _import_ahead() -> None:
+    """Import what the first opening of a database takes, which otherwise somebody waits for."""
+    for name in ("alembic.command", "sqlalchemy.orm"):
+        import_module(name)
+
+
 def prepare_apart(config: DataConfig, stop: StopFlag) -> PreparedData:
     """`prepare`, in a process of its own: no process that searches sees test images.
 
@@ -221,6 +229,7 @@ def prepare_apart(config: DataConfig, stop: StopFlag) -> PreparedData:
     """
     with WorkerPool(None, role="prepare", trains=False, stop=stop) as apart:
         apart.grow(1)
+        _import_ahead()  # While that process imports what it needs itself.
         result: PreparedData | ValueError = apart.call(_Prepare(config))
     if isinstance(result, ValueError):
         raise result

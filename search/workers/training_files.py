@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from records.outcome import EpochRecord
+from records.outcome import Cause, EpochRecord, State
 from records.trial import TrialRecord
 from search.config import LoggingConfig
 from search.plan import Plan
@@ -45,13 +45,14 @@ def _checkpoints(plan: Plan) -> Path:
     return plan.folder / "checkpoints"
 
 
-def sweep_trials(plan: Plan, trials: Sequence[TrialRecord]) -> None:
-    """Remove the checkpoints of trials that have ended.
+def sweep_trials(plan: Plan, trials: Sequence[TrialRecord], *, paused: bool = True) -> None:
+    """Remove the checkpoints of trials that have ended; those of paused ones only if told so.
 
     A process that is killed between telling how a trial ended and removing its checkpoint leaves
     one behind.
     """
-    ended = [t for t in trials if t.state in ("complete", "pruned", "failed")]
+    ended = [t for t in trials if t.done or t.state == State.FAILED]
+    ended = [t for t in ended if paused or t.cause != Cause.PAUSED]
     _remove(plan, *(f"{_TRIAL}-{t.index}.safetensors*" for t in ended if t.index is not None))
 
 

@@ -18,6 +18,7 @@ class Answer(StrEnum):
 
     GO = "go"
     PRUNE = "prune"  # The trial fell behind: settle it as pruned.
+    PAUSE = "pause"  # The same for now: keep its checkpoint, and settle it with that cause.
     LOST = "lost"  # Someone else took or ended the trial: drop it, and claim another one.
 
 

@@ -1,7 +1,8 @@
 """`SqlBroker`: trials out of an Optuna study in a database, exactly as many as were asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -13,12 +14,15 @@ from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
 from studies.attributes import index_of, requeued, trial_records
-from studies.broker import Answer, Broker, Claim, Claims, Given, Policy, TooManyFailures
+from studies.broker import Answer, Broker, Claim, Claims, Given, Policy
+from studies.broker.again import deaths_of, run_again, take_up
+from studies.broker.audit import Audit
+from studies.broker.counting import finished, refuse_failing
 from studies.broker.owner import Observer, Owner, owner_of
+from studies.costs import expected, report, written_values
+from studies.promotion import Promote
 from studies.study import Place
 
-# Failures in a row that end a search: by then it is the machine and not the parameters.
-MAX_FAILURES = 5
 # Deaths of its worker in a row, without getting further, after which a trial is given up; the same
 # of runs for which neighbours left no memory.
 MAX_DEATHS = 3
@@ -40,6 +44,7 @@ class SqlBroker(Broker):
         policy: Settles what is not the same in all trials and not sampled either, and when the
             last one starts; None = nothing is, and only the total counts.
         folds: How many such trainings in turn, each on a fold of the images, a trial is.
+        audit: Which trials are finished although the pruner would stop them.
     """
 
     def __init__(  # noqa: PLR0913 - all that a search has settled
@@ -52,11 +57,13 @@ class SqlBroker(Broker):
         configure: Configure,
         policy: Policy | None = None,
         folds: int = 1,
+        audit: Audit | None = None,
     ) -> None:
         self._study, self._place, self._total = study, place, total
         self._space, self._fixed, self._configure = space, fixed, configure
-        self._policy, self._folds = policy, folds
+        self._policy, self._folds, self._audit = policy, folds, audit or Audit()
         self._owner, self._observer = Owner.this_process(), Observer(study)
+        self._promote = study.pruner if isinstance(study.pruner, Promote) else None
         self._trials: dict[int, Trial] = {}
         self._before = {
             t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()
@@ -76,7 +83,7 @@ class SqlBroker(Broker):
             missing = self._total - done - running
             if self._policy is not None and not self._policy.may_start(trial_records(self._study)):
                 return Claims((), wait=False, given_up=given_up)
-            asked = [self._ask() for _ in range(min(n, missing))]
+            asked = self._asked(n, missing)
         claims = []
         # Outside the lock: nobody has to wait for what is written here.
         for trial in asked:
@@ -91,15 +98,23 @@ class SqlBroker(Broker):
         """Write the score, and ask the pruner; after the last epoch there is nothing to ask."""
         assert record.score is not None
         trial, epoch = self._trials[claim.number], record.epoch
+        each = claim.config["epochs"]
+        at_rung = self._promote is not None and self._promote.is_rung(epoch, each)
         try:
-            prune = self._falls_behind(trial, epoch, record.score, claim)
-            if prune:
-                # Before the report: a kill in between must not make this an epoch that was passed.
-                trial.set_user_attr(keys.PRUNED_AT, epoch)
-            trial.report(record.score, epoch)
+            # Those that get to a rung at the same time must see each other.
+            with self._place.lock() if at_rung else nullcontext():
+                stop = self._falls_behind(trial, record, claim)
+                if stop and self._audit.finishes(trial, claim.index, epoch):
+                    stop = False
+                if stop:
+                    # Before the report: a kill in between must not make this one that was passed.
+                    trial.set_user_attr(keys.PRUNED_AT, epoch)
+                report(trial, record.score, epoch)
         except UpdateFinishedTrialError:
             return Answer.LOST
-        return Answer.PRUNE if prune else Answer.GO
+        if not stop:
+            return Answer.GO
+        return Answer.PRUNE if self._promote is None else Answer.PAUSE
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
         """Write the outcome, unless the trial is no longer this worker's."""
@@ -110,12 +125,29 @@ class SqlBroker(Broker):
             if now.state != TrialState.RUNNING or claim.number in requeued(trials):
                 return False
             if outcome.state == State.REQUEUED:
-                deaths = int(now.user_attrs.get(keys.DEATHS, 0))
-                _run_again(self._study, now, _deaths(now) if outcome.cause else deaths)
+                before = int(now.user_attrs.get(keys.DEATHS, 0))
+                run_again(self._study, now, deaths_of(now) if outcome.cause else before)
             else:
+                if self._promote is not None and outcome.cause == Cause.PAUSED:
+                    place = self._promote.place(claim.number, trial_records(self._study))
+                    outcome = replace(outcome, reason=place)
                 _write(self._study, now, {keys.HISTORY: columns(outcome.history)})
                 _end(self._study, now, outcome, trial)
         return True
+
+    def _asked(self, n: int, missing: int) -> list[Trial]:
+        """Up to `n` trials: first those that waited and paused ones, then new points."""
+        asked: list[Trial] = []
+        while len(asked) < n:
+            # A promotion takes a trial out of those that are done, and puts it back.
+            if self._promote and take_up(self._study, self._promote, last=missing <= 0):
+                asked.append(self._ask())
+            elif missing > 0:
+                asked.append(self._ask())
+                missing -= 1
+            else:
+                break
+        return asked
 
     def _ask(self) -> Trial:
         trial = self._study.ask()
@@ -162,14 +194,15 @@ class SqlBroker(Broker):
         trial.set_user_attr(keys.GIVEN, asdict(given))
         return given
 
-    def _falls_behind(self, trial: Trial, epoch: int, score: float, claim: Claim) -> bool:
+    def _falls_behind(self, trial: Trial, record: EpochRecord, claim: Claim) -> bool:
         """What the pruner says to an epoch, in the last and in passed ones always no."""
-        each = claim.config["epochs"]
+        each, epoch, score = claim.config["epochs"], record.epoch, record.score or 0.0
         if epoch >= each * self._folds:
             return False
         seen, first = trial._get_latest_trial(), (epoch - 1) // each * each
         # It takes the best epoch so far; on an easier fold, that would say nothing of this one.
         own = {e: v for e, v in seen.intermediate_values.items() if e > first}
+        seen.user_attrs = expected(seen, record, each * self._folds)
         seen.intermediate_values = {**own, epoch: score}
         # Asked for passed epochs too, since some pruners keep what they see.
         return self._study.pruner.prune(self._study, seen) and epoch > claim.passed
@@ -191,9 +224,9 @@ def requeue_dead(study: Study, observer: Observer) -> dict[int, Outcome]:
         owner = owner_of(trial)
         if owner is not None and not observer.is_gone(owner, signs):
             continue
-        deaths = _deaths(trial)
+        deaths = deaths_of(trial)
         if deaths < MAX_DEATHS:
-            _run_again(study, trial, deaths)
+            run_again(study, trial, deaths)
         else:
             epoch = len(trial.intermediate_values) + 1
             reason = f"its worker died {deaths} times, at last in epoch {epoch}"
@@ -216,37 +249,13 @@ def fail_running(study: Study, number: int, outcome: Outcome) -> bool:
     return True
 
 
-def finished(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total: complete and pruned ones."""
-    return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-
-
-def refuse_failing(trials: Sequence[FrozenTrial], before: set[int]) -> None:
-    """Raise `TooManyFailures` if the last trials, by number, all failed.
-
-    Args:
-        trials: All trials of the study.
-        before: Numbers of trials that ended before this search began; not held against it.
-    """
-    ignored = requeued(trials) | before
-    ended = [t for t in trials if t.state.is_finished() and t.number not in ignored]
-    last = ended[-MAX_FAILURES:]
-    if len(last) == MAX_FAILURES and all(t.state == TrialState.FAIL for t in last):
-        cause = last[0].user_attrs.get(keys.REASON, "unknown cause")
-        raise TooManyFailures(
-            f"{MAX_FAILURES} trials in a row failed, the first one (trial {last[0].number}) with: "
-            f"{cause}"
-        )
-
-
 def _end(study: Study, trial: FrozenTrial, outcome: Outcome, own: Trial | None = None) -> None:
     """Write why and how it ended; a trial of this process's own is found without its number."""
     _write(study, trial, {keys.CAUSE: outcome.cause, keys.REASON: outcome.reason})
     told = own or trial.number
-    # Told and not raised: an exception keeps every frame it has passed alive, and with them the
-    # network.
+    # Told and not raised: an exception would keep its frames alive, and with them the network.
     if outcome.state == State.COMPLETE:
-        study.tell(told, outcome.score)
+        study.tell(told, written_values(study, trial, outcome))
     else:
         study.tell(told, state=_ENDS[outcome.state])
 
@@ -255,35 +264,3 @@ def _write(study: Study, trial: FrozenTrial, about: Mapping[str, Any]) -> None:
     for key, value in about.items():
         if value is not None:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
-
-
-def _deaths(trial: FrozenTrial) -> int:
-    """Of the runs in a row that did not get further than the one before, with this one."""
-    further = len(trial.intermediate_values) > trial.user_attrs.get(keys.PASSED, 0)
-    return 1 if further else int(trial.user_attrs.get(keys.DEATHS, 0)) + 1
-
-
-def _run_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
-    """Enqueue a trial again, then end it; a kill between the two does no harm."""
-    if trial.number not in requeued(study.get_trials(deepcopy=False)):
-        reported = len(trial.intermediate_values)
-        passed = min(reported, int(trial.user_attrs.get(keys.PRUNED_AT, reported + 1)) - 1)
-        attributes: dict[str, Any] = {
-            keys.RETRY_OF: trial.number,
-            keys.INDEX: index_of(study, trial),
-            keys.DEATHS: deaths,
-            keys.PASSED: max(passed, int(trial.user_attrs.get(keys.PASSED, 0))),
-        }
-        # Without a config it was stopped before all values were there; without given ones, the
-        # sampler draws the same again from the trial's index.
-        values = (
-            trial.params
-            if keys.CONFIG in trial.user_attrs
-            else trial.user_attrs.get(keys.ENQUEUED)
-        )
-        if values is not None:
-            attributes[keys.ENQUEUED] = values
-        if keys.GIVEN in trial.user_attrs:
-            attributes[keys.GIVEN] = trial.user_attrs[keys.GIVEN]
-        study.enqueue_trial(values or {}, user_attrs=attributes)
-    study.tell(trial.number, state=TrialState.FAIL)

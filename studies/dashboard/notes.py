@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from optuna.study import Study
 
+from records.outcome import Cause
 from records.trial import TrialRecord
-from records.words import of_method
+from records.words import costs, of_method
 
 Item = TypeVar("Item", int, float)
 Rows = Sequence[tuple[str, str]]  # The rows of a table: what it is, and what it says.
@@ -94,7 +95,7 @@ def _prefix(key: int | None) -> str:
 
 def trial_note(trial: TrialRecord, score: str = "accuracy") -> str:
     """How a trial ended, or how far it is, in words, with its curve of what is maximised."""
-    parts = _outcome(trial, score), _curve(trial), _table(trial, score)
+    parts = _outcome(trial, score), _history(trial), _curve(trial), _table(trial, score)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -156,7 +157,8 @@ def _outcome(trial: TrialRecord, score: str) -> str:
     kind, result = of_method(trial.method), f"{accuracy} after {epochs}{seconds}"
     match trial.state:
         case "complete":
-            return f"**Complete{kind}**: {result}."
+            spent = f", with {escaped(costs(trial.costs))}" if trial.costs else ""
+            return f"**Complete{kind}**: {result}{spent}."
         case "pruned":
             return f"**Pruned{kind}**: {reason}. {result}."
         case "failed":
@@ -165,6 +167,8 @@ def _outcome(trial: TrialRecord, score: str) -> str:
             planned = (trial.config or {}).get("epochs", 0) * trial.folds
             of = f" of {planned}" if planned else ""
             return f"**Running{of_method(trial.method)}**: {accuracy} after {epochs}{of}."
+        case "requeued" if trial.cause == Cause.PAUSED:
+            return f"**Taken up again**: {reason}. It went on under another number."
         case "requeued":
             return (
                 f"**Stopped from outside** after {epochs}. It goes on under another number, as "
@@ -172,6 +176,14 @@ def _outcome(trial: TrialRecord, score: str) -> str:
             )
         case _:
             return "**Waiting** for a worker."
+
+
+def _history(trial: TrialRecord) -> str:
+    """Where it comes from, and what the pruner would have done with it."""
+    origin = f"{trial.origin}." if trial.origin else ""
+    audit = "The pruner would have stopped it after epoch {}; it was finished to check the pruner."
+    audited = "" if trial.audited is None else audit.format(trial.audited)
+    return escaped(f"{origin[:1].upper()}{origin[1:]} {audited}".strip())
 
 
 def _curve(trial: TrialRecord) -> str:

@@ -17,7 +17,7 @@ import pytest
 from safetensors import safe_open
 
 from records.trial import TrialRecord
-from search.trial import RunTrials
+from search.workers.trial import RunTrials
 from studies.study import make_or_resume
 from tests.search.conftest import plan_in, run_task
 from tests.search.processes import ONCE, TINY, finished, kill, log_of, records, wait_until

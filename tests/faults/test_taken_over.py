@@ -11,7 +11,7 @@ import pytest
 
 from records.outcome import EpochRecord, Outcome, State
 from search.plan import Plan
-from search.trial import open_broker
+from search.workers.trial import open_broker
 from studies.broker import Answer, Broker, Claim, owner
 from tests.search.conftest import plan_in
 from tests.search.processes import TINY, kill, log_of, records, wait_until

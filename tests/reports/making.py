@@ -13,7 +13,17 @@ from sklearn.metrics import classification_report, confusion_matrix
 from records.evaluation import LabelErrors, SuspectLabel
 from records.metrics import Metrics, write_metrics
 from records.statistics import accuracy_interval, calibration_error
-from studies.attributes import CAUSE, CONFIRMED, HISTORY, INDEX, MACHINE, OWNER, REASON, RETRY_OF
+from studies.attributes import (
+    CAUSE,
+    CONFIRMED,
+    COSTS,
+    HISTORY,
+    INDEX,
+    MACHINE,
+    OWNER,
+    REASON,
+    RETRY_OF,
+)
 from studies.study import Place, Purpose, make_or_resume
 
 SPACE = {
@@ -40,7 +50,8 @@ def trial(
         number: Its place in the search.
         state: How it ended.
         curve: Validation accuracy per epoch; None = one that depends on its parameters.
-        about: `cause`, `reason`, `retry_of`, `params`, `space`, `pid`, `host`, `start` (seconds).
+        about: `cause`, `reason`, `retry_of`, `params`, `space`, `pid`, `host`, `start` (seconds),
+            `costs`.
     """
     space = about.get("space", SPACE)
     params = about.get("params") or sampled(space, number)
@@ -54,10 +65,11 @@ def trial(
         CAUSE: about.get("cause"),
         REASON: about.get("reason"),
         RETRY_OF: about.get("retry_of"),
+        COSTS: about.get("costs"),
     }  # fmt: skip
     made = create_trial(
         state=_STATES[state],
-        value=curve[-1] if state == "complete" else None,
+        values=[curve[-1], *about.get("costs", {}).values()] if state == "complete" else None,
         params=params,
         distributions={name: _distribution(space[name]) for name in params},
         intermediate_values=dict(enumerate(curve, 1)),
@@ -109,7 +121,8 @@ def make_study(
         trials: What it holds.
         name: What it is called.
         space: What is searched.
-        about: `total`, `confirmed` (number -> accuracies), `data`, `split`, `storage`.
+        about: `total`, `confirmed` (number -> accuracies), `data`, `split`, `storage`,
+            `objectives`.
     """
     place = Place(name, root / name, about.get("storage"))
     fingerprint = {
@@ -122,7 +135,8 @@ def make_study(
         "trials": about.get("total", len(trials)),
         "study": {"sampler": "tpe", "pruner": "median", "prune_after": 1 / 6},
     }
-    study = make_or_resume(place, Purpose(fingerprint, settings, {}))
+    objectives = about.get("objectives", ("accuracy",))
+    study = make_or_resume(place, Purpose(fingerprint, settings, {}, objectives=objectives))
     for made in trials:
         study.add_trial(made)
     for number, accuracies in about.get("confirmed", {}).items():

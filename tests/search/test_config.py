@@ -19,7 +19,7 @@ from train_core.data.prepare import prepare
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",
     "--storage", "--workers", "--timeout", "--seed", "--runs", "--dashboard",
-    "--budget", "--image-size",
+    "--budget", "--image-size", "--range", "--continue-from", "--warm-start",
 }  # fmt: skip
 
 
@@ -33,6 +33,34 @@ def test_flags_win_over_the_file(tmp_path) -> None:
     path.write_text("trials = 7\n[study]\nseed = 3\nsampler = 'random'\n")
     config = load_search_config(str(path), {"trials": 9, "study.seed": None, "recipe": "cpu"})
     assert (config.trials, config.study.seed, config.study.sampler) == (9, 3, "random")
+
+
+def test_flags_that_may_be_repeated_reach_the_search(tmp_path, run_here, monkeypatch) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[space.ranges]\nlr_muon = [0.1, 0.2]\ndropout = [0.0, 0.3]\n")
+    seen = []
+
+    def search(settings, *_):
+        seen.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.session.run_search", search)
+    words = ["--range", "lr_muon=0.05:2", "--warm-start", "a", "--warm-start", "b"]
+    run_here(
+        "search.run", "--config", path, *words, "--continue-from", "c", "--range", "augment=0:1"
+    )
+    (config,) = seen
+    assert config.space.ranges == {
+        "lr_muon": [0.05, 2.0],
+        "dropout": [0.0, 0.3],
+        "augment": [0, 1],
+    }
+    assert (config.study.warm_start, config.study.continue_from) == (["a", "b"], "c")
+    run_here("search.run")
+    assert (seen[1].study.warm_start, seen[1].space.ranges) == ([], {})
+    wrong = run_here("search.run", "--range", "lr=1")
+    assert (wrong.returncode, len(seen)) == (2, 2)
+    assert "a range must be NAME=LOW:HIGH, such as lr=0.05:2, but got 'lr=1'" in wrong.stderr
 
 
 @pytest.mark.parametrize(
@@ -55,6 +83,9 @@ def test_flags_win_over_the_file(tmp_path) -> None:
         ("timeout = -1", "timeout must be greater than 0"),
         ("budget = 'soon'", "a time must be a number with s, m or h after it"),
         ("budget = 0", "budget must be greater than 0"),
+        ("[study]\naudit = 2.0", "audit must be less than or equal to 1"),
+        ("[study]\nstop = 'soon'", "stop must be 'trials' or 'plateau'"),
+        ("[space.ranges]\nlr = [1.0]", "lr must"),
         ("probes = -1", "probes must be greater than or equal to 0"),
     ],
 )

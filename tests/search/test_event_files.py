@@ -7,9 +7,9 @@ import pytest
 
 from records.outcome import EpochRecord
 from search.config import LoggingConfig
-from search.trial import RunTrials
 from search.workers.events import Ended, EpochEnded, Warned
 from search.workers.training_files import EventFiles, event_files_of, refuse_missing
+from search.workers.trial import RunTrials
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
@@ -98,9 +98,8 @@ def test_nothing_happens_unless_it_is_asked_for(tiny_plan, worker) -> None:
     records = [1, 2]
     with event_files_of(plan, 0) as event_files:
         assert list(event_files.follow(records)) == records
-    code = (
-        "import sys, search.trial, search.finalize.final; sys.exit('tensorboard' in sys.modules)"
-    )
+    modules = "search.workers.trial, search.finalize.final"
+    code = f"import sys, {modules}; sys.exit('tensorboard' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

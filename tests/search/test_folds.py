@@ -10,9 +10,9 @@ from search.display.summary import count, plan_lines
 from search.finalize.calibrate import kept_gaps, kept_predictions
 from search.finalize.confirm import Confirm, confirmation_config
 from search.finalize.final import validated
-from search.trial import RunTrials
 from search.workers.events import Began, Ended, EpochEnded
 from search.workers.training_files import checkpoint_of_trial
+from search.workers.trial import RunTrials
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.house.test_old_files import ASSETS

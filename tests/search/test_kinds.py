@@ -6,9 +6,9 @@ import torch
 from records.outcome import State
 from search.display.progress import PlainLines, in_words
 from search.finalize.confirm import candidates, missing, missing_further, with_further
-from search.trial import RunTrials
 from search.workers.events import Began, Progressed
 from search.workers.tasks import ComputeFeatures, MeasureSpeed, probe_of
+from search.workers.trial import RunTrials
 from studies.attributes import trial_records
 from studies.study import make_or_resume
 from tests.search.conftest import config_in, new_worker, run_task

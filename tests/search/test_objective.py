@@ -13,7 +13,7 @@ from search.display.summary import plan_lines
 from search.export.evaluation import evaluation
 from search.finalize.confirm import Confirm, confirmation_config
 from search.finalize.final import beside_accuracy
-from search.trial import RunTrials
+from search.workers.trial import RunTrials
 from studies.attributes import trial_records
 from studies.dashboard.notes import trial_note
 from studies.study import make_or_resume

@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from search.trial import RunTrials
+from search.workers.trial import RunTrials
 from studies.study import make_or_resume
 from tests.search.conftest import plan_in, run_task
 from tests.search.processes import TINY, done, finished, kill, log_of, records, wait_until

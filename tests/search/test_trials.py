@@ -6,16 +6,20 @@ import torch
 from optuna.trial import TrialState
 
 from records.outcome import Cause, Outcome, State
-from search.trial import RunTrials, open_broker
+from search.display.summary import count
 from search.workers.events import Began, Ended, EpochEnded
-from search.workers.training_files import checkpoint_of_trial
+from search.workers.training_files import checkpoint_of_trial, sweep_trials
+from search.workers.trial import RunTrials, open_broker
 from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.broker.owner import Owner
+from studies.promotion import is_paused
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 from tests.search.processes import TINY
+from train_core.config import TrainConfig
 from train_core.engine.memory import MemoryUse
+from train_core.fit import fit
 from train_core.networks.base import Classifier
 
 
@@ -55,22 +59,66 @@ def test_the_same_seed_gives_the_same_trials_bit_for_bit(tiny_plan, tmp_path, wo
 
 
 @pytest.mark.slow
-def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker) -> None:
-    undisturbed, _ = search(tiny_plan(), worker)
-    plan = tiny_plan(runs=str(tmp_path / "others"))
+@pytest.mark.parametrize(
+    ("pruner", "stops"), [("median", {"trial 2": 1}), ("promote", {"trial 2": 1, "trial 5": 1})]
+)
+def test_a_stopped_search_goes_on_bit_for_bit(tiny_plan, tmp_path, worker, pruner, stops) -> None:
+    about = {"study": {"pruner": pruner, "startup_trials": 2, "reduction": 2}}
+    undisturbed, _ = search(tiny_plan(**about), worker)
+    plan = tiny_plan(runs=str(tmp_path / "others"), **about)
     study = make_or_resume(plan.place, plan.purpose())
-    steps = RunTrials(plan, None).run(worker)
-    for event in steps:
-        if isinstance(event, EpochEnded) and event.job == "trial 2":
-            worker._stop.set()  # In the middle of a trial.
-    worker._stop.up = False
-    assert trial_records(study)[2].state in ("requeued", "waiting", "failed")
+    for job, last in stops.items():
+        for event in RunTrials(plan, None).run(worker):
+            if isinstance(event, EpochEnded) and (event.job, event.epoch) == (job, last):
+                worker._stop.set()  # In the middle of a trial.
+        worker._stop.up = False
     run_task(RunTrials(plan, None), worker)
-    again = [r for r in trial_records(study) if r.state in ("complete", "pruned")]
-    expected = trial_records(undisturbed)
-    assert len(again) == 6
-    for mine, theirs in zip(again, expected, strict=True):
+    again = {r.index: r for r in trial_records(study) if r.done}
+    expected = {r.index: r for r in trial_records(undisturbed) if r.done}
+    assert len(again) == len(expected) == 6
+    for place, theirs in expected.items():
+        mine = again[place]
         assert (mine.params, mine.state, mine.curve) == (theirs.params, theirs.state, theirs.curve)
+
+
+@pytest.mark.slow
+def test_a_paused_trial_goes_on_from_its_checkpoint_bit_for_bit(tiny_plan, worker) -> None:
+    plan = tiny_plan(study={"pruner": "promote", "reduction": 2, "sampler": "random", "seed": 1})
+    study, _ = search(plan, worker)
+    trials = trial_records(study)
+    done = {r.index: r for r in trials if r.done}
+    assert sorted(done) == list(range(6))
+    before = [r for r in trials if r.state == State.REQUEUED]
+    assert before
+    for paused in before:
+        later = done[paused.index]
+        # The same seconds: these epochs were not trained again.
+        for field in ("seconds", "train_loss"):
+            assert later.history[field][: len(paused.curve)] == paused.history[field]
+        assert later.spent == paused.seconds
+    resumed = max((r for r in done.values() if r.spent), key=lambda r: len(r.curve))
+    images = worker.engines(plan.data, plan.config.data).data
+    straight = fit(TrainConfig.model_validate(resumed.config), images)
+    assert [next(straight).score for _ in resumed.curve] == list(resumed.curve.values())
+
+    kept = {r.index for r in done.values() if is_paused(r)}
+    assert kept
+    sweep_trials(plan, trials, paused=False)
+    there = {place for place in done if checkpoint_of_trial(plan, place).path.exists()}
+    assert there == kept
+    sweep_trials(plan, trials)
+    assert not list(plan.folder.rglob("*.safetensors"))
+
+    counts = count(trials, 6, plan.config.study)
+    assert (counts.ended, counts.paused) == (True, len(kept))
+    assert f"({len(kept)} paused)" in counts.by_state()
+    runs = [(r.number, paused) for paused in before for r in trials if r.index == paused.index]
+    later, paused = min(((n, p) for n, p in runs if n > p.number), key=lambda pair: pair[0])
+    stopped = trials[:later]
+    stopped[paused.number] = paused.model_copy(update={"state": State.PRUNED})
+    pending = count(stopped, sum(r.done for r in stopped), plan.config.study)
+    assert pending.done == pending.total
+    assert not pending.ended  # Killed just then, the search would go on with it.
 
 
 def test_a_trial_over_its_time_is_pruned_with_a_reason(tiny_plan, worker) -> None:
@@ -178,7 +226,7 @@ def test_a_trial_that_neighbours_leave_no_memory_is_run_again_but_not_for_ever(
     gib = 2**30
     beside_others = MemoryUse(total=80 * gib, free=gib, own=9 * gib, peak=9 * gib)
     monkeypatch.setattr("train_core.fit.memory_use", lambda device: beside_others)
-    monkeypatch.setattr("search.trial._ASIDE", 0.0)
+    monkeypatch.setattr("search.workers.trial._ASIDE", 0.0)
     plan = tiny_plan(trials=2, study={"startup_trials": 2, "pruner": "none"})
     study = make_or_resume(plan.place, plan.purpose())
     engines = worker.engines(plan.data, plan.config.data)

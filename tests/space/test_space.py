@@ -1,7 +1,7 @@
 import optuna
 import pytest
 
-from space import NAMED_SPACES, Space, load_space, parse_space
+from space import NAMED_SPACES, Space, load_space, parse_space, with_ranges
 from train_core.config import TrainConfig
 
 FLOAT = {"type": "float", "low": 0.1, "high": 1.0}
@@ -161,6 +161,41 @@ def test_keys_can_be_left_out() -> None:
         ValueError, match="a fixed parameter must name a known key, but got 'wdith'"
     ):
         load_space("extended").without(["wdith"])
+
+
+def test_a_range_by_name_replaces_the_ends_and_nothing_else() -> None:
+    given = with_ranges(load_space("default"), {"lr_muon": (0.05, 2), "depth": (2.0, 4.0)})
+    before = load_space("default").parameters
+    assert given.parameters["depth"].model_dump() == before["depth"].model_dump() | {
+        "low": 2, "high": 4,
+    }  # fmt: skip
+    lr = given.parameters["lr_muon"]
+    assert (lr.low, lr.high, lr.log, lr.sets) == (0.05, 2, True, "lr")
+    assert (lr.when, list(given.parameters)) == ({"optimizer": "muon"}, list(before))
+    for name, ends, why in (
+        ("lr_moun", (1, 2), "did you mean 'lr_muon'"),
+        ("batch_size", (1, 2), "of a parameter of numbers, but got 'batch_size'"),
+        ("depth", (1.5, 2), "must be a whole number, but got 1.5 .*parameter 'depth'"),
+        ("dropout", (0.5, 0.1), "low must be below high"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            with_ranges(load_space("default"), {name: ends})
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "nearest"),
+    [
+        (FLOAT, 9.0, 1.0), (FLOAT, 0.0, 0.1), (FLOAT, 0.5, 0.5), (FLOAT, "wide", None),
+        ({"type": "int", "low": 2, "high": 10, "step": 4}, 11, 10),
+        ({"type": "int", "low": 2, "high": 10, "step": 4}, 7.5, 6),
+        ({"type": "int", "low": 2, "high": 10, "step": 4}, True, None),
+        ({"type": "choice", "choices": [1, 2]}, 2, 2),
+        ({"type": "choice", "choices": [1, 2]}, 3, None),
+    ],
+)  # fmt: skip
+def test_the_nearest_value_in_a_range(declared, value, nearest) -> None:
+    found = space(x=declared).parameters["x"].nearest(value)
+    assert (found, type(found)) == (nearest, type(nearest))
 
 
 def test_log_and_step_reach_the_suggester() -> None:

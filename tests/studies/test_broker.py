@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 from records.outcome import Cause, State
 from studies.attributes import INDEX, OWNER, requeued, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
+from studies.broker.counting import MAX_FAILURES, finished
 from studies.broker.owner import Observer, Owner
-from studies.broker.sql import MAX_FAILURES, SqlBroker, finished, requeue_dead
+from studies.broker.sql import SqlBroker, requeue_dead
 from studies.config import StudyConfig
 from studies.study import Place, find
 from tests.studies.conftest import FIRST, begun

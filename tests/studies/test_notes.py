@@ -54,6 +54,15 @@ def test_a_trial_in_words_with_its_curve(trial, outcome) -> None:
     assert trial_note(trial) == f"{outcome}\n{CURVE}"
 
 
+def test_a_trial_says_where_it_comes_from_and_that_it_was_audited() -> None:
+    origin = {"how": "warm start", "study": "x", "trial": 12}
+    note = trial_note(record("complete", origin=origin, audited=2))
+    assert (
+        "\n\nWarm start from 'x' trial 12. The pruner would have stopped it after epoch 2; it "
+        in note
+    )
+
+
 def test_what_the_epochs_came_to_is_a_table() -> None:
     history = {"train_loss": [2.0, 1.23456], "val_loss": [None, 0.5], "lr": [0.1], "epoch": [1, 2]}
     rows = trial_note(record("complete", history=history)).splitlines()[-4:]

@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from records.outcome import State
 from studies.attributes import trial_records
 from studies.broker import Claims
+from studies.broker.counting import finished
 from studies.broker.lasting import LastingBroker
-from studies.broker.sql import finished
 from studies.connection.outage import connection_broke, not_waiting, told, wait_out
 from studies.study import Place, find
 from tests.studies.conftest import begun

@@ -14,7 +14,7 @@ from train_core.engine.memory import MemoryUse, memory_use, stopped_by
 from train_core.fit import fit
 
 SMALL = TrainConfig(
-    width=8, depth=1, epochs=2, batch_size=16, augment=0.3, precision="fp32", cuda_graph=True
+    width=4, depth=1, epochs=2, batch_size=16, augment=0.3, precision="fp32", cuda_graph=True
 )
 CPU, GIB = torch.device("cpu"), 2**30
 
@@ -24,10 +24,13 @@ def with_batch(size: int, **changes) -> TrainConfig:
 
 
 class Repeats:
-    """Records a step by keeping it; there is room for so many, and no more can be recorded."""
+    """Records a step by keeping it; there is room for so many, and no more can be recorded.
 
-    def __init__(self, room: int = 99) -> None:
-        self.room = room
+    With `alone`, none can be replayed beside others.
+    """
+
+    def __init__(self, room: int = 99, *, alone: bool = False) -> None:
+        self.room, self.alone = room, alone
         self.recorded: list[int] = []  # Batch sizes, in order.
         self._engines = WeakSet()
 
@@ -39,7 +42,13 @@ class Repeats:
         self._engines.add(step.__self__)
         self.recorded.append(step.__self__.shape.batch_size)
         kept = WeakMethod(step)
-        return lambda: kept()()
+
+        def replay() -> None:
+            if self.alone and len(self._engines) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            kept()()
+
+        return replay
 
 
 def run_out_while_capturing() -> None:
@@ -75,12 +84,12 @@ def test_nothing_is_captured_on_a_processor(data) -> None:
 def test_captured_shapes_take_turns_and_train_as_eager_ones(data) -> None:
     captures = Repeats()
     engines = EnginePool(data, captures)
-    for config in (with_batch(16), with_batch(24), with_batch(16, lr=0.2), with_batch(24)):
+    for config in (with_batch(48), with_batch(32), with_batch(48, lr=0.2), with_batch(32)):
         assert losses(config, engines) == eager(config, data)
-    assert captures.recorded == [16, 24]
+    assert captures.recorded == [48, 32]
     # Another length has another schedule, whose table a graph reads where it was.
-    assert losses(with_batch(16, epochs=3), engines) == eager(with_batch(16, epochs=3), data)
-    assert captures.recorded == [16, 24, 16]
+    assert losses(with_batch(48, epochs=3), engines) == eager(with_batch(48, epochs=3), data)
+    assert captures.recorded == [48, 32, 48]
 
 
 def test_eager_trainings_let_no_captured_step_go(data, monkeypatch) -> None:
@@ -128,9 +137,11 @@ def test_a_training_goes_on_in_a_captured_engine_and_after_its_retry(data, tmp_p
     engines = EnginePool(data, Repeats(room=1))
     losses(with_batch(32, epochs=3, lr=0.3), engines)
     assert losses(config, engines, Checkpoint(path)) == eager(config, data)
-    losses(with_batch(16), engines)  # Now a resumed training needs its room.
-    assert losses(config, engines, Checkpoint(path)) == eager(config, data)
-    assert captured_sizes(engines) == {32}
+    for captures in (Repeats(room=1), Repeats(alone=True)):
+        engines = EnginePool(data, captures)
+        losses(with_batch(16), engines)  # Now a resumed training needs its room.
+        assert losses(config, engines, Checkpoint(path)) == eager(config, data)
+        assert captured_sizes(engines) == {32}
 
 
 def test_a_handle_is_shared_as_long_as_somebody_holds_it() -> None:

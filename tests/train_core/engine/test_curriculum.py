@@ -8,7 +8,7 @@ from PIL import Image
 from tests.conftest import image_data
 from train_core.checkpoint import Checkpoint
 from train_core.config import TrainConfig
-from train_core.engine import Engine, EnginePool, EngineShape, engine
+from train_core.engine import Engine, EnginePool, EngineShape
 from train_core.engine.curriculum import sides_of
 from train_core.fit import fit, measure_speed
 from train_core.networks.weights.check import check_networks
@@ -82,29 +82,34 @@ def test_goes_on_bit_for_bit(data, tmp_path, after) -> None:
     assert whole != facts(fit(GROWING.model_copy(update={"curriculum": "none"}), data))
 
 
-def test_every_size_has_one_captured_step_that_trainings_share(data, monkeypatch) -> None:
-    """Here a replay makes the step anew; on a GPU it launches what was recorded."""
-    captured = []
+class Repeats:
+    """Records a step by keeping it; on a GPU, a replay launches what was recorded."""
 
-    def capture(step, *_):
-        captured.append(made._side)
+    def __init__(self) -> None:
+        self.recorded: list[int] = []  # Sides of the images, in order.
+        self.replayed: list[int] = []
+
+    def record(self, step, generator):
+        engine = step.__self__
+        self.recorded.append(engine._side)
         step()
-        return lambda: replayed.append(made._side) or step()
+        return lambda: self.replayed.append(engine._side) or step()
 
-    monkeypatch.setattr(engine, "capture", capture)
-    shape = EngineShape.of(GROWING, data)
-    made, replayed = Engine(shape, data), []
-    object.__setattr__(made.shape, "cuda_graph", True)
-    for config in (GROWING, GROWING, GROWING.model_copy(update={"curriculum": "none"})):
+
+def test_every_size_has_one_captured_step_that_trainings_share(data) -> None:
+    captures = Repeats()
+    captured = GROWING.model_copy(update={"cuda_graph": True})
+    made = EnginePool(data, captures=captures).engine(captured)
+    for config in (captured, captured, captured.model_copy(update={"curriculum": "none"})):
         made.start(config)
         for _ in range(config.epochs):
             made.run_epoch()
-    assert captured == [16, 12]
-    assert replayed == [side for side in SIDES for _ in range(3)] * 2 + [16] * 15
+    assert captures.recorded == [16, 12]
+    assert captures.replayed == [side for side in SIDES for _ in range(3)] * 2 + [16] * 15
     # Capturing has left no trace.
     alone = EnginePool(data)
     *_, last = fit(GROWING, data, alone)
-    made.start(GROWING)
+    made.start(captured)
     for _ in range(GROWING.epochs):
         made.run_epoch()
     assert torch.equal(made._state.state, alone.engine(GROWING)._state.state)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,14 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.words import of_method
 from search.plan import Plan
-from search.plan.ration import Ration
+from search.plan.ration import Ration, policy_of
+from search.plan.repeats import Repeats
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
 from search.workers.worker import Worker
 from space import Value
 from studies.broker import Answer, Broker, Claim
+from studies.broker.audit import Audit
 from studies.broker.lasting import LastingBroker
 from studies.broker.sql import MAX_DEATHS, SqlBroker
 from studies.study import work_on
@@ -41,10 +43,13 @@ def open_broker(plan: Plan) -> Broker:
         return plan.trial_config(point, index).model_dump()
 
     total = NO_END if plan.total is None else plan.total
-    policy = None if plan.probes is None and plan.clock is None else Ration(plan)
+    policy, asked = policy_of(plan), plan.config.study
+    if plan.config.repeats:
+        policy = Repeats(plan, policy or Ration(plan))
     broker = SqlBroker(
-        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds
-    )
+        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds,
+        Audit(asked.audit, asked.seed),
+    )  # fmt: skip
     return LastingBroker(broker)
 
 
@@ -105,8 +110,8 @@ class Trial:
             yield Warned(event_files.trouble)
         if not self.broker.settle(self.claim, outcome):
             outcome = _LOST
-        # What was lost may go on elsewhere, from the same checkpoint.
-        if outcome.state != State.REQUEUED:
+        # What was lost may go on elsewhere, and what is paused later, from the same checkpoint.
+        if outcome.state != State.REQUEUED and outcome.cause != Cause.PAUSED:
             checkpoint.remove()
         yield Ended(self.job, outcome)
         return outcome.state == State.REQUEUED and outcome.cause is not None
@@ -123,9 +128,9 @@ class Trial:
             config = TrainConfig.model_validate(self.claim.config)
             epochs = config.epochs * len(self.folds)
             yield Began(self.job, config.describe(), epochs, self.claim.number)
-            records = follow(fit_folds(config, self.folds, checkpoint))
+            records = follow(self._with_costs(config, fit_folds(config, self.folds, checkpoint)))
             state, cause, why = yield from self._epochs(records, history, epochs)
-            if state == State.REQUEUED and why is None:
+            if cause == Cause.PAUSED or (state == State.REQUEUED and why is None):
                 checkpoint.write()
         except TrainingStopped as early:
             cause = Cause.DIVERGED if isinstance(early, Diverged) else Cause.OUT_OF_MEMORY
@@ -143,6 +148,21 @@ class Trial:
         """Whether neighbours may have been in the way too seldom to say that they always are."""
         return len(history) > self.claim.passed or self.claim.deaths + 1 < MAX_DEATHS
 
+    def _with_costs(
+        self, config: TrainConfig, records: Iterable[EpochRecord]
+    ) -> Iterator[EpochRecord]:
+        """The same records, with what the study wants to know of the network."""
+        wanted = set(self.plan.config.study.costs) - {"train_seconds"}
+        if not wanted:
+            yield from records
+            return
+        from search.export.costs import costs_of
+
+        data = self.folds.pools[0].data
+        known = costs_of(config, data, wanted, self.plan.folder / "latencies")
+        for record in records:
+            yield record.model_copy(update=known)
+
     def _epochs(
         self, records: Iterable[EpochRecord], history: list[EpochRecord], epochs: int
     ) -> Generator[Event, None, tuple[State, Cause | None, str | None]]:
@@ -158,6 +178,8 @@ class Trial:
                 return State.REQUEUED, None, _LOST.reason
             if answer == Answer.PRUNE:
                 return State.PRUNED, Cause.RULE, f"{study.pruner} rule after epoch {epoch}"
+            if answer == Answer.PAUSE:
+                return State.PRUNED, Cause.PAUSED, f"paused after epoch {epoch}"
             if epoch == epochs:
                 break
             self.worker.share_cores()
