@@ -104,6 +104,7 @@ def test_nothing_is_copied_onto_something(here, tmp_path) -> None:
 @pytest.mark.slow
 def test_what_does_not_fit_leaves_nothing_behind(here, mysql_url, tmp_path) -> None:
     begun(here).set_user_attr("long", "x" * 70_000)
+    begun(Place(f"other-{tmp_path.name}", tmp_path / "other", mysql_url))
     target = Place(f"long-{tmp_path.name}", tmp_path / "target", mysql_url)
     with pytest.raises(ValueError, match="must hold all of a study, but .*too long"):
         copy(here, target)
