@@ -8,6 +8,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
+from records.outcome import Cause
 from records.trial import Origin, ranked
 from space import Space, Value
 from studies import attributes as keys
@@ -88,7 +89,9 @@ def take_over(other: Study, target: Target, purpose: Purpose) -> Lesson:
             f"a study can only continue from one with the same data and trainings, but study "
             f"'{name}' has {'; '.join(changes)}: undo that, or use --warm-start {name}"
         )
-    ended = [t for t in other.get_trials(deepcopy=False) if _is_taken(t)]
+    trials = other.get_trials(deepcopy=False)
+    again = keys.requeued(trials)
+    ended = [t for t in trials if _is_taken(t) and t.number not in again]
     taken, outside, missed = [], Counter[str](), 0
     for trial in ended:
         named, misses = target.names_of(trial)
@@ -120,13 +123,19 @@ def _copy(trial: FrozenTrial, named: Mapping[str, Value], space: Space, study: s
         params=asked.params,
         distributions=asked.distributions,
         user_attrs={
-            **{key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs},
+            **_about(trial),
             keys.ORIGIN: origin.model_dump(),
         },
         intermediate_values=trial.intermediate_values,
     )
     made.datetime_start, made.datetime_complete = trial.datetime_start, trial.datetime_complete
     return made
+
+
+def _about(trial: FrozenTrial) -> dict[str, Any]:
+    """What is kept of its attributes; a pause ends where no checkpoint goes along."""
+    about = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
+    return {**about, keys.CAUSE: Cause.RULE} if about.get(keys.CAUSE) == Cause.PAUSED else about
 
 
 def warm_start(
