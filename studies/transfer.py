@@ -8,6 +8,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
+from records.outcome import Cause
 from records.trial import Origin, ranked
 from space import Space, Value
 from studies import attributes as keys
@@ -89,8 +90,8 @@ def take_over(other: Study, target: Target, purpose: Purpose) -> Lesson:
             f"'{name}' has {'; '.join(changes)}: undo that, or use --warm-start {name}"
         )
     trials = other.get_trials(deepcopy=False)
-    went_on = keys.requeued(trials)
-    ended = [t for t in trials if _is_taken(t) and t.number not in went_on]
+    again = keys.requeued(trials)
+    ended = [t for t in trials if _is_taken(t) and t.number not in again]
     taken, outside, missed = [], Counter[str](), 0
     for trial in ended:
         named, misses = target.names_of(trial)
@@ -122,13 +123,19 @@ def _copy(trial: FrozenTrial, named: Mapping[str, Value], space: Space, study: s
         params=asked.params,
         distributions=asked.distributions,
         user_attrs={
-            **{key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs},
+            **_about(trial),
             keys.ORIGIN: origin.model_dump(),
         },
         intermediate_values=trial.intermediate_values,
     )
     made.datetime_start, made.datetime_complete = trial.datetime_start, trial.datetime_complete
     return made
+
+
+def _about(trial: FrozenTrial) -> dict[str, Any]:
+    """What is kept of its attributes; a pause ends where no checkpoint goes along."""
+    about = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
+    return {**about, keys.CAUSE: Cause.RULE} if about.get(keys.CAUSE) == Cause.PAUSED else about
 
 
 def warm_start(
