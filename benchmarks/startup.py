@@ -116,6 +116,7 @@ def _one(options: argparse.Namespace) -> None:
     from search import session
     from search.display.progress import Display
     from search.workers.events import Began
+    from search.workers.pool import WorkerPool
 
     class UntilTheFirst(Display):
         """Ends the search where its first trial begins."""
@@ -130,9 +131,7 @@ def _one(options: argparse.Namespace) -> None:
         for patch_ in (
             timeline.after(session, "prepare_apart", lambda *_: "find or decode the images"),
             timeline.after(session, "look_around", lambda *_: "wait for the worker's imports"),
-            timeline.after(
-                session.WorkerPool, "call", lambda _, task: _TASKS.get(type(task).__name__)
-            ),
+            timeline.after(WorkerPool, "call", lambda _, task: _TASKS.get(type(task).__name__)),
         ):
             patched.enter_context(patch_)
         try:
