@@ -21,7 +21,7 @@ from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import Part, load_test_part, load_training_data
 from train_core.model import score
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 _FIRST_SEED = 10_000
 """Far from those of the search and of the confirmation."""

@@ -16,9 +16,9 @@ from sqlalchemy.engine import URL
 
 from space import Space, Value
 from studies.algorithms import IndexedSampler, build_pruner
+from studies.algorithms.costs import AmongTheCheaper, directions, name_objectives
 from studies.attributes import ENQUEUED
 from studies.config import StudyConfig
-from studies.costs import AmongTheCheaper, directions, name_objectives
 from studies.differences import Made, apart_from_space, differences
 from studies.storage import (
     close_storage,

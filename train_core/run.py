@@ -19,7 +19,7 @@ from train_core import Diverged, TrainingStopped
 from train_core.config import DeviceName, TrainConfig, refuse_larger
 from train_core.data.config import DataConfig
 from train_core.data.prepare import PreparedData, at_absolute_paths, prepare
-from train_core.run_config import RunConfig, resolve_run
+from train_core.recipes import RunConfig, resolve_run
 
 if TYPE_CHECKING:
     from records.outcome import EpochRecord

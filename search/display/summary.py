@@ -18,10 +18,10 @@ from search.plan import Plan
 from search.plan.clock import Speeds
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
+from studies.algorithms.promotion import is_paused, may_go_on
 from studies.broker.presence import StudyDeleted
 from studies.broker.sessions import Sessions
 from studies.config import StudyConfig
-from studies.promotion import is_paused, may_go_on
 from studies.study import Place
 
 

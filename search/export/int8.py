@@ -16,7 +16,7 @@ from records.metrics import exported
 from search.export.onnx import ExportMismatch, run_onnx, write_without_maps
 from train_core.data.prepare import image_rows, load_labels, prepare
 from train_core.data.split import stratified_subset
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 # Accuracy that may be lost; more is no rounding, but a range that was badly chosen.
 MOST_LOST = 0.05

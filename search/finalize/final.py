@@ -38,7 +38,7 @@ from studies.attributes import TEST_EVALUATIONS
 from studies.study import find
 from train_core.config import TrainConfig
 from train_core.networks.weights.files import find_weights
-from train_core.run_config import RunConfig
+from train_core.recipes import RunConfig
 
 if TYPE_CHECKING:
     from search.export.evaluation import Tested

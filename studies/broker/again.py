@@ -8,8 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from records.outcome import State
 from studies import attributes as keys
+from studies.algorithms.promotion import Promote
 from studies.attributes import index_of, requeued, trial_records
-from studies.promotion import Promote
 
 
 def take_up(study: Study, promote: Promote, *, last: bool) -> bool:

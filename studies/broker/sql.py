@@ -13,14 +13,14 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State, columns
 from space import Space, Value
 from studies import attributes as keys
+from studies.algorithms.costs import expected, report, written_values
+from studies.algorithms.promotion import Promote
 from studies.attributes import index_of, requeued, trial_records
 from studies.broker import Answer, Broker, Claim, Claims, Given, Policy
 from studies.broker.again import deaths_of, run_again, take_up
 from studies.broker.audit import Audit
 from studies.broker.counting import finished, refuse_failing
 from studies.broker.owner import LostActors, Observer, Owner, owner_of
-from studies.costs import expected, report, written_values
-from studies.promotion import Promote
 from studies.study import Place
 
 # Deaths of its worker in a row, without getting further, after which a trial is given up; the same

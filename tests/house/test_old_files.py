@@ -15,7 +15,7 @@ from search.export.onnx import run_onnx
 from studies.attributes import trial_records
 from studies.study import Place, find
 from train_core.model import load_model, probabilities
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 pytestmark = pytest.mark.slow
 

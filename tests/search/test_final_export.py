@@ -29,7 +29,7 @@ from train_core.engine import EnginePool
 from train_core.fit import fit
 from train_core.images import Normalisation
 from train_core.model import TrainedModel, load_model, probabilities, trained_model
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from search.workers.tasks import CheckNetworks, Machine
 from tests.search.conftest import FACTS, begun, run_task, winner
 from train_core.model import load_model
 from train_core.networks.foreign.timm_models import create
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 TIMM, OWN = "timm/test_efficientnet", "tests.train_core.own_builder:build"
 TRAINING = {

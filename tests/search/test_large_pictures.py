@@ -22,7 +22,7 @@ from tests.search.processes import TINY
 from train_core.data.prepare import load_part
 from train_core.images.view import View
 from train_core.model import load_model, probabilities
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from search.display.summary import count
 from search.workers.events import Began, Ended, EpochEnded
 from search.workers.training_files import checkpoint_of_trial, sweep_trials
 from search.workers.trial import RunTrials, open_broker
+from studies.algorithms.promotion import is_paused
 from studies.attributes import OWNER, trial_records
 from studies.broker import Answer, Claim, Claims, TooManyFailures
 from studies.broker.owner import Owner
-from studies.promotion import is_paused
 from studies.study import make_or_resume
 from tests.search.conftest import run_task
 from tests.search.processes import TINY

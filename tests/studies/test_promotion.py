@@ -6,12 +6,12 @@ from optuna.trial import TrialState
 from records.outcome import Cause, State
 from records.trial import TrialRecord
 from studies.algorithms import build_pruner
+from studies.algorithms.promotion import Promote, is_paused, leading, may_go_on, rungs
 from studies.attributes import RETRY_OF, requeued, trial_records
 from studies.broker import Answer, Claims
 from studies.broker.sql import SqlBroker, finished
 from studies.config import StudyConfig
 from studies.dashboard.notes import trial_note
-from studies.promotion import Promote, is_paused, leading, may_go_on, rungs
 from studies.study import Place, work_on
 from tests.studies.conftest import SPACE, begun
 from tests.studies.test_broker import claimed, dies

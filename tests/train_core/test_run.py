@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from train_core.model import load_model
-from train_core.run_config import load_run_config
+from train_core.recipes import load_run_config
 
 pytestmark = pytest.mark.slow
 

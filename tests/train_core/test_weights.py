@@ -20,8 +20,8 @@ from train_core.networks.foreign.timm_models import create
 from train_core.networks.weights.files import EMBEDDED_NETWORK, find_weights
 from train_core.networks.weights.initial import in_order, initial_weights
 from train_core.networks.weights.reading import read_tensors
+from train_core.recipes import RunConfig
 from train_core.run import _with_weights
-from train_core.run_config import RunConfig
 
 NETWORK = "timm/test_efficientnet"
 FILTERS = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))

@@ -17,6 +17,11 @@ _STORE = 200 * 2**20  # Bytes for objects on this host: only what workers tell p
 _OURS = (signal.SIGINT, signal.SIGTERM)
 
 
+def disconnect() -> None:
+    """Leave the cluster; one that was started for this process ends."""
+    ray.shutdown()
+
+
 def connect(config: WorkersConfig) -> Callable[[], None]:
     """Connect to the cluster, or start one; returns what disconnects, or ends it.
 
@@ -46,7 +51,7 @@ def connect(config: WorkersConfig) -> Callable[[], None]:
         if current_thread() is main_thread():  # Signals are the session's.
             for number, handler in before.items():
                 signal.signal(number, handler)
-    return ray.shutdown
+    return disconnect
 
 
 def _no_cluster(address: str | None, reason: str) -> str:

@@ -10,7 +10,7 @@ from tests.conftest import write_pictures
 from train_core.data.builtin import BUILTIN
 from train_core.data.config import DataConfig
 from train_core.data.prepare import at_absolute_paths, find_source, prepare
-from train_core.run_config import RunConfig, load_run_config
+from train_core.recipes import RunConfig, load_run_config
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from studies.algorithms.costs import for_sampler
+from studies.algorithms.promotion import Promote
 from studies.attributes import CONFIG, ENQUEUED, FOLDS, INDEX, RETRY_OF, index_of
 from studies.config import StudyConfig
-from studies.costs import for_sampler
-from studies.promotion import Promote
 
 
 def seed_for(study_seed: int, *path: int) -> int:
