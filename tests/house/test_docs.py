@@ -160,7 +160,7 @@ def test_docs_are_short() -> None:
     lines = "\n".join(path.read_text() for path in DOCS).splitlines()
     # A table is looked up and not read: it grows with every key and every fault.
     words = " ".join(line for line in lines if not line.startswith("|")).split()
-    assert sum(any(c.isalnum() for c in word) for word in words) < 6_500
+    assert sum(any(c.isalnum() for c in word) for word in words) < 7_500
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
