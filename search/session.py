@@ -160,11 +160,11 @@ class _Session:
                 self.pool.patience.after_trials(trial_records(self.study), this_host())
                 if not (self.pool.stop.is_set() or self.plan.only_trials):
                     self.watch.doing = "confirming and training the winner"
-                    tell, say = self._tell, self._say
                     plan, fewer = rationed(self.plan, trial_records(self.study), time.time())
                     if fewer:
-                        say(fewer)
-                    metrics = finish(plan, self.study, self.pool, self.workers, tell, say)
+                        self._say(fewer)
+                    given = plan, self.study, self.pool, self.workers, self._tell, self._say
+                    metrics = finish(*given, anyway=not trials)
             except StopNow:
                 self._abandon()
             except StudyDeleted:

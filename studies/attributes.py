@@ -43,6 +43,7 @@ CONFIRMED = "confirmed:{trial}:{seed}"
 FURTHER = "confirmed_further:{trial}:{seed}"
 # The study's attribute that counts evaluations on the test images: an honest study has one.
 TEST_EVALUATIONS = "test_evaluations"
+EXPORTED = "exported"  # Where the last export is: host and folder, and of which trial it is.
 # The study's attribute with what trained on a host: device, precision and versions, in words.
 MACHINE = "machine:{host}"
 

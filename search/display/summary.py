@@ -19,10 +19,11 @@ from search.plan.clock import Speeds
 from search.workers.pool import TaskFailed, WorkerDied
 from search.workers.tasks import Machine
 from studies.algorithms.promotion import is_paused, may_go_on
+from studies.attributes import EXPORTED
 from studies.broker.presence import StudyDeleted
 from studies.broker.sessions import Sessions
 from studies.config import StudyConfig
-from studies.study import Place
+from studies.study import Place, find
 
 
 @dataclass(frozen=True)
@@ -224,10 +225,11 @@ class SearchResult:
 
     @property
     def exit_code(self) -> int:
-        """0 with an export, 1 without one, 128 and the signal's number after an interrupt."""
+        """0 with an export, here or elsewhere, 1 without one, 128 + signal after an interrupt."""
         if self.interrupted is not None:
             return 128 + self.interrupted
-        return 0 if self.metrics is not None else 1
+        # Of a study on several hosts, one has the model.
+        return 0 if self.metrics is not None or EXPORTED in find(self.place).user_attrs else 1
 
 
 def conclude(search: Callable[[], SearchResult]) -> int:

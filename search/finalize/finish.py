@@ -10,7 +10,7 @@ from records.statistics import in_words
 from records.trial import TrialRecord, ranked
 from records.words import costs
 from search.display.prospects import prospects
-from search.display.summary import count, score_in_words
+from search.display.summary import command, count, score_in_words
 from search.export.card import describe
 from search.finalize.confirm import (
     Candidate,
@@ -26,30 +26,34 @@ from search.plan import Plan
 from search.workers.events import Done, Event
 from search.workers.pool import WorkerPool
 from search.workers.training_files import sweep_finish
-from studies.attributes import trial_records
+from studies.attributes import EXPORTED, trial_records
+from studies.broker.owner import this_host
 from train_core.config import TrainConfig
 
 _DETERMINISTIC = "a probe is deterministic"
 Tell = Callable[[int, Event | Done | None], None]
 
 
-def finish(
+def finish(  # noqa: PLR0913 - all that a session has
     plan: Plan,
     study: Study,
     pool: WorkerPool,
     workers: int,
     tell: Tell,
     say: Callable[[str], None],
+    *,
+    anyway: bool = True,
 ) -> Metrics | None:
     """Confirm the best trials, train the winner for good, test it once, export it.
 
     Only what is missing is done, on a study with all its trials or not; of two processes that do
     it, the second waits for the first. Up to `workers` of the pool confirm; it is closed before
-    the final training. `tell` gets what workers tell, `say` lines for people.
+    the final training. `tell` gets what workers tell, `say` lines for people. Unless `anyway`, the
+    winner is not trained and tested again where another host, or folder, has its model.
 
     Returns:
-        The metrics of the exported model; None when the study has no complete trial, or the
-        session is stopping.
+        The metrics of the model that is exported here; None when there is none, or the session is
+        stopping.
     """
     with plan.place.lock("finish"):
         trials = trial_records(study)
@@ -69,14 +73,36 @@ def finish(
         found = _confirmed(plan, study, top, picked, train, say)
         if found is None:
             return None
+        if not anyway and (there := _exported_elsewhere(plan, study, found[0])):
+            say(there)
+            return None
         # Those that searched go: they would hold cores and memory, and never see a test image.
         pool.close()
         facts = _facts(plan, study, found, order[0])
         facts = facts.model_copy(update={"picked": None if picked is None else _how(plan)})
         metrics = _export(plan, found[0], facts, pool, tell)
         if metrics is not None:
+            study.set_user_attr(EXPORTED, {**_here(plan), "trial": metrics.trial})
             sweep_finish(plan)
         return metrics
+
+
+def _here(plan: Plan) -> dict[str, str]:
+    return {"host": this_host(), "folder": str((plan.folder / "best").resolve())}
+
+
+def _exported_elsewhere(plan: Plan, study: Study, winner: Candidate) -> str | None:
+    """Where the winner's model is, in words; None if it is not known to be anywhere but here."""
+    there, number = dict(study.user_attrs.get(EXPORTED, {})), winner.trial.number
+    if there.pop("trial", None) != number or there == _here(plan):
+        return None
+    old = exported(plan.folder / "best")
+    if old is not None and _same_model(old, plan, winner):
+        return None
+    return (
+        f"trial {number} won, and its model is in {there['folder']} on {there['host']}: it is not "
+        f"trained and tested a second time; {command('search.finalize', plan.place)} would do that"
+    )
 
 
 def _confirmed(

@@ -15,7 +15,8 @@ from search.finalize.confirm import (
 )
 from search.finalize.finish import finish
 from search.workers.events import Done
-from studies.attributes import CONFIRMED, FURTHER
+from studies.attributes import CONFIRMED, EXPORTED, FURTHER, TEST_EVALUATIONS
+from studies.broker.owner import this_host
 from studies.study import make_or_resume
 from tests.search.conftest import Flag
 
@@ -166,3 +167,22 @@ def test_another_winner_is_another_test_evaluation(plan, study, finish_here) -> 
     card = (plan.folder / "best" / "README.md").read_text()
     assert "this is test evaluation number 2" in card
     assert (plan.folder / "best-1").is_dir()
+
+
+def test_what_another_host_has_tested_is_not_tested_again(
+    plan, study, finish_here, capsys, tmp_path
+) -> None:
+    first = ended(plan, study, 0.5, 1)
+    confirmed(study, first, 0.5, 0.5)
+    finish_here(plan, study)
+    here = {**study.user_attrs[EXPORTED]}
+    assert here == {"host": this_host(), "folder": str(plan.folder / "best"), "trial": first}
+    (plan.folder / "best").rename(tmp_path / "elsewhere")
+    study.set_user_attr(EXPORTED, here | {"host": "other"})
+    said: list[str] = []
+    asked = plan, study, StoppedPool(trainings=1), 1, lambda *_: None, said.append
+    assert finish(*asked, anyway=False) is None
+    assert f"trial {first} won, and its model is in {here['folder']} on other" in said[-1]
+    assert study.user_attrs[TEST_EVALUATIONS] == 1
+    assert conclude(lambda: SearchResult(plan.place, count([], 6), None, None)) == 0
+    assert finish_here(plan, study).search.test_evaluations == 2
