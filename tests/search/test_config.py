@@ -19,7 +19,7 @@ from train_core.data.prepare import prepare
 FLAGS = {
     "--trials", "--dataset", "--study", "--recipe", "--space", "--config",
     "--storage", "--workers", "--timeout", "--seed", "--runs", "--dashboard",
-    "--budget", "--image-size", "--range", "--continue-from", "--warm-start",
+    "--budget", "--image-size", "--range", "--continue-from", "--warm-start", "--engine",
 }  # fmt: skip
 
 

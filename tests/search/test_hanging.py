@@ -11,7 +11,7 @@ import pytest
 from records.trial import TrialRecord
 from search.display.progress import Display
 from search.session import run_search
-from search.workers import patience
+from search.workers.engines import patience
 from search.workers.engines.patience import Patience, awake
 from search.workers.events import Began, Ended, EpochEnded, WorkerHung, WorkerLost
 from search.workers.pool import WorkerPool, _Member

@@ -126,5 +126,5 @@ def test_a_plateau_ends_the_search_and_says_so(tiny_plan) -> None:
 def test_an_audit_is_the_searchs_own(tiny_plan) -> None:
     plan = tiny_plan(study={"audit": 0.4, "seed": 3, "startup_trials": 2})
     make_or_resume(plan.place, plan.purpose())
-    audit = open_broker(plan)._audit
+    audit = open_broker(plan)._broker._audit
     assert (audit.share, audit.seed) == (0.4, 3)

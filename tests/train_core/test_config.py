@@ -13,10 +13,9 @@ from train_core.config import (
     TrainConfig,
     least_images,
     load_recipe,
-    load_run_config,
-    resolve_run,
     training_for,
 )
+from train_core.recipes import load_run_config, resolve_run
 
 
 def test_is_frozen() -> None:
@@ -56,7 +55,7 @@ def test_recipes_are_valid_and_leave_nothing_out(name) -> None:
     left_out |= {"weights_sha256", "mixup", "cutmix", "erasing", "class_weights", "curriculum"}
     of_weights = {
         "weights", "method", "l2", "views", "frozen_stages", "backbone_lr", "layer_decay",
-        "drop_path",
+        "drop_path", "levels",
     }  # fmt: skip
     left_out |= {"width", "depth"} if name == "pretrained" else of_weights
     assert set(written) == set(TrainConfig.model_fields) - left_out
