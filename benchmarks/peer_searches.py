@@ -218,7 +218,8 @@ def search_by_ray(job: Job) -> Answer:
         ),
         run_config=tune.RunConfig(storage_path=str(Path(job.folder) / "ray"), verbose=1),
     )
-    found = tuner.fit()
+    grid = tuner.fit()
+    found: list[Any] = [grid[index] for index in range(len(grid))]
     # Only those that were trained to the end have weights to test.
     best = max((r for r in found if r.checkpoint), key=lambda r: r.metrics["accuracy"])
     with best.checkpoint.as_directory() as saved:
