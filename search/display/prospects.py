@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from records.trial import TrialRecord
 from search.plan import Plan
-from search.plan.ration import plateau_of
+from search.plan.policies import plateau_of
 from studies.broker.plateau import gain, results_of
 
 

@@ -34,6 +34,7 @@ class Clock(BaseModel):
     speeds: Speeds = Speeds()
     resolution: int | None = None  # Of probes, in pixels; None = the largest there is.
     views: int | None = None  # Of probes, at most; None = as many as the space has.
+    per_view: float = 0.0  # Seconds for the features of one view of all pictures.
     after: float = LAST  # Seconds that test and export take at the end.
 
     @property

@@ -24,7 +24,6 @@ from search.plan.clock import (
 from search.plan.plan import Plan
 from space import Choice, Int, Space
 from studies.broker import Given, Policy
-from studies.broker.plateau import Plateau
 from train_core.config import Method
 
 PROBING = 0.5
@@ -52,6 +51,7 @@ def with_clock(plan: Plan, began: float, workers: int, speeds: Speeds) -> Plan:
         clock,
         resolution=None if fits == side else fits,
         views=max(int(VIEWS * budget / per_view), plan.training.views),
+        per_view=per_view,
         after=after_trainings(test, speeds, scale),
     )
 
@@ -78,23 +78,6 @@ class Ration(Policy):
     def settle(self, index: int, trials: Sequence[TrialRecord]) -> Given:
         """Its method, and what goes with it."""
         return settled_for(self.plan, index, trials, time.time())
-
-
-def policy_of(plan: Plan) -> Policy | None:
-    """What decides how the search goes on beside the number of its trials; None = nothing."""
-    if (plateau := plateau_of(plan)) is not None:
-        return plateau
-    return None if plan.probes is None and plan.clock is None else Ration(plan)
-
-
-def plateau_of(plan: Plan) -> Plateau | None:
-    """The policy that stops when more trials would bring too little; None = not asked for."""
-    asked = plan.config.study
-    if asked.stop != "plateau":
-        return None
-    only_probes = plan.total is not None and (plan.probes or 0) >= plan.total
-    method = "probe" if only_probes else plan.methods[-1]
-    return Plateau(Ration(plan), asked.least_gain, method, 2 * asked.startup_trials)
 
 
 def settled_for(plan: Plan, index: int, trials: Sequence[TrialRecord], now: float) -> Given:
@@ -167,6 +150,8 @@ def may_start(plan: Plan, trials: Sequence[TrialRecord], now: float) -> bool:
     if method == "fine_tune" and plan.probes is not None:
         return _fine_tuning_fits(plan, trials, now)
     expected = _usual_seconds(plan, method, trials)
+    if method == "probe":
+        now += clock.per_view * _views_to_come(plan, trials)
     return now + expected + reserve(plan, results, expected) <= clock.ends
 
 
@@ -189,13 +174,31 @@ def finishing(
     """Seconds of confirming so many trials with so many seeds, the final training and the test."""
     clock = plan.clock
     assert clock is not None
-    best = [(t.training_seconds or 0.0, repeats(t, seeds)) for t in results[:top]]
+    best = [(_seconds_again(t) or 0.0, repeats(t, seeds)) for t in results[:top]]
     longest = max([expected, *(seconds for seconds, _ in best)])
     trainings = sum(seconds * n for seconds, n in best)
     if expected > max((seconds for seconds, _ in best), default=0.0):
         trainings = max(trainings, expected * seeds)
     further = longest * seeds if top > 1 and any(n > 1 for _, n in best) else 0.0
     return (trainings + further) / clock.workers + _final(plan) * longest + clock.after
+
+
+def _seconds_again(trial: TrialRecord) -> float | None:
+    """Seconds of another training like a trial's: a probe finds the features that it computed."""
+    if trial.method == "probe" and (spent := trial.history.get("seconds")):
+        return sum(seconds or 0.0 for seconds in spent)
+    return trial.training_seconds
+
+
+def _views_to_come(plan: Plan, trials: Sequence[TrialRecord]) -> int:
+    """How many views the next probe may be the first to need."""
+    assert plan.clock is not None
+    searched = [p for name, p in plan.space.parameters.items() if (p.sets or name) == "views"]
+    most = max([plan.training.views, *(p.high for p in searched if isinstance(p, Int))])
+    if plan.clock.views is not None:
+        most = min(most, plan.clock.views)
+    seen = [int(t.config.get("views", 0)) for t in trials if t.config and t.method == "probe"]
+    return max(0, most - max(seen, default=0))
 
 
 def repeats(trial: TrialRecord, seeds: int) -> int:
@@ -275,7 +278,7 @@ def _usual_seconds(plan: Plan, method: Method, trials: Sequence[TrialRecord]) ->
     """Seconds that a trial takes, going by those of its kind or by the measured speed."""
     assert plan.clock is not None
     whole = [t for t in trials if t.state == State.COMPLETE and t.method == method]
-    known = [t.training_seconds for t in whole]
+    known = [_seconds_again(t) for t in whole]
     if seconds := [s for s in known if s is not None]:
         return statistics.median(seconds)
     if method == "probe" or (speed := plan.clock.speeds.training) is None:

@@ -10,8 +10,7 @@ from records.files import is_full_disk
 from records.outcome import Cause, EpochRecord, Outcome, State
 from records.words import of_method
 from search.plan import Plan
-from search.plan.ration import Ration, policy_of
-from search.plan.repeats import Repeats
+from search.plan.policies import policy_of
 from search.workers.engines import Engine
 from search.workers.events import Began, Ended, EpochEnded, Event, Warned
 from search.workers.training_files import checkpoint_of_trial, event_files_of
@@ -51,11 +50,9 @@ def serve_broker(plan: Plan, owner: Owner | None = None) -> ServedBroker:
         return plan.trial_config(point, index).model_dump()
 
     total = NO_END if plan.total is None else plan.total
-    policy, asked = policy_of(plan), plan.config.study
-    if plan.config.repeats:
-        policy = Repeats(plan, policy or Ration(plan))
+    asked = plan.config.study
     return ServedBroker(
-        study, plan.place, total, plan.space, plan.fixed, configure, policy, plan.folds,
+        study, plan.place, total, plan.space, plan.fixed, configure, policy_of(plan), plan.folds,
         Audit(asked.audit, asked.seed), owner=owner,
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from search.calibrate.pruning import effects, epochs_trained
 from search.calibrate.settings import calibrating, recommended
 from search.calibrate.words import lines
 from search.config import SearchConfig, load_search_config
-from search.plan.repeats import to_repeat
+from search.plan.policies import to_repeat
 from search.workers.events import EpochEnded
 from search.workers.trial import RunTrials
 from studies.algorithms import build_pruner

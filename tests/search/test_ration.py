@@ -17,6 +17,7 @@ from search.plan.ration import (
     epochs_that_fit,
     may_start,
     rationed,
+    reserve,
     settled_for,
     with_clock,
 )
@@ -144,6 +145,20 @@ def test_a_budget_cuts_resolution_and_views(mixed) -> None:
     assert any("probes see 192 pixels instead of 224" in line for line in said)
     assert any("no augmented views" in line for line in said)
     assert any("no fine-tuning fits" in line for line in said)
+
+
+def test_features_are_computed_once_and_not_counted_on_again(timed) -> None:
+    plan = timed(Speeds(features=2.0))
+    assert plan.clock.per_view == (plan.train_count / 2.0)
+    took = {"history": {"seconds": [2.0]}}  # And the rest of 100 seconds went into features.
+    first = record(0, seconds=100.0, views=4).model_copy(update=took)
+    assert reserve(plan, [first]) < plan.clock.after + 20 * 2.0
+    late = NOW + 600 - reserve(plan, [first]) - 3
+    assert may_start(plan, [first], late)
+    # One that may be the first to need all views begins only while there is time for them.
+    plain = record(0, seconds=100.0, views=0).model_copy(update=took)
+    assert not may_start(plan, [plain], late)
+    assert may_start(plan, [plain], late - 4 * plan.clock.per_view)
 
 
 def test_probes_give_way_to_fine_tunings_that_fit(timed) -> None:

