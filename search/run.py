@@ -55,7 +55,7 @@ _Warm = Annotated[
 _Dashboard = Annotated[bool | None, Option("--dashboard", help="serve optuna-dashboard meanwhile")]
 
 # Flag -> key of the config, where they differ.
-_KEYS = {
+KEYS = {
     "dataset": "data.dataset",
     "image_size": "data.image_size",
     "study": "study.name",
@@ -107,7 +107,7 @@ def _flags(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             given = read_ranges(value or ()) or None
         elif isinstance(value, Sequence) and not isinstance(value, str):
             given = list(value) or None
-        yield _KEYS.get(name, name), given
+        yield KEYS.get(name, name), given
 
 
 def _search(settings: SearchConfig) -> int:

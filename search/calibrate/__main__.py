@@ -8,6 +8,7 @@ from typer import Context, Option
 
 from records.command_line import LastingOutput, new_app, run_app, say, user_mistakes
 from search.config import SearchConfig, load_search_config
+from search.run import KEYS
 
 if TYPE_CHECKING:
     from search.display.summary import SearchResult
@@ -27,17 +28,6 @@ _Workers = Annotated[int | None, Option(help="processes for trials [one per GPU,
 _Seed = Annotated[int | None, Option(help="seed of everything [0]")]
 _Runs = Annotated[str | None, Option(help="folder for all studies [runs]")]
 
-# Flag -> key of the config, where they differ.
-_KEYS = {
-    "dataset": "data.dataset",
-    "image_size": "data.image_size",
-    "study": "study.name",
-    "space": "space.name",
-    "storage": "study.storage",
-    "workers": "workers.count",
-    "seed": "study.seed",
-}
-
 
 @app.command()
 def main(  # noqa: PLR0913 - one argument per flag
@@ -55,7 +45,7 @@ def main(  # noqa: PLR0913 - one argument per flag
     runs: _Runs = None,
 ) -> int:
     """Train random points to their end; say what pruning, trials and confirmations are worth."""
-    flags = {_KEYS.get(k, k): v for k, v in context.params.items() if k != "points"}
+    flags = {KEYS.get(k, k): v for k, v in context.params.items() if k != "points"}
     with user_mistakes():
         asked = load_search_config(flags.pop("config"), flags)
     # Imports Optuna and more, which a mistake in a flag should not have to wait for.

@@ -78,8 +78,7 @@ def finish(  # noqa: PLR0913 - all that a session has
             return None
         # Those that searched go: they would hold cores and memory, and never see a test image.
         pool.close()
-        facts = _facts(plan, study, found, order[0])
-        facts = facts.model_copy(update={"picked": None if picked is None else _how(plan)})
+        facts = _facts(plan, study, found, order[0], None if picked is None else _how(plan))
         metrics = _export(plan, found[0], facts, pool, tell)
         if metrics is not None:
             study.set_user_attr(EXPORTED, {**_here(plan), "trial": metrics.trial})
@@ -209,7 +208,11 @@ def _same_model(old: Metrics, plan: Plan, winner: Candidate) -> bool:
 
 
 def _facts(
-    plan: Plan, study: Study, found: Sequence[Candidate], first: TrialRecord
+    plan: Plan,
+    study: Study,
+    found: Sequence[Candidate],
+    first: TrialRecord,
+    picked: str | None,
 ) -> SearchFacts:
     counts, config = count(trial_records(study), plan.total), plan.config
     best = next(one for one in found if one.trial.number == first.number)
@@ -225,6 +228,7 @@ def _facts(
         pruned=counts.pruned,
         failed=counts.failed,
         candidates=len(found),
+        picked=picked,
         best=SearchBest(
             trial=first.number,
             accuracy=first.accuracy,
